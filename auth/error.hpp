@@ -1,0 +1,76 @@
+// What Kerberos and GSSAPI said, sorted into kinds that a diagnosis can use. Both texts are kept: the library's and the KDC's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace auth {
+
+using Bytes = std::vector<std::uint8_t>;
+using ByteView = std::span<const std::uint8_t>;
+using Time = std::chrono::system_clock::time_point;
+
+/// What a KRB-ERROR, a libkrb5 or a GSSAPI code means to us. Numbers in comments are RFC 4120 7.5.9 error codes.
+enum class Kind {
+  ok,
+  service_unknown,      ///< 7 S_PRINCIPAL_UNKNOWN, 27 MUST_USE_USER2USER
+  service_not_unique,   ///< 8
+  client_unknown,       ///< 6
+  preauth_failed,       ///< 24, 31 from an AS exchange
+  preauth_required,     ///< 25: no error, a round of the AS exchange
+  client_revoked,       ///< 18
+  key_expired,          ///< 23: password expired
+  policy,               ///< 12
+  clock_skew,           ///< 37, and libkrb5's own KDCREP_SKEW
+  ticket_expired,       ///< 32, and an expired TGT found locally
+  etype_refused,        ///< 14, and no key of a usable type locally
+  wrong_realm,          ///< 68, or a KDC that does not serve the realm
+  realm_unknown,        ///< nothing tells which realm, or where its KDC is
+  key_wrong,            ///< 41 MODIFIED, 31 BAD_INTEGRITY, 35 NOT_US from the server
+  key_version_wrong,    ///< 44 BADKEYVER, 45 NOKEY from the server
+  bad_bindings,         ///< GSS_S_BAD_BINDINGS
+  no_credentials,       ///< keytab, ccache or password file absent, unreadable or without the principal
+  keytab_mismatch,      ///< the keytab's key is not the KDC's (preauth failed or reply undecryptable with a keytab)
+  mutual_failed,        ///< the server's proof was wrong
+  malformed,            ///< a reply that cannot be decoded
+  mechanism_missing,
+  other,
+};
+/// Stable spelling for the decision log: "service-unknown", …
+std::string_view to_string(Kind kind);
+
+/// `code`: the RFC 4120 number where there is one (7, 37, …), else libkrb5's or GSSAPI's own. `text`: the library's sentence.
+/// `said`: the KDC's or server's e-text, empty where none; it came from the network and is untrusted. `server_time`: from the KRB-ERROR.
+struct Error {
+  Kind kind = Kind::other;
+  std::int64_t code = 0;
+  std::string text;
+  std::string said;
+  std::optional<Time> server_time;
+};
+
+template <class T> using Result = std::expected<T, Error>;
+
+/// Kind of an RFC 4120 error number in an answer of the KDC / of the server.
+Kind kind_of_kdc_error(int code);
+Kind kind_of_server_error(int code);
+
+/// A KRB-ERROR (RFC 4120 5.9.1).
+struct KrbError {
+  int code = 0;
+  std::string said;
+  Time server_time{};
+};
+/// Decodes a KRB-ERROR message as a KDC sends it. nullopt: not a KRB-ERROR, or malformed.
+std::optional<KrbError> decode_krb_error(ByteView message);
+/// Finds a KRB-ERROR in a server's context token, raw (RFC 4121: OID, 03 00, KRB-ERROR) or inside SPNEGO. Codes from GSSAPI cannot
+/// be used for this: the mechanism glue renumbers them. nullopt: there is none.
+std::optional<KrbError> find_krb_error(ByteView token);
+
+} // namespace auth

@@ -1,0 +1,35 @@
+// An identity's credentials, loaded. The only file in auth/ that reads files; it never writes one.
+#pragma once
+
+#include "auth/error.hpp"
+
+#include <memory>
+
+namespace auth {
+
+enum class Source { keytab, ccache, password_file };
+std::string_view to_string(Source source);
+
+struct IdentitySpec {
+  std::string name; ///< of the identity in the configuration
+  Source source{};
+  std::string path;      ///< file of the keytab or password; name of the ccache ("FILE:/…", a plain path, "DIR:…")
+  std::string principal; ///< "svc-reports@CORP.TEST"; for a ccache may be empty (its own default principal)
+};
+
+/// Immutable, shared between threads. Keys live in a MEMORY keytab of its own, a password in wiped memory, a ccache's TGTs as
+/// marshalled bytes. Nothing of it can be printed.
+class Identity {
+public:
+  virtual ~Identity() = default;
+  virtual const IdentitySpec &spec() const = 0;
+  /// Full name, "svc-reports@CORP.TEST".
+  virtual const std::string &principal() const = 0;
+  virtual const std::string &realm() const = 0;
+};
+
+/// Reads the source (blocking: call it on a worker thread). Error kinds: no_credentials (absent, unreadable, empty, principal not in it; the text
+/// names path and reason), ticket_expired (a ccache whose TGT is over), malformed. `config_path` is krb5.conf's.
+Result<std::shared_ptr<const Identity>> load_identity(const IdentitySpec &spec, const std::string &config_path);
+
+} // namespace auth

@@ -1,0 +1,46 @@
+// What krb5.conf says that sqlshim decides by: realms of domains, KDCs of realms. Read once; a value from then on.
+#pragma once
+
+#include "auth/error.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct _krb5_context; // <krb5.h>
+
+namespace auth {
+
+/// One `kdc =` entry: host (name or address) and port (default 88).
+struct KdcAddress {
+  std::string host;
+  std::uint16_t port = 88;
+  bool https = false; ///< MS-KKDCP, which we name as unsupported
+  std::string text() const; ///< "127.0.0.1:18088", "[::1]:88"
+  bool operator==(const KdcAddress &) const = default;
+};
+
+struct KerberosConfig {
+  std::string path; ///< as given: one file, or several separated by ':'
+  std::string default_realm;
+  std::map<std::string, std::string> domain_realm;        ///< ".corp.test" or "host.corp.test" -> "CORP.TEST", keys in lower case
+  std::map<std::string, std::vector<KdcAddress>> kdcs;    ///< realm -> in the order of the file
+  std::chrono::seconds clock_skew{300};
+
+  /// The realm of a host: exact entry, then the longest ".suffix"; empty where nothing matches. Pure.
+  std::string realm_of(std::string_view host) const;
+};
+
+/// Reads the profile at `path` (libkrb5's own parser, includes and all). Error: unreadable or malformed, with libkrb5's text.
+Result<KerberosConfig> load_kerberos_config(const std::string &path);
+
+struct ContextDeleter {
+  void operator()(_krb5_context *context) const;
+};
+using Context = std::unique_ptr<_krb5_context, ContextDeleter>;
+/// A libkrb5 context for one exchange: the profile at `path`, with kdc_timesync off in front of it (skew must show, not be hidden; an
+/// in-memory file precedes the path: nothing on disk is touched). Not thread-safe, as libkrb5's contexts are not; make one where it is used.
+Result<Context> make_context(const std::string &path);
+
+} // namespace auth
