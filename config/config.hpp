@@ -1,0 +1,123 @@
+// What a user may ask for, as plain structs with defaults. Decides nothing. Spellings: the README's configuration reference.
+#pragma once
+
+#include "tds/prelogin.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace config {
+
+using Duration = std::chrono::milliseconds; ///< 0: never
+
+enum class Level { trace, debug, info, warn, error };
+
+struct Log {
+  std::filesystem::path decisions = "decisions.jsonl"; ///< "-": standard output
+  Level level = Level::info;
+};
+
+/// An address of a DNS server.
+struct Address {
+  std::string ip;
+  std::uint16_t port = 0;
+  std::string text() const; ///< "127.0.0.1:53", "[::1]:53"
+  bool operator==(const Address &) const = default;
+};
+
+struct Dns {
+  std::vector<Address> servers; ///< as configured, else from resolv.conf (port 53)
+  std::vector<std::string> search;
+  int ndots = 1;
+};
+
+struct Kerberos {
+  std::string config = "/etc/krb5.conf";
+  Duration refusals{0};
+};
+
+/// Users and groups, resolved to numbers when the file is loaded; `text` is as written.
+struct Who {
+  std::string text;
+  bool self = false; ///< the user who runs sqlshim
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+};
+
+enum class ClientAuth { any, sql, integrated };
+
+struct Listener {
+  std::string name;
+  std::optional<Address> address;            ///< TCP; port 0 lets the kernel choose
+  std::optional<std::filesystem::path> unix_path;
+  mode_t mode = 0600;                        ///< of the Unix socket
+  std::vector<Who> callers{{.text = "self", .self = true, .uid = {}, .gid = {}}};
+  ClientAuth client_auth = ClientAuth::any;
+  tds::ServerVersion version{16, 0, 0, 0};
+};
+
+enum class IdentityKind { keytab, ccache, password_file };
+
+struct Identity {
+  std::string name;
+  std::vector<Who> allow{{.text = "self", .self = true, .uid = {}, .gid = {}}};
+  IdentityKind kind{};
+  std::string source; ///< path of the keytab or password file; name of the ccache
+  std::string principal;
+};
+
+/// What a route matches: globs (`*`, `?`, case-insensitive); an empty one matches all. `listener` and `caller` are proven, the rest is claimed by the client.
+struct Match {
+  std::string listener, server, database, user, app;
+  std::vector<Who> caller; ///< empty: any
+};
+
+enum class AttemptKind { tcp_kerberos, tcp_sql };
+std::string to_string(AttemptKind kind); ///< "tcp+kerberos"
+
+enum class Encrypt { off };
+enum class MutualAuth { required, or_verified_tls };
+enum class Unprotected { refuse, accept };
+
+struct Timeouts {
+  Duration connect{5000};
+  Duration dns{2000};
+  Duration kdc{2000};
+  Duration login{15000};
+  Duration idle{0};
+};
+
+struct Route {
+  std::string name;
+  Match match;
+  std::string target; ///< as typed
+  std::string identity; ///< name of one; may be empty when every attempt is tcp+sql
+  std::vector<AttemptKind> attempts{AttemptKind::tcp_kerberos};
+  Encrypt encrypt = Encrypt::off;
+  std::string spn; ///< empty: computed
+  MutualAuth mutual_auth = MutualAuth::required;
+  Unprotected unprotected = Unprotected::refuse;
+  Timeouts timeouts;
+};
+
+struct Config {
+  std::filesystem::path file;
+  Log log;
+  Dns dns;
+  Kerberos kerberos;
+  std::vector<Listener> listeners;
+  std::vector<Identity> identities;
+  std::vector<Route> routes; ///< the first that matches counts
+
+  const Identity *find_identity(std::string_view name) const;
+};
+
+/// True when `text` matches `glob`: '*' any run, '?' one character, ASCII case ignored. Linear in text times glob, never recursive.
+bool glob_match(std::string_view glob, std::string_view text);
+
+} // namespace config

@@ -1,0 +1,87 @@
+// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, a sentence, a remedy, and the error number
+// that the client reads.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace shim {
+
+enum class Fault { client, server, directory, dns, kdc, network, configuration, us };
+std::string_view to_string(Fault fault);
+
+enum class Cause {
+  // names
+  name_not_found,
+  // SPN and ticket
+  spn_missing,
+  spn_wrong_account,
+  spn_duplicate,
+  server_key_old,
+  etype_refused,
+  // realm and KDC
+  realm_unknown,
+  realm_wrong,
+  kdc_unreachable,
+  clock_skew,
+  // credentials
+  no_credentials,
+  tgt_expired,
+  keytab_mismatch,
+  preauth_failed,
+  account_revoked,
+  password_expired,
+  // mechanisms
+  mechanism_missing,
+  mutual_auth_missing,
+  channel_binding_refused,
+  // the server said no
+  login_untrusted,
+  login_denied,
+  anonymous_logon,
+  database_denied,
+  server_closed,
+  // network and TLS
+  connection_refused,
+  connection_timeout,
+  client_requires_tls,
+  server_requires_tls,
+  redirect_refused,
+  // us and our caller
+  caller_unknown,
+  caller_denied,
+  client_auth_refused,
+  route_denied,
+  identity_denied,
+  limit,
+  deadline,
+  log_unavailable,
+  protocol_violation,
+  tds_too_old,
+  mars_refused,
+  fedauth_not_supported,
+};
+
+/// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders {spn} {host} {port} {realm} {principal} {identity} {account} {target}
+/// {kdc} {seconds} {route} {listener} {database} {user} …, filled by `fill`.
+struct CauseEntry {
+  Cause cause;
+  std::string_view id; ///< "spn-missing"
+  Fault fault;
+  std::string_view sentence;
+  std::string_view remedy;
+};
+const CauseEntry &entry(Cause cause);
+std::string_view id(Cause cause);
+/// Looks a stable id up; nullptr where there is none.
+const CauseEntry *find_cause(std::string_view id);
+
+/// Every refusal has this number, class 14, state 1: no client takes it for transient and retries.
+inline constexpr unsigned refusal_number = 50811;
+inline constexpr unsigned char refusal_class = 14;
+
+/// Fills {name} from `facts`; a placeholder without a fact becomes an upper-case word for the reader ("DOMAIN\SERVICEACCOUNT" for {account}).
+std::string fill(std::string_view text, const std::map<std::string, std::string> &facts);
+
+} // namespace shim

@@ -1,0 +1,24 @@
+// Records as text: JSON Lines for the file, a timeline for people. The only place that escapes and caps strings from outside.
+#pragma once
+
+#include "shim/log/event.hpp"
+
+#include <expected>
+
+namespace shim {
+
+inline constexpr std::size_t longest_logged_text = 1024; ///< bytes of one string field; the rest is replaced by "…(+N bytes)"
+
+/// One line without newline: {"v":1,"at":…,"conn":…,"seq":…,"us":…,"event":…,"data":{…}}. `conn`, `seq`, `us` are left out where there is no connection.
+/// Invalid UTF-8 becomes U+FFFD; control characters, DEL, C1 and bidirectional controls are escaped as \u00XX / \u202X.
+std::string to_json(const Record &record);
+/// Reads a line written by any version so far ("v":1). Unknown events and fields are an Error text; unknown extra fields in known events are ignored.
+std::expected<Record, std::string> from_json(std::string_view line);
+/// "7f3a01c2 +1.830ms policy.decided rule=reports outcome=allow …"; values with blanks in double quotes.
+std::string to_text(const Record &record);
+/// A string from outside, safe for a terminal and for a TDS error text: escaped and capped as above.
+std::string printable(std::string_view text, std::size_t longest = longest_logged_text);
+/// "2026-11-22T09:52:00.123456Z"
+std::string to_iso8601(WallTime time);
+
+} // namespace shim
