@@ -4,9 +4,11 @@
 #include "tds/error.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tds {
@@ -42,6 +44,48 @@ private:
   ByteView bytes_;
   std::string_view where_;
   std::size_t offset_ = 0;
+};
+
+/// Reads many fields in a row from a Reader: the first failure sticks, and everything after it reads as zero or empty and
+/// consumes nothing. So a decoder is straight-line code that asks once, at its end. A loop must ask `ok()` in each round.
+class Fields {
+public:
+  explicit Fields(Reader &reader) : reader_(reader) {}
+
+  std::uint8_t u8(std::string_view field) { return keep(&Reader::u8, field); }
+  std::uint16_t u16_le(std::string_view field) { return keep(&Reader::u16_le, field); }
+  std::uint16_t u16_be(std::string_view field) { return keep(&Reader::u16_be, field); }
+  std::uint32_t u32_le(std::string_view field) { return keep(&Reader::u32_le, field); }
+  std::uint32_t u32_be(std::string_view field) { return keep(&Reader::u32_be, field); }
+  std::uint64_t u64_le(std::string_view field) { return keep(&Reader::u64_le, field); }
+  ByteView take(std::size_t count, std::string_view field);
+  std::u16string utf16(std::size_t units, std::string_view field);
+
+  /// Fails at the current offset, unless something failed before.
+  void reject(std::string_view field, std::string what) { fail(reader_.error(field, std::move(what))); }
+  void fail(Error error);
+  /// Fails where bytes are left over.
+  void expect_end();
+
+  bool ok() const { return !failed_; }
+  bool at_end() const { return reader_.left() == 0; }
+  /// `value`, or the first failure.
+  template <class T> Result<T> finish(T value) const {
+    if (failed_) return std::unexpected(*failed_);
+    return value;
+  }
+
+private:
+  template <class T> T keep(Result<T> (Reader::*read)(std::string_view), std::string_view field) {
+    if (failed_) return T{};
+    auto value = (reader_.*read)(field);
+    if (value) return *value;
+    fail(std::move(value).error());
+    return T{};
+  }
+
+  Reader &reader_;
+  std::optional<Error> failed_;
 };
 
 /// Appends to a byte string that it owns.

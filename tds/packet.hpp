@@ -59,7 +59,8 @@ struct Message {
 
 /// Joins packets into messages. Bounds: a message longer than `max_message` bytes of payload, or a packet longer
 /// than `largest_packet_size`, is an Error as soon as its header tells so, before anything is stored for it. All packets of a
-/// message have the type of its first. Never keeps more than one message and one packet in memory.
+/// message have the type of its first. Keeps at most one message, one packet and what the last `feed()` brought, as long as
+/// `next()` is asked until it has nothing more before the next `feed()`. Consumed bytes are wiped.
 class MessageReader {
 public:
   explicit MessageReader(std::size_t max_message) : max_message_(max_message) {}
@@ -76,6 +77,8 @@ public:
   void limit(std::size_t max_message) { max_message_ = max_message; }
 
 private:
+  std::optional<Error> judge(const PacketHeader &header) const;
+
   std::size_t max_message_;
   Bytes buffer_;  // bytes of a packet that is not whole yet
   Bytes payload_; // of the packets of the message so far
@@ -83,8 +86,8 @@ private:
   std::optional<Error> failed_;
 };
 
-/// Cuts `payload` into packets of at most `packet_size` bytes (header included; at least 9), the last with EOM,
-/// PacketID from 1 counting modulo 256.
+/// Cuts `payload` into packets of at most `packet_size` bytes (header included; 9 to `largest_packet_size`, else the nearer
+/// of the two), the last with EOM, PacketID from 1 counting modulo 256. An empty payload is one packet with EOM.
 Bytes encode_message(PacketType type, ByteView payload, std::size_t packet_size = login_packet_size,
                      std::uint16_t spid = 0);
 

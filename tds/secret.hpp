@@ -5,6 +5,9 @@
 
 namespace tds {
 
+/// Overwrites bytes in a way that no optimiser removes.
+void wipe(std::span<std::uint8_t> bytes) noexcept;
+
 /// Passwords and what is as good as one. Move-only; the bytes are overwritten (explicit_bzero) on destruction, on
 /// assignment and in the moved-from object. There is no operator<<, no operator==, no conversion: `reveal()` is the only way in,
 /// so that a search for it lists every place that touches a secret. Tests compare `reveal()` explicitly.
