@@ -1,0 +1,70 @@
+#include "tools/lab/dns.hpp"
+
+#include <fmt/format.h>
+#include <sstream>
+
+namespace lab {
+namespace {
+
+/// "127.81.3.10" as "10.3.81.127.in-addr.arpa".
+std::string reverse_name(const std::string &address) {
+  std::string name = "in-addr.arpa";
+  std::istringstream parts(address);
+  for (std::string part; std::getline(parts, part, '.');)
+    name = part + "." + name;
+  return name;
+}
+
+} // namespace
+
+Dns::Dns(fs::path folder, const Block &block) : folder_(std::move(folder)), address_(block.dns()) {
+  fs::create_directories(folder_);
+}
+
+void Dns::host(const std::string &name, const std::string &address) {
+  cnames_.erase(name);
+  hosts_[name] = address;
+}
+
+void Dns::ptr(const std::string &address, const std::string &name) { ptrs_[address] = name; }
+
+void Dns::cname(const std::string &alias, const std::string &target) {
+  hosts_.erase(alias);
+  cnames_[alias] = target;
+}
+
+void Dns::remove(const std::string &name) {
+  hosts_.erase(name);
+  cnames_.erase(name);
+}
+
+std::string Dns::server() const { return fmt::format("{}:{}", address_, port_number); }
+
+void Dns::start() {
+  stop();
+  const auto file = folder_ / "dnsmasq.conf";
+  write_file(file, configuration());
+  process_.emplace(Command{.argv = {"dnsmasq", "--conf-file=" + file.string()}, .output = folder_ / "dns.log"});
+  process_->wait_for_port(address_, port_number);
+}
+
+void Dns::stop() {
+  if (process_) process_->stop();
+}
+
+std::string Dns::configuration() const {
+  // no-daemon also keeps our uid when we are root: a changed uid would clear the parent-death signal, and dnsmasq could outlive us.
+  auto text = fmt::format("no-daemon\nno-resolv\nno-hosts\nno-poll\ncache-size=0\nlog-queries\n"
+                          "port={}\nlisten-address={}\nbind-interfaces\nlocal-ttl={}\n"
+                          "local=/corp.test/\nlocal=/127.in-addr.arpa/\n",
+                          port_number, address_, ttl);
+  for (const auto &[address, name] : ptrs_)
+    text += fmt::format("ptr-record={},{}\n", reverse_name(address), name);
+  for (const auto &[name, address] : hosts_)
+    text += fmt::format("host-record={},{},{}\n", name, address, ttl);
+  for (const auto &[alias, target] : cnames_)
+    text += fmt::format("cname={},{},{}\n", alias, target, ttl);
+  return text;
+}
+
+} // namespace lab

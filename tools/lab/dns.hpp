@@ -1,0 +1,46 @@
+// A real DNS server on loopback (dnsmasq) that knows the lab's names and nobody else's.
+#pragma once
+
+#include "tools/lab/block.hpp"
+#include "tools/lab/process.hpp"
+
+namespace lab {
+
+/// Answers for corp.test and 127.in-addr.arpa on `address():port()`, UDP and TCP; asks no other server and reads no hosts file.
+/// Records are changed freely; `start()` after a change restarts it with the new ones.
+class Dns {
+public:
+  static constexpr std::uint16_t port_number = 5353;
+  static constexpr int ttl = 60; ///< seconds, of every record
+
+  Dns(fs::path folder, const Block &block);
+
+  /// A and PTR records of one server; replaces those that the name had.
+  void host(const std::string &name, const std::string &address);
+  /// Another PTR for an address than its host's: a reverse record that lies.
+  void ptr(const std::string &address, const std::string &name);
+  void cname(const std::string &alias, const std::string &target);
+  /// Forgets a host or an alias.
+  void remove(const std::string &name);
+
+  /// Starts it, or restarts it with the present records.
+  void start();
+  void stop();
+
+  const std::string &address() const { return address_; }
+  std::uint16_t port() const { return port_number; }
+  std::string server() const; ///< "127.A.B.2:5353"
+  Process &process() { return *process_; }
+
+private:
+  std::string configuration() const;
+
+  fs::path folder_;
+  std::string address_;
+  std::map<std::string, std::string> hosts_;  // name to address
+  std::map<std::string, std::string> ptrs_;   // address to name
+  std::map<std::string, std::string> cnames_; // alias to target
+  std::optional<Process> process_;
+};
+
+} // namespace lab
