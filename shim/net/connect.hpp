@@ -1,0 +1,31 @@
+// TCP connections to several addresses: raced, the first that stands wins.
+#pragma once
+
+#include "shim/net/task.hpp"
+
+#include <expected>
+#include <string>
+#include <vector>
+
+namespace shim {
+
+/// "127.0.0.1:1433", "[::1]:1433"
+std::string to_text(const asio::ip::tcp::endpoint &endpoint);
+/// Either side of a socket: a TCP endpoint as above, "unix:/run/…" for a Unix one (the client's side has no name: "unix").
+std::string local_text(const Socket &socket);
+std::string peer_text(const Socket &socket);
+
+struct Connected {
+  Socket socket;
+  asio::ip::tcp::endpoint endpoint;
+};
+struct ConnectError {
+  bool refused = false; ///< every address refused (else: at least one did not answer in time)
+  std::string detail;   ///< "127.0.0.1:1433: Connection refused; …"
+};
+
+/// Tries the addresses in order, the next one `stagger` after the one before or as soon as that has failed (RFC 8305 5); all together take at most
+/// `limit`. TCP_NODELAY is set. Sockets that lose are closed.
+Task<std::expected<Connected, ConnectError>> connect_first(std::vector<asio::ip::tcp::endpoint> endpoints, Millis stagger, Millis limit);
+
+} // namespace shim

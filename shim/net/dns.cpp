@@ -1,0 +1,303 @@
+#include "shim/net/dns.hpp"
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <arpa/nameser.h>
+#include <mutex>
+#include <unordered_map>
+
+namespace shim {
+namespace {
+
+using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
+using Clock = std::chrono::steady_clock;
+
+int wire_type(auth::DnsType type) {
+  switch (type) {
+  case auth::DnsType::a: return ns_t_a;
+  case auth::DnsType::aaaa: return ns_t_aaaa;
+  case auth::DnsType::cname: return ns_t_cname;
+  case auth::DnsType::ptr: return ns_t_ptr;
+  case auth::DnsType::srv: return ns_t_srv;
+  }
+  return ns_t_a;
+}
+
+auth::DnsOutcome outcome_of(int status) {
+  switch (status) {
+  case ARES_SUCCESS: return auth::DnsOutcome::ok;
+  case ARES_ENOTFOUND: return auth::DnsOutcome::no_name;
+  case ARES_ENODATA: return auth::DnsOutcome::no_data;
+  case ARES_ESERVFAIL:
+  case ARES_ENOTIMP: return auth::DnsOutcome::server_failure;
+  case ARES_EREFUSED: return auth::DnsOutcome::refused;
+  case ARES_ETIMEOUT:
+  case ARES_ECANCELLED:
+  case ARES_EDESTRUCTION: return auth::DnsOutcome::timeout;
+  case ARES_ECONNREFUSED: return auth::DnsOutcome::unreachable;
+  default: return auth::DnsOutcome::malformed;
+  }
+}
+
+/// True for an answer that another server might better.
+bool try_next(auth::DnsOutcome outcome) {
+  using enum auth::DnsOutcome;
+  return outcome == timeout || outcome == server_failure || outcome == refused || outcome == unreachable;
+}
+
+std::string lower(std::string name) {
+  for (char &c : name)
+    if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
+  return name;
+}
+
+std::optional<std::string> name_at(const ns_msg &message, const unsigned char *at) {
+  char text[NS_MAXDNAME];
+  if (ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), at, text, sizeof text) < 0) return std::nullopt;
+  return lower(text);
+}
+
+std::optional<auth::DnsRecord> decode_record(const ns_msg &message, const ns_rr &record) {
+  auth::DnsRecord out{lower(ns_rr_name(record)), {}, {}, std::chrono::seconds(ns_rr_ttl(record))};
+  const unsigned char *data = ns_rr_rdata(record);
+  char text[INET6_ADDRSTRLEN];
+  switch (ns_rr_type(record)) {
+  case ns_t_a:
+    if (ns_rr_rdlen(record) != 4) return std::nullopt;
+    out.type = auth::DnsType::a;
+    out.data = inet_ntop(AF_INET, data, text, sizeof text);
+    return out;
+  case ns_t_aaaa:
+    if (ns_rr_rdlen(record) != 16) return std::nullopt;
+    out.type = auth::DnsType::aaaa;
+    out.data = inet_ntop(AF_INET6, data, text, sizeof text);
+    return out;
+  case ns_t_cname:
+  case ns_t_ptr:
+    out.type = ns_rr_type(record) == ns_t_cname ? auth::DnsType::cname : auth::DnsType::ptr;
+    if (auto name = name_at(message, data)) {
+      out.data = *name;
+      return out;
+    }
+    return std::nullopt;
+  case ns_t_srv: // priority 2, weight 2, port 2, target (RFC 2782)
+    if (ns_rr_rdlen(record) < 7) return std::nullopt;
+    out.type = auth::DnsType::srv;
+    if (auto name = name_at(message, data + 6)) {
+      out.data = std::to_string(ns_get16(data)) + " " + std::to_string(ns_get16(data + 2)) + " " + std::to_string(ns_get16(data + 4)) + " " + *name;
+      return out;
+    }
+    return std::nullopt;
+  default: return std::nullopt;
+  }
+}
+
+} // namespace
+
+bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::DnsRecord> &records) {
+  ns_msg parsed;
+  if (ns_initparse(message.data(), static_cast<int>(message.size()), &parsed) != 0) return false;
+  for (int i = 0; i < ns_msg_count(parsed, ns_s_an); ++i) {
+    ns_rr record;
+    if (ns_parserr(&parsed, ns_s_an, i, &record) != 0) return false;
+    if (auto known = decode_record(parsed, record)) records.push_back(std::move(*known));
+  }
+  return true;
+}
+
+/// One c-ares channel with one server. c-ares tells which sockets it waits for; we wait for them and for its timer, and call back into it.
+class Resolver::Channel {
+public:
+  Channel(Executor executor, config::Address server) : server(std::move(server)), executor_(executor), timer_(executor) {
+    static std::once_flag once;
+    std::call_once(once, [] { ares_library_init(ARES_LIB_INIT_ALL); });
+    ares_options options{};
+    char only_dns[] = "b"; // never /etc/hosts: what a name means must not depend on a file that nobody logs
+    options.lookups = only_dns;
+    options.timeout = 700; // milliseconds for the first try
+    options.tries = 3;
+    options.ednspsz = 1232;
+    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS;
+    options.sock_state_cb = [](void *self, ares_socket_t fd, int readable, int writable) {
+      static_cast<Channel *>(self)->watch(fd, readable != 0, writable != 0);
+    };
+    options.sock_state_cb_data = this;
+    constexpr int which = ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_STATE_CB;
+    if (ares_init_options(&channel_, &options, which) != ARES_SUCCESS) {
+      channel_ = nullptr;
+      return;
+    }
+    if (ares_set_servers_ports_csv(channel_, this->server.text().c_str()) != ARES_SUCCESS) {
+      ares_destroy(channel_);
+      channel_ = nullptr;
+    }
+  }
+  ~Channel() {
+    if (channel_) ares_destroy(channel_);
+  }
+
+  Task<auth::DnsAnswer> ask(auth::DnsQuestion question, Millis limit) {
+    auto started = Clock::now();
+    auto pending = std::make_shared<Pending>(executor_, std::move(question));
+    pending->answer.server = server.text();
+    if (!channel_) {
+      pending->answer.outcome = auth::DnsOutcome::unreachable;
+    } else {
+      ares_query(channel_, pending->answer.question.name.c_str(), ns_c_in, wire_type(pending->answer.question.type), &Channel::answered,
+                 new std::shared_ptr<Pending>(pending));
+      arm_timer();
+      if (!pending->done) co_await pending->signal.wait(limit);
+      if (!pending->done) pending->answer.outcome = auth::DnsOutcome::timeout;
+    }
+    pending->answer.took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started);
+    co_return pending->answer;
+  }
+
+  config::Address server;
+
+private:
+  /// Shared between the waiting coroutine and c-ares, which always calls back, if only when it is destroyed.
+  struct Pending {
+    Pending(Executor executor, auth::DnsQuestion question) : signal(executor) { answer.question = std::move(question); }
+    Signal signal;
+    auth::DnsAnswer answer;
+    bool done = false;
+  };
+
+  static void answered(void *argument, int status, int, unsigned char *message, int length) {
+    std::unique_ptr<std::shared_ptr<Pending>> holder(static_cast<std::shared_ptr<Pending> *>(argument));
+    auto &pending = **holder;
+    pending.answer.outcome = outcome_of(status);
+    if (message && length > 0 && !decode_dns_reply({message, static_cast<std::size_t>(length)}, pending.answer.records))
+      pending.answer.outcome = auth::DnsOutcome::malformed;
+    pending.done = true;
+    pending.signal.notify();
+  }
+
+  struct Watched {
+    explicit Watched(Executor executor, int fd) : descriptor(executor, fd) {}
+    // c-ares owns and closes the socket.
+    ~Watched() { descriptor.release(); }
+    Descriptor descriptor;
+    bool read = false, write = false;
+    bool read_armed = false, write_armed = false;
+  };
+
+  void watch(ares_socket_t fd, bool readable, bool writable) {
+    if (!readable && !writable) {
+      watched_.erase(fd);
+      return;
+    }
+    auto &entry = watched_[fd];
+    if (!entry) entry = std::make_shared<Watched>(executor_, fd);
+    entry->read = readable;
+    entry->write = writable;
+    arm(fd, entry);
+  }
+
+  void arm(ares_socket_t fd, const std::shared_ptr<Watched> &entry) {
+    auto wait = [&](Descriptor::wait_type what, bool &wanted, bool &armed, bool reading) {
+      if (!wanted || armed) return;
+      armed = true;
+      entry->descriptor.async_wait(what, [this, fd, weak = std::weak_ptr(entry), &armed, reading](boost::system::error_code error) {
+        auto still = weak.lock();
+        if (!still) return; // c-ares has closed it; `this` may be gone as well
+        armed = false;
+        if (error) return;
+        ares_process_fd(channel_, reading ? fd : ARES_SOCKET_BAD, reading ? ARES_SOCKET_BAD : fd);
+        if (auto found = watched_.find(fd); found != watched_.end() && found->second == still) arm(fd, still);
+        arm_timer();
+      });
+    };
+    wait(Descriptor::wait_read, entry->read, entry->read_armed, true);
+    wait(Descriptor::wait_write, entry->write, entry->write_armed, false);
+  }
+
+  void arm_timer() {
+    timeval at{};
+    if (!ares_timeout(channel_, nullptr, &at)) {
+      timer_.cancel();
+      return;
+    }
+    timer_.expires_after(std::chrono::seconds(at.tv_sec) + std::chrono::microseconds(at.tv_usec) + Millis(1));
+    timer_.async_wait([this](boost::system::error_code error) {
+      if (error) return;
+      ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+      arm_timer();
+    });
+  }
+
+  Executor executor_;
+  Timer timer_;
+  ares_channel channel_ = nullptr;
+  std::unordered_map<ares_socket_t, std::shared_ptr<Watched>> watched_;
+};
+
+Resolver::Resolver(Executor executor, std::vector<config::Address> servers) : executor_(executor) {
+  for (auto &server : servers)
+    channels_.push_back(std::make_unique<Channel>(executor, std::move(server)));
+}
+
+Resolver::~Resolver() = default;
+
+Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit) {
+  question.name = lower(std::move(question.name));
+  auto started = Clock::now();
+  if (auto hit = cache_.find({question.name, question.type}); hit != cache_.end()) {
+    if (hit->second.until > started) {
+      auto answer = hit->second.answer;
+      answer.cached = true;
+      answer.took = std::chrono::microseconds(0);
+      co_return answer;
+    }
+    cache_.erase(hit);
+  }
+  auth::DnsAnswer answer{question, auth::DnsOutcome::unreachable, {}, {}, false, {}};
+  for (std::size_t i = 0; i < channels_.size(); ++i) {
+    auto share = left_of(limit, started) / static_cast<int>(channels_.size() - i);
+    answer = co_await channels_[i]->ask(question, limit.count() == 0 ? limit : std::max(share, Millis(1)));
+    if (!try_next(answer.outcome)) break;
+  }
+  if (answer.outcome == auth::DnsOutcome::ok) remember(answer);
+  co_return answer;
+}
+
+void Resolver::remember(const auth::DnsAnswer &answer) {
+  if (answer.records.empty()) return;
+  auto smallest = answer.records.front().ttl;
+  for (const auto &record : answer.records)
+    smallest = std::min(smallest, record.ttl);
+  if (smallest.count() <= 0) return;
+  if (cache_.size() >= most_cached) cache_.clear();
+  cache_[{answer.question.name, answer.question.type}] = {answer, Clock::now() + smallest};
+}
+
+Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit) {
+  using namespace asio::experimental::awaitable_operators;
+  std::vector<auth::DnsAnswer> answers;
+  std::size_t i = 0;
+  for (; i + 1 < questions.size(); i += 2) {
+    auto [first, second] = co_await (resolver.ask(questions[i], limit) && resolver.ask(questions[i + 1], limit));
+    answers.push_back(std::move(first));
+    answers.push_back(std::move(second));
+  }
+  if (i < questions.size()) answers.push_back(co_await resolver.ask(questions[i], limit));
+  co_return answers;
+}
+
+Task<std::variant<auth::NameFacts, auth::NameError>> canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
+                                                                  std::function<void(const auth::DnsAnswer &)> answered) {
+  auto started = Clock::now();
+  auth::Canonicaliser machine(std::move(target), std::move(policy));
+  for (;;) {
+    auto action = machine.next();
+    if (auto *facts = std::get_if<auth::NameFacts>(&action)) co_return std::move(*facts);
+    if (auto *error = std::get_if<auth::NameError>(&action)) co_return std::move(*error);
+    auto answers = co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started));
+    for (const auto &answer : answers)
+      answered(answer);
+    machine.answer(std::move(answers));
+  }
+}
+
+} // namespace shim

@@ -1,0 +1,51 @@
+// DNS questions over c-ares on our own event loop: asynchronous, one channel for each server, so that the log can say who answered.
+#pragma once
+
+#include "auth/name.hpp"
+#include "config/config.hpp"
+#include "shim/net/task.hpp"
+
+#include <functional>
+#include <map>
+
+namespace shim {
+
+/// One resolver a worker thread; not thread-safe. Answers are cached by their smallest TTL (at most `most_cached` of them); failures are not.
+class Resolver {
+public:
+  Resolver(Executor executor, std::vector<config::Address> servers);
+  ~Resolver();
+  Resolver(const Resolver &) = delete;
+
+  /// Asks the servers in their order, each at most its share of `limit`; a timeout, SERVFAIL, REFUSED or no reply at all goes on to the next
+  /// server, any other answer is final. Never throws; with no server configured the outcome is `unreachable`.
+  Task<auth::DnsAnswer> ask(auth::DnsQuestion question, Millis limit);
+  /// Drops every cached answer (SIGHUP).
+  void forget() { cache_.clear(); }
+
+  static constexpr std::size_t most_cached = 1024;
+
+private:
+  class Channel;
+  struct Cached {
+    auth::DnsAnswer answer;
+    std::chrono::steady_clock::time_point until;
+  };
+  void remember(const auth::DnsAnswer &answer);
+
+  Executor executor_;
+  std::vector<std::unique_ptr<Channel>> channels_;
+  std::map<std::pair<std::string, auth::DnsType>, Cached> cache_;
+};
+
+/// Decodes a DNS reply message (RFC 1035 4.1) into the records of its answer section that we know (A, AAAA, CNAME, PTR, SRV). False: malformed.
+bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::DnsRecord> &records);
+
+/// Answers every question at once and keeps their order.
+Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit);
+
+/// Canonicaliser driven by a resolver. `answered` sees each answer, in order. The whole takes at most `limit`.
+Task<std::variant<auth::NameFacts, auth::NameError>> canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
+                                                                  std::function<void(const auth::DnsAnswer &)> answered);
+
+} // namespace shim

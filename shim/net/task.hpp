@@ -1,0 +1,82 @@
+// The vocabulary of everything that waits: one executor type, one coroutine type, one deadline.
+#pragma once
+
+#include "shim/asio.hpp"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+namespace shim {
+
+using Executor = asio::io_context::executor_type;
+/// A coroutine of the proxy. It must not throw (errors are values): `with_deadline` would go on waiting for one that did.
+template <class T = void> using Task = asio::awaitable<T, Executor>;
+/// Completion token: `auto [error, count] = co_await socket.async_read_some(buffer, as_result);`
+inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> as_result{asio::use_awaitable_t<Executor>{}};
+
+/// Either leg: TCP or Unix.
+using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
+using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using Millis = std::chrono::milliseconds;
+
+/// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
+/// its frame is gone.
+template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis limit) {
+  if (limit.count() == 0) co_return co_await std::move(task);
+  Timer timer(co_await asio::this_coro::executor, limit);
+  using namespace asio::experimental::awaitable_operators;
+  auto first = co_await (std::move(task) || timer.async_wait(as_result));
+  if (first.index() == 0) co_return std::optional<T>(std::move(std::get<0>(first)));
+  co_return std::nullopt;
+}
+
+/// What is left of a limit that began at `started`; at least 1 ms, so that it never turns into "for ever".
+inline Millis left_of(Millis limit, std::chrono::steady_clock::time_point started) {
+  if (limit.count() == 0) return limit;
+  auto left = limit - std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - started);
+  return left.count() < 1 ? Millis(1) : left;
+}
+
+/// Somebody waits until somebody else on the same thread says so.
+class Signal {
+public:
+  explicit Signal(Executor executor) : timer_(executor, Timer::time_point::max()) {}
+  void notify() { timer_.cancel(); }
+  /// Until `notify` is called while waiting, or the limit is over (0: for ever). Check the condition before: a notify with nobody waiting is lost.
+  Task<> wait(Millis limit) {
+    if (limit.count() == 0)
+      timer_.expires_at(Timer::time_point::max());
+    else
+      timer_.expires_after(limit);
+    co_await timer_.async_wait(as_result);
+  }
+
+private:
+  Timer timer_;
+};
+
+/// Runs a blocking function on `pool`, waiting for its value at most `limit`. nullopt: not done by then (it goes on, its value is dropped).
+template <class F, class R = std::invoke_result_t<F>> Task<std::optional<R>> on_pool(asio::thread_pool &pool, F function, Millis limit) {
+  struct State {
+    explicit State(Executor e) : executor(e), done(e) {}
+    Executor executor;
+    Signal done;
+    std::optional<R> value;
+  };
+  auto state = std::make_shared<State>(co_await asio::this_coro::executor);
+  auto waiting = std::weak_ptr<State>(state);
+  // Only the waiter's thread touches State; the pool's thread hands the value over by a post to it.
+  asio::post(pool, [executor = state->executor, waiting, function = std::move(function)]() mutable {
+    asio::post(executor, [waiting = std::move(waiting), value = function()]() mutable {
+      if (auto there = waiting.lock()) {
+        there->value = std::move(value);
+        there->done.notify();
+      }
+    });
+  });
+  co_await state->done.wait(limit);
+  co_return std::move(state->value);
+}
+
+} // namespace shim
