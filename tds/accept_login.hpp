@@ -29,9 +29,9 @@ struct LoginRequest {
 };
 
 enum class AcceptFault {
-  closed,               ///< the client went away before its login was whole
-  client_requires_tls,  ///< ENCRYPTION on or req, or TLS first
-  tds_too_old,          ///< TDS 4.2 or 5.0 login packet
+  closed,              ///< the client went away before its login was whole
+  client_requires_tls, ///< ENCRYPTION on or req, or TLS first
+  tds_too_old,         ///< TDS 4.2 or 5.0 login packet
   protocol_violation,
 };
 struct AcceptRefused {
@@ -59,13 +59,17 @@ public:
   const std::optional<Prelogin> &answered() const { return answered_; }
 
 private:
-  enum class State { expect_first, answer_sent, refuse_after_answer, finished };
-  AcceptAction refuse(AcceptFault fault, std::string detail, bool answer = true);
+  enum class State { first_message, login, refused_by_answer, finished };
+  AcceptAction on_first_message();
   AcceptAction on_prelogin(const Message &message);
-  AcceptAction on_login(const Message &message);
+  AcceptAction on_tds4();
+  AcceptAction on_login_packets();
+  AcceptAction on_login(Message message);
+  AcceptAction wait();
+  AcceptAction refuse(AcceptFault fault, std::string detail, bool answer = true);
 
   ServerVersion shown_;
-  State state_ = State::expect_first;
+  State state_ = State::first_message;
   MessageReader reader_;
   bool ended_ = false;
   Dialect dialect_;

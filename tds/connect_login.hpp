@@ -12,9 +12,9 @@ inline constexpr std::size_t largest_login_reply = 1024 * 1024; ///< bytes of pa
 inline constexpr int most_sspi_rounds = 16;
 
 struct ConnectRequest {
-  Prelogin prelogin;        ///< what to send (ENCRYPTION not_sup until TLS exists on this leg)
-  Login7 login;             ///< what to send; with `integrated`, its `sspi` is filled from the first token
-  bool integrated = true;   ///< false: the client's own user and password go on, no token is asked for
+  Prelogin prelogin;      ///< what to send (ENCRYPTION not_sup until TLS exists on this leg)
+  Login7 login;           ///< what to send; with `integrated`, its `sspi` is filled from the first token
+  bool integrated = true; ///< false: the client's own user and password go on, no token is asked for
 };
 
 /// A token is needed. `server_token` is empty for the first one. Answer with `token()`.
@@ -22,7 +22,7 @@ struct NeedToken {
   Bytes server_token;
 };
 
-/// The server accepted the login. Never given while the caller's context is incomplete: see `token()`.
+/// The server accepted the login. With `integrated` never given while the caller's context is incomplete: see `token()`.
 struct LoginReply {
   Bytes tokens; ///< the server's own reply, token bytes unchanged, less SSPI and routing tokens
   std::uint16_t spid = 0;
@@ -36,9 +36,10 @@ enum class ConnectFault {
   server_requires_tls, ///< ENCRYPTION on or req in answer to not_sup
   mars_refused,        ///< MARS asked, answered 0
   refused_by_server,   ///< ERROR tokens and no LOGINACK; `server_error` is the first of class above 10
-  redirect,            ///< routing; `detail` names where to
+  redirect,            ///< routing; `detail` is "server,port". Comes also without LOGINACK: before following it, the
+                       ///< caller must know that its context is complete
   context_incomplete,  ///< LOGINACK while the security context still waits for the server's proof
-  protocol_violation,
+  protocol_violation,  ///< also: the server knows no instance of that name; our LOGIN7 cannot be written
 };
 struct ConnectRefused {
   ConnectFault fault{};
@@ -66,12 +67,53 @@ public:
   bool token_sent() const { return token_sent_; }
 
 private:
-  // The implementer chooses states and members.
+  enum class State { prelogin, prelogin_answer, token, login, reply, finished };
+  ConnectAction on_prelogin_answer();
+  ConnectAction after_prelogin();
+  ConnectAction refused_before_login();
+  ConnectAction send_login();
+  ConnectAction on_reply();
+  /// Reads the tokens of `reply_` from `read_` on, until one needs an action or there are no more (nullopt).
+  std::optional<ConnectAction> read_tokens();
+  std::optional<ConnectAction> on_token(const SspiToken &token);
+  std::optional<ConnectAction> on_token(const LoginAck &ack);
+  std::optional<ConnectAction> on_token(const EnvChange &change);
+  std::optional<ConnectAction> on_token(const ServerMessage &message);
+  std::optional<ConnectAction> on_token(const OpaqueToken &token);
+  std::optional<ConnectAction> on_token(const FeatureExtAck &) { return std::nullopt; }
+  std::optional<ConnectAction> on_token(const Done &) { return std::nullopt; }
+  /// All tokens of `reply_` are read: what follows; nullopt where more messages must come.
+  std::optional<ConnectAction> after_message();
+  /// The next message of the server into `reply_`; else the action that is due instead.
+  std::optional<ConnectAction> take_message(std::string_view awaited);
+  ConnectAction refused_by_server();
+  ConnectAction refuse(ConnectFault fault, std::string detail, std::optional<ServerMessage> error = std::nullopt);
+  ConnectAction violation(std::string detail) { return refuse(ConnectFault::protocol_violation, std::move(detail)); }
+
   ConnectRequest request_;
+  State state_ = State::prelogin;
   MessageReader reader_;
+  bool ended_ = false;
   std::optional<Prelogin> answered_;
   std::vector<ServerMessage> messages_;
   bool token_sent_ = false;
+
+  // The security context, as the caller tells.
+  Bytes server_token_; // what NeedToken hands out
+  Bytes token_;        // the caller's answer, not sent yet
+  bool complete_ = false;
+  int rounds_ = 0; // SSPI tokens of the server
+
+  // The reply.
+  Message reply_;
+  std::size_t read_ = 0; // bytes of reply_ that are decoded
+  bool reading_ = false; // reply_ is not at its end
+  bool sspi_in_message_ = false;
+  std::size_t received_ = 0; // bytes of all reply messages
+  LoginReply result_;
+  bool acknowledged_ = false; // LOGINACK came
+  std::optional<Routing> routing_;
+  std::optional<ServerMessage> server_error_; // the first of class above 10
 };
 
 } // namespace tds

@@ -42,7 +42,14 @@ struct LoginAck {
   bool operator==(const LoginAck &) const = default;
 };
 
-enum class EnvChangeType : std::uint8_t { database = 1, language = 2, packet_size = 4, collation = 7, routing = 20, enhanced_routing = 21 };
+enum class EnvChangeType : std::uint8_t {
+  database = 1,
+  language = 2,
+  packet_size = 4,
+  collation = 7,
+  routing = 20,
+  enhanced_routing = 21
+};
 
 /// `data` is everything after the type byte, as sent.
 struct EnvChange {
