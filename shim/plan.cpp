@@ -1,0 +1,24 @@
+#include "shim/plan.hpp"
+
+namespace shim {
+
+std::string Attempt::text() const { return config::to_string(kind) + (spn ? " " + spn->spn : ""); }
+
+std::uint16_t port_of(const auth::Target &target) { return target.port.value_or(default_port); }
+
+bool needs_browser(const auth::Target &target) { return !target.instance.empty() && !target.port; }
+
+std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts, const auth::KerberosConfig &kerberos, const std::string &identity_realm) {
+  std::vector<Attempt> plan;
+  for (auto kind : route.attempts) {
+    if (kind == config::AttemptKind::tcp_sql) {
+      plan.push_back({kind, std::nullopt});
+      continue;
+    }
+    for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), route.spn, kerberos, identity_realm))
+      plan.push_back({kind, std::move(candidate)});
+  }
+  return plan;
+}
+
+} // namespace shim

@@ -1,0 +1,27 @@
+// The ordered attempts that policy allows. Pure: from what is known to what will be tried.
+#pragma once
+
+#include "auth/spn.hpp"
+#include "config/config.hpp"
+
+#include <optional>
+
+namespace shim {
+
+/// One transport x mechanism x SPN.
+struct Attempt {
+  config::AttemptKind kind{};
+  std::optional<auth::SpnCandidate> spn; ///< Kerberos only
+  std::string text() const;              ///< "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
+};
+
+inline constexpr std::uint16_t default_port = 1433;
+/// The port of a target: as typed, else 1433. (A named instance without a port needs SQL Browser, which comes later: see `needs_browser`.)
+std::uint16_t port_of(const auth::Target &target);
+bool needs_browser(const auth::Target &target);
+
+/// For each attempt that the route lists, in its order, one Attempt for each SPN candidate. Kerberos without a realm yields none: an empty plan where the
+/// route lists nothing else means cause realm-unknown.
+std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts, const auth::KerberosConfig &kerberos, const std::string &identity_realm);
+
+} // namespace shim

@@ -1,0 +1,40 @@
+// Which route a login takes, and whether its caller may. Pure functions over the configuration, the proven caller and what the client asked.
+#pragma once
+
+#include "config/config.hpp"
+#include "shim/diagnosis/cause.hpp"
+#include "shim/net/caller.hpp"
+#include "tds/accept_login.hpp"
+#include "tds/sspi.hpp"
+
+namespace shim {
+
+/// What routing looks at. `listener` and `caller` are proven; the rest the client has typed: hints that choose a route, and never widen what a caller reaches.
+struct Request {
+  std::string listener;
+  const Caller *caller = nullptr;
+  std::string server, database, user, app;
+  bool integrated = false; ///< the client asks for integrated login itself
+  bool fedauth = false;
+  tds::Mechanism mechanism = tds::Mechanism::none; ///< of the client's own token
+};
+Request make_request(const std::string &listener, const Caller &caller, const tds::Login7 &login);
+
+/// Allowed: `route` is set, `identity` too unless the route needs none. Denied: `cause` is. `rule` is the configuration entry that decided.
+struct Decision {
+  const config::Route *route = nullptr;
+  const config::Identity *identity = nullptr;
+  std::optional<Cause> denied;
+  std::string rule;
+  std::string reason;
+};
+
+/// True when the list names the caller: by "self" (the uid that sqlshim runs as), uid, or one of the caller's groups.
+bool names(const std::vector<config::Who> &list, const Caller &caller, uid_t self);
+
+/// Before a byte is read: may this caller use the listener at all?
+Decision admit(const config::Listener &listener, const Caller &caller, uid_t self);
+/// After LOGIN7. The first route that matches counts; then the identity's own `allow` list has the last word.
+Decision decide(const config::Config &config, const config::Listener &listener, const Request &request, uid_t self);
+
+} // namespace shim

@@ -1,0 +1,45 @@
+#include "shim/rewrite.hpp"
+
+#include "tds/sspi.hpp"
+
+namespace shim {
+
+tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind) {
+  auto login = asked.clone();
+  if (login.tds_version == tds::tds_8_0) login.tds_version = tds::tds_7_4;
+  if (kind == config::AttemptKind::tcp_kerberos) {
+    login.option_flags2 |= tds::option2_integrated_security;
+    login.option_flags3 &= static_cast<std::uint8_t>(~tds::option3_change_password);
+    login.user_name.clear();
+    login.password.wipe();
+    login.change_password.wipe();
+    login.sspi.clear();
+  }
+  return login;
+}
+
+tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target &target) {
+  tds::Prelogin prelogin;
+  prelogin.set_version({16, 0, 0, 0});
+  prelogin.set_encryption(tds::Encryption::not_sup);
+  tds::Bytes instance(target.instance.begin(), target.instance.end());
+  instance.push_back(0);
+  prelogin.set(tds::PreloginToken::instopt, std::move(instance));
+  prelogin.set(tds::PreloginToken::threadid, {0, 0, 0, 0});
+  prelogin.set_mars(asked.prelogin && asked.prelogin->mars());
+  if (asked.prelogin)
+    if (const auto *trace = asked.prelogin->find(tds::PreloginToken::traceid)) prelogin.set(tds::PreloginToken::traceid, trace->data);
+  return prelogin;
+}
+
+std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind) {
+  if (kind == config::AttemptKind::tcp_sql) return "";
+  std::string what;
+  if (!asked.user_name.empty() || !asked.password.empty()) what = "user and password";
+  if (!asked.change_password.empty()) what += std::string(what.empty() ? "" : ", ") + "new password";
+  if (!asked.sspi.empty())
+    what += std::string(what.empty() ? "" : ", ") + tds::to_string(tds::recognise(asked.sspi)) + " token (" + std::to_string(asked.sspi.size()) + " bytes)";
+  return what;
+}
+
+} // namespace shim

@@ -1,0 +1,21 @@
+// What the server is asked, made from what the client asked. Changes authentication only.
+#pragma once
+
+#include "auth/target.hpp"
+#include "config/config.hpp"
+#include "tds/connect_login.hpp"
+
+namespace shim {
+
+/// For Kerberos: integrated security on; user, password, change-password and the client's own token gone. For tcp+sql: as the client sent it. Everything else
+/// (application, host, process id, language, database, packet size, intent, features) stays the client's, so that APP_NAME(), HOST_NAME(), logon triggers and
+/// Resource Governor keep working. TDS 8.0 becomes 7.4: the server leg is not strict.
+tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind);
+
+/// The PRELOGIN for the server leg: ENCRYPTION not_sup (no TLS on this leg yet), MARS as the client asked, its TRACEID sent on; VERSION and INSTOPT of our own.
+tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target &target);
+
+/// What the client sent to authenticate itself and what is not used, in words for the log: empty where nothing was ignored.
+std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind);
+
+} // namespace shim
