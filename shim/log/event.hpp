@@ -15,7 +15,8 @@ using Micros = std::chrono::microseconds;
 using WallTime = std::chrono::system_clock::time_point;
 using Strings = std::vector<std::string>;
 
-// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings. `fields(visit)` calls visit("name", value) in order.
+// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings. `fields(visit)` calls visit("name", value) in order; on a
+// mutable event the values are mutable too, so that the reader of old logs walks the same list as the writer.
 #define SQLSHIM_EVENT(NAME)                                                                                            \
   static constexpr std::string_view name = NAME;                                                                       \
   static constexpr bool debug = false
@@ -26,7 +27,9 @@ using Strings = std::vector<std::string>;
 struct Accepted {
   SQLSHIM_EVENT("accepted");
   std::string listener, peer, local;
-  void fields(auto &&v) const { v("listener", listener), v("peer", peer), v("local", local); }
+  void fields(this auto &&self, auto &&v) {
+    v("listener", self.listener), v("peer", self.peer), v("local", self.local);
+  }
 };
 struct CallerProven {
   SQLSHIM_EVENT("caller.proven");
@@ -35,13 +38,15 @@ struct CallerProven {
   Strings groups;
   std::string how; ///< "peercred", "sock_diag"
   std::int64_t us = 0;
-  void fields(auto &&v) const { v("uid", uid), v("user", user), v("groups", groups), v("how", how), v("us", us); }
+  void fields(this auto &&self, auto &&v) {
+    v("uid", self.uid), v("user", self.user), v("groups", self.groups), v("how", self.how), v("us", self.us);
+  }
 };
 struct PreloginAnswered {
   SQLSHIM_EVENT("prelogin.answered");
   std::string leg; ///< "client", "server"
   std::string asked, answered;
-  void fields(auto &&v) const { v("leg", leg), v("asked", asked), v("answered", answered); }
+  void fields(this auto &&self, auto &&v) { v("leg", self.leg), v("asked", self.asked), v("answered", self.answered); }
 };
 struct TlsAgreed {
   SQLSHIM_EVENT("tls.agreed");
@@ -49,32 +54,37 @@ struct TlsAgreed {
   Strings names;
   bool verified = false;
   std::string binding, reason;
-  void fields(auto &&v) const {
-    v("leg", leg), v("version", version), v("cipher", cipher), v("names", names), v("verified", verified), v("binding", binding), v("reason", reason);
+  void fields(this auto &&self, auto &&v) {
+    v("leg", self.leg), v("version", self.version), v("cipher", self.cipher), v("names", self.names),
+        v("verified", self.verified), v("binding", self.binding), v("reason", self.reason);
   }
 };
 struct LoginReceived {
   SQLSHIM_EVENT("login.received");
   std::string tds, server, database, user, app, host;
   std::uint64_t pid = 0, packet_size = 0;
-  std::string auth;      ///< "sql", "integrated"
-  std::string mechanism; ///< of the client's own SSPI token: "none", "kerberos", "spnego", "ntlm", "unknown"
+  std::string auth;       ///< "sql", "integrated"
+  std::string mechanism;  ///< of the client's own SSPI token: "none", "kerberos", "spnego", "ntlm", "unknown"
   std::uint64_t size = 0; ///< bytes of the client's own SSPI token
   Strings features;
-  void fields(auto &&v) const {
-    v("tds", tds), v("server", server), v("database", database), v("user", user), v("app", app), v("host", host), v("pid", pid),
-        v("packet_size", packet_size), v("auth", auth), v("mechanism", mechanism), v("size", size), v("features", features);
+  void fields(this auto &&self, auto &&v) {
+    v("tds", self.tds), v("server", self.server), v("database", self.database), v("user", self.user),
+        v("app", self.app), v("host", self.host), v("pid", self.pid), v("packet_size", self.packet_size),
+        v("auth", self.auth), v("mechanism", self.mechanism), v("size", self.size), v("features", self.features);
   }
 };
 struct CredentialsIgnored {
   SQLSHIM_EVENT("credentials.ignored");
   std::string what; ///< "user and password", "kerberos token (1234 bytes)"
-  void fields(auto &&v) const { v("what", what); }
+  void fields(this auto &&self, auto &&v) { v("what", self.what); }
 };
 struct PolicyDecided {
   SQLSHIM_EVENT("policy.decided");
   std::string rule, outcome, route, identity, reason; ///< outcome: "allow", "deny"
-  void fields(auto &&v) const { v("rule", rule), v("outcome", outcome), v("route", route), v("identity", identity), v("reason", reason); }
+  void fields(this auto &&self, auto &&v) {
+    v("rule", self.rule), v("outcome", self.outcome), v("route", self.route), v("identity", self.identity),
+        v("reason", self.reason);
+  }
 };
 struct DnsAnswered {
   SQLSHIM_EVENT("dns.answered");
@@ -84,8 +94,9 @@ struct DnsAnswered {
   std::string server;
   bool cached = false;
   std::int64_t us = 0;
-  void fields(auto &&v) const {
-    v("question", question), v("type", type), v("rcode", rcode), v("ttl", ttl), v("answers", answers), v("server", server), v("cached", cached), v("us", us);
+  void fields(this auto &&self, auto &&v) {
+    v("question", self.question), v("type", self.type), v("rcode", self.rcode), v("ttl", self.ttl),
+        v("answers", self.answers), v("server", self.server), v("cached", self.cached), v("us", self.us);
   }
 };
 struct TargetResolved {
@@ -94,12 +105,15 @@ struct TargetResolved {
   std::uint64_t port = 0;
   std::string via;
   Strings endpoints;
-  void fields(auto &&v) const { v("typed", typed), v("fqdn", fqdn), v("port", port), v("via", via), v("endpoints", endpoints); }
+  void fields(this auto &&self, auto &&v) {
+    v("typed", self.typed), v("fqdn", self.fqdn), v("port", self.port), v("via", self.via),
+        v("endpoints", self.endpoints);
+  }
 };
 struct PlanMade {
   SQLSHIM_EVENT("plan.made");
   Strings attempts; ///< "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
-  void fields(auto &&v) const { v("attempts", attempts); }
+  void fields(this auto &&self, auto &&v) { v("attempts", self.attempts); }
 };
 struct KdcAnswered {
   SQLSHIM_EVENT("kdc.answered");
@@ -108,14 +122,17 @@ struct KdcAnswered {
   std::string text, stime;   ///< stime: ISO 8601, empty where unknown
   std::int64_t skew_ms = 0;  ///< KDC's clock minus ours
   std::int64_t us = 0;
-  void fields(auto &&v) const {
-    v("kdc", kdc), v("exchange", exchange), v("code", code), v("text", text), v("stime", stime), v("skew_ms", skew_ms), v("us", us);
+  void fields(this auto &&self, auto &&v) {
+    v("kdc", self.kdc), v("exchange", self.exchange), v("code", self.code), v("text", self.text),
+        v("stime", self.stime), v("skew_ms", self.skew_ms), v("us", self.us);
   }
 };
 struct SpnTried {
   SQLSHIM_EVENT("spn.tried");
   std::string spn, why, outcome, kind, detail; ///< outcome: "ticket", "refused", "skipped"; kind: auth::Kind's spelling
-  void fields(auto &&v) const { v("spn", spn), v("why", why), v("outcome", outcome), v("kind", kind), v("detail", detail); }
+  void fields(this auto &&self, auto &&v) {
+    v("spn", self.spn), v("why", self.why), v("outcome", self.outcome), v("kind", self.kind), v("detail", self.detail);
+  }
 };
 struct TicketChosen {
   SQLSHIM_EVENT("ticket.chosen");
@@ -123,14 +140,19 @@ struct TicketChosen {
   std::int64_t kvno = 0;
   std::string expires; ///< ISO 8601
   bool cached = false;
-  void fields(auto &&v) const { v("spn", spn), v("client", client), v("etype", etype), v("kvno", kvno), v("expires", expires), v("cached", cached); }
+  void fields(this auto &&self, auto &&v) {
+    v("spn", self.spn), v("client", self.client), v("etype", self.etype), v("kvno", self.kvno),
+        v("expires", self.expires), v("cached", self.cached);
+  }
 };
 struct ServerConnected {
   SQLSHIM_EVENT("server.connected");
   std::string endpoint;
   int attempt = 0;
   std::int64_t us = 0;
-  void fields(auto &&v) const { v("endpoint", endpoint), v("attempt", attempt), v("us", us); }
+  void fields(this auto &&self, auto &&v) {
+    v("endpoint", self.endpoint), v("attempt", self.attempt), v("us", self.us);
+  }
 };
 struct TokenExchanged {
   SQLSHIM_DEBUG_EVENT("token.exchanged");
@@ -139,57 +161,68 @@ struct TokenExchanged {
   std::uint64_t sent = 0, received = 0; ///< bytes
   std::string flags_asked, flags_granted;
   bool done = false;
-  void fields(auto &&v) const {
-    v("round", round), v("mechanism", mechanism), v("sent", sent), v("received", received), v("flags_asked", flags_asked), v("flags_granted", flags_granted), v("done", done);
+  void fields(this auto &&self, auto &&v) {
+    v("round", self.round), v("mechanism", self.mechanism), v("sent", self.sent), v("received", self.received),
+        v("flags_asked", self.flags_asked), v("flags_granted", self.flags_granted), v("done", self.done);
   }
 };
 struct ServerSaid {
   SQLSHIM_EVENT("server.message");
   std::uint64_t number = 0, state = 0, severity = 0;
   std::string text;
-  void fields(auto &&v) const { v("number", number), v("state", state), v("class", severity), v("text", text); }
+  void fields(this auto &&self, auto &&v) {
+    v("number", self.number), v("state", self.state), v("class", self.severity), v("text", self.text);
+  }
 };
 struct AttemptEnded {
   SQLSHIM_EVENT("attempt.ended");
   int attempt = 0;
   std::string cause; ///< "ok" or a cause id
-  void fields(auto &&v) const { v("attempt", attempt), v("cause", cause); }
+  void fields(this auto &&self, auto &&v) { v("attempt", self.attempt), v("cause", self.cause); }
 };
 struct FallbackTaken {
   SQLSHIM_EVENT("fallback.taken");
   std::string from, to, reason;
-  void fields(auto &&v) const { v("from", from), v("to", to), v("reason", reason); }
+  void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("reason", self.reason); }
 };
 struct RedirectFollowed {
   SQLSHIM_EVENT("redirect.followed");
   std::string from, to;
   int hop = 0;
-  void fields(auto &&v) const { v("from", from), v("to", to), v("hop", hop); }
+  void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("hop", self.hop); }
 };
 struct LoginAnswered {
   SQLSHIM_EVENT("login.answered");
   bool accepted = false;
   std::string version, database;
   std::uint64_t packet_size = 0;
-  void fields(auto &&v) const { v("accepted", accepted), v("version", version), v("database", database), v("packet_size", packet_size); }
+  void fields(this auto &&self, auto &&v) {
+    v("accepted", self.accepted), v("version", self.version), v("database", self.database),
+        v("packet_size", self.packet_size);
+  }
 };
 struct TraceLine {
   SQLSHIM_DEBUG_EVENT("trace");
   std::string text;
-  void fields(auto &&v) const { v("text", text); }
+  void fields(this auto &&self, auto &&v) { v("text", self.text); }
 };
 struct Refused {
   SQLSHIM_EVENT("refused");
   std::string step; ///< "caller", "client-login", "policy", "resolve", "ticket", "connect", "server-login"
   std::string fault, cause, detail, remedy;
-  void fields(auto &&v) const { v("step", step), v("fault", fault), v("cause", cause), v("detail", detail), v("remedy", remedy); }
+  void fields(this auto &&self, auto &&v) {
+    v("step", self.step), v("fault", self.fault), v("cause", self.cause), v("detail", self.detail),
+        v("remedy", self.remedy);
+  }
 };
 struct Closed {
   SQLSHIM_EVENT("closed");
-  std::string by, reason;        ///< by: "client", "server", "us"
+  std::string by, reason;         ///< by: "client", "server", "us"
   std::uint64_t up = 0, down = 0; ///< bytes relayed towards the server / the client
   std::int64_t lasted_ms = 0;
-  void fields(auto &&v) const { v("by", by), v("reason", reason), v("up", up), v("down", down), v("lasted_ms", lasted_ms); }
+  void fields(this auto &&self, auto &&v) {
+    v("by", self.by), v("reason", self.reason), v("up", self.up), v("down", self.down), v("lasted_ms", self.lasted_ms);
+  }
 };
 
 // Without a connection.
@@ -197,30 +230,33 @@ struct Started {
   SQLSHIM_EVENT("started");
   std::string version, config;
   Strings listeners;
-  void fields(auto &&v) const { v("version", version), v("config", config), v("listeners", listeners); }
+  void fields(this auto &&self, auto &&v) {
+    v("version", self.version), v("config", self.config), v("listeners", self.listeners);
+  }
 };
 struct Warned {
   SQLSHIM_EVENT("warned");
   std::string what;
-  void fields(auto &&v) const { v("what", what); }
+  void fields(this auto &&self, auto &&v) { v("what", self.what); }
 };
 struct Reloaded {
   SQLSHIM_EVENT("reloaded");
   std::string what; ///< "tickets, KDC refusals and DNS answers forgotten"
-  void fields(auto &&v) const { v("what", what); }
+  void fields(this auto &&self, auto &&v) { v("what", self.what); }
 };
 struct Drained {
   SQLSHIM_EVENT("drained");
   std::uint64_t waited_ms = 0, closed = 0; ///< closed: connections still open when the wait was over
-  void fields(auto &&v) const { v("waited_ms", waited_ms), v("closed", closed); }
+  void fields(this auto &&self, auto &&v) { v("waited_ms", self.waited_ms), v("closed", self.closed); }
 };
 
 #undef SQLSHIM_EVENT
 #undef SQLSHIM_DEBUG_EVENT
 
-using Event = std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored, PolicyDecided, DnsAnswered,
-                           TargetResolved, PlanMade, KdcAnswered, SpnTried, TicketChosen, ServerConnected, TokenExchanged, ServerSaid, AttemptEnded,
-                           FallbackTaken, RedirectFollowed, LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
+using Event = std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored,
+                           PolicyDecided, DnsAnswered, TargetResolved, PlanMade, KdcAnswered, SpnTried, TicketChosen,
+                           ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken, RedirectFollowed,
+                           LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
 
 /// One line of the decision log. `conn` is 8 hex digits, empty for an event without a connection; `us` since the connection was accepted.
 struct Record {
