@@ -3,6 +3,8 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -63,8 +65,8 @@ enum class Cause {
   fedauth_not_supported,
 };
 
-/// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders {spn} {host} {port} {realm} {principal} {identity} {account} {target}
-/// {kdc} {seconds} {route} {listener} {database} {user} …, filled by `fill`.
+/// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders ({spn}, {host}, …: `placeholder_word` knows all), filled
+/// by `fill`. `fault` is who has to act as a rule; for deadline and protocol-violation the failing step tells better.
 struct CauseEntry {
   Cause cause;
   std::string_view id; ///< "spn-missing"
@@ -76,12 +78,17 @@ const CauseEntry &entry(Cause cause);
 std::string_view id(Cause cause);
 /// Looks a stable id up; nullptr where there is none.
 const CauseEntry *find_cause(std::string_view id);
+/// The whole catalogue, in the order of the enum.
+std::span<const CauseEntry> all_causes();
 
 /// Every refusal has this number, class 14, state 1: no client takes it for transient and retries.
 inline constexpr unsigned refusal_number = 50811;
 inline constexpr unsigned char refusal_class = 14;
 
 /// Fills {name} from `facts`; a placeholder without a fact becomes an upper-case word for the reader ("DOMAIN\SERVICEACCOUNT" for {account}).
+/// Facts are put in as they are, and are not filled again: whoever shows the result escapes it.
 std::string fill(std::string_view text, const std::map<std::string, std::string> &facts);
+/// The word for a placeholder without a fact; nullopt: there is no such placeholder.
+std::optional<std::string_view> placeholder_word(std::string_view name);
 
 } // namespace shim

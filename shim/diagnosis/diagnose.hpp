@@ -1,6 +1,7 @@
 // From the decisions of one connection to its cause, evidence and remedy. Pure: it can be run again, offline, over an old log.
 #pragma once
 
+#include "auth/error.hpp"
 #include "shim/diagnosis/cause.hpp"
 #include "shim/log/event.hpp"
 
@@ -11,8 +12,10 @@ namespace shim {
 
 struct Diagnosis {
   Cause cause{};
+  Fault fault{};        ///< the catalogue's; for deadline and protocol-violation by the step that failed
   std::string spn;      ///< that was asked for or sent, empty where none
   std::string said;     ///< what the KDC or the server said, in its own words (untrusted; escape before showing)
+  std::string said_by;  ///< "KDC", "server"; empty: `said` is the failing step's own detail
   std::string sentence; ///< what it means, names filled in
   std::string remedy;   ///< what to do, names filled in
   Strings evidence;     ///< the events it rests on, as one-line texts
@@ -25,13 +28,23 @@ struct Failure {
   std::string detail;
 };
 
-/// The cause may be sharpened by what came before: a server that closed after a complete token is spn-wrong-account, not server-closed; …
+/// What a refusal of this kind means. nullopt: it is no refusal (ok, preauth-required), or no cause says it better than the step's own.
+std::optional<Cause> cause_of(auth::Kind kind);
+
+/// The cause may be sharpened by what came before:
+/// - a server that closes after our first token, without a word, could not use the ticket: spn-wrong-account, not server-closed;
+/// - a server's last word before it says no names the cause: 4060 and 4064 database-denied, 18452 login-untrusted, 18456 login-denied, or
+///   anonymous-logon where it names that account;
+/// - a KDC that answers 37 and is not followed by a ticket is clock-skew, whatever the step made of it;
+/// - a ticket that was refused for a reason that spn.tried tells.
 Diagnosis diagnose(std::span<const Record> trail, const Failure &failure);
 
-/// For an old log: finds the failure in the trail itself (event `refused`). nullopt: the connection was not refused.
+/// For an old log: finds the failure in the trail itself (event `refused`). nullopt: the connection was not refused, or for a cause that this
+/// version does not know.
 std::optional<Diagnosis> diagnose(std::span<const Record> trail);
 
-/// What the client reads: "spn-missing: … SPN … KDC said … Remedy: … (sqlshim connection 7f3a01c2)". At most 2,000 characters.
+/// What the client reads: "spn-missing: … SPN: … The KDC said: "…". Remedy: … (sqlshim connection 7f3a01c2)". One line, at most 2,000 characters,
+/// and the remedy and the connection id are always in it.
 std::string client_text(const Diagnosis &diagnosis, std::string_view conn);
 
 } // namespace shim

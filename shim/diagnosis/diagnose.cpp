@@ -1,0 +1,414 @@
+#include "shim/diagnosis/diagnose.hpp"
+
+#include "auth/spn.hpp"
+#include "shim/log/render.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <fmt/format.h>
+
+namespace shim {
+
+namespace {
+
+using Facts = std::map<std::string, std::string>;
+
+constexpr std::int64_t preauth_required = 25; ///< a round of the AS exchange, no error (RFC 4120 7.5.9)
+constexpr std::int64_t skew = 37;
+
+template <class... F> struct Overloaded : F... {
+  using F::operator()...;
+};
+
+/// What matters of a trail, gathered in one walk. Pointers are into the trail; null: did not happen.
+struct Story {
+  const Accepted *accepted = nullptr;
+  const CallerProven *caller = nullptr;
+  const LoginReceived *login = nullptr;
+  const PolicyDecided *policy = nullptr;
+  const DnsAnswered *dns_failure = nullptr;
+  const TargetResolved *target = nullptr;
+  const PlanMade *plan = nullptr;
+  const KdcAnswered *kdc = nullptr;         ///< the last answer
+  const KdcAnswered *kdc_refusal = nullptr; ///< the last error that no ticket followed
+  const SpnTried *spn_refused = nullptr;    ///< the first of the candidates refused since the last ticket
+  const TicketChosen *ticket = nullptr;
+  const ServerConnected *connected = nullptr;
+  // Of the last server that was connected to:
+  std::vector<const ServerSaid *> messages;
+  bool token_sent = false, token_answered = false;
+
+  std::vector<std::string> silent_kdcs; ///< "127.0.0.1:88 (connection refused)"
+  std::string spn;
+};
+
+Story read(std::span<const Record> trail) {
+  Story story;
+  const auto take = Overloaded{
+      [&](const Accepted &event) { story.accepted = &event; },
+      [&](const CallerProven &event) { story.caller = &event; },
+      [&](const LoginReceived &event) { story.login = &event; },
+      [&](const PolicyDecided &event) { story.policy = &event; },
+      [&](const DnsAnswered &event) {
+        if (event.rcode != "ok") story.dns_failure = &event;
+      },
+      [&](const TargetResolved &event) { story.target = &event; },
+      [&](const PlanMade &event) { story.plan = &event; },
+      [&](const KdcAnswered &event) {
+        if (event.code == preauth_required) return;
+        story.kdc = &event;
+        story.kdc_refusal = event.code == 0 ? nullptr : &event;
+        if (event.code < 0) story.silent_kdcs.push_back(fmt::format("{} ({})", event.kdc, event.text));
+      },
+      [&](const SpnTried &event) {
+        if (event.outcome == "refused") {
+          if (!story.spn_refused) story.spn = event.spn;
+          if (!story.spn_refused) story.spn_refused = &event;
+        } else if (event.outcome == "ticket") {
+          story.spn = event.spn;
+          story.spn_refused = nullptr;
+        }
+      },
+      [&](const TicketChosen &event) {
+        story.ticket = &event;
+        story.spn = event.spn;
+        story.spn_refused = nullptr;
+        story.kdc_refusal = nullptr;
+      },
+      [&](const ServerConnected &event) {
+        story.connected = &event;
+        story.messages.clear();
+        story.token_sent = story.token_answered = false;
+      },
+      [&](const TokenExchanged &event) {
+        story.token_sent |= event.sent > 0;
+        story.token_answered |= event.received > 0 || event.done;
+      },
+      [&](const ServerSaid &event) { story.messages.push_back(&event); },
+      [](const auto &) {},
+  };
+  for (const Record &record : trail)
+    std::visit(take, record.event);
+
+  if (story.spn.empty() && story.plan)
+    for (const std::string &attempt : story.plan->attempts) {
+      const std::size_t blank = attempt.find(' ');
+      if (story.spn.empty() && blank != std::string::npos) story.spn = attempt.substr(blank + 1);
+    }
+  return story;
+}
+
+// ---- which cause ----
+
+/// The message that says why the server refused; 18456 mostly comes last and says least.
+const ServerSaid *telling_message(const Story &story) {
+  for (const auto numbers : {std::array{4060u, 4064u}, {18452u, 18452u}, {18456u, 18456u}}) {
+    const auto found = std::ranges::find_if(story.messages, [&](const ServerSaid *message) {
+      return message->number == numbers[0] || message->number == numbers[1];
+    });
+    if (found != story.messages.end()) return *found;
+  }
+  return nullptr;
+}
+
+std::optional<Cause> cause_of_message(const ServerSaid &message) {
+  switch (message.number) {
+  case 4060:
+  case 4064:
+    return Cause::database_denied;
+  case 18452:
+    return Cause::login_untrusted;
+  case 18456:
+    return message.text.contains("ANONYMOUS LOGON") ? Cause::anonymous_logon : Cause::login_denied;
+  default:
+    return std::nullopt;
+  }
+}
+
+std::optional<Cause> cause_of_kind_text(std::string_view kind) {
+  for (int i = 0; i <= static_cast<int>(auth::Kind::other); ++i)
+    if (auth::to_string(static_cast<auth::Kind>(i)) == kind) return cause_of(static_cast<auth::Kind>(i));
+  return std::nullopt;
+}
+
+Cause sharpen(const Story &story, const Failure &failure) {
+  switch (failure.cause) {
+  case Cause::server_closed:
+  case Cause::login_denied:
+  case Cause::login_untrusted:
+  case Cause::anonymous_logon:
+  case Cause::database_denied:
+    if (const ServerSaid *message = telling_message(story)) return cause_of_message(*message).value_or(failure.cause);
+    if (failure.cause == Cause::server_closed && story.messages.empty() && story.token_sent && !story.token_answered)
+      return Cause::spn_wrong_account;
+    return failure.cause;
+  default:
+    break;
+  }
+  if (failure.step != "ticket") return failure.cause;
+  if (story.kdc_refusal && story.kdc_refusal->code == skew) return Cause::clock_skew;
+  const bool general = failure.cause == Cause::no_credentials || failure.cause == Cause::spn_missing;
+  if (general && story.spn_refused) return cause_of_kind_text(story.spn_refused->kind).value_or(failure.cause);
+  return failure.cause;
+}
+
+/// For causes that can be anybody's: who was to act in that step.
+Fault fault_of(Cause cause, std::string_view step) {
+  if (cause != Cause::deadline && cause != Cause::protocol_violation) return entry(cause).fault;
+  if (step == "caller" || step == "client-login") return Fault::client;
+  if (step == "resolve") return Fault::dns;
+  if (step == "ticket") return Fault::kdc;
+  if (step == "connect") return Fault::network;
+  if (step == "server-login") return Fault::server;
+  return entry(cause).fault;
+}
+
+// ---- what it rests on ----
+
+/// The part of a login that a cause belongs to: whose words count, and which events show it.
+enum class Area { caller, names, ticket, connection, server };
+
+Area area_of(Cause cause) {
+  switch (cause) {
+  case Cause::name_not_found:
+    return Area::names;
+
+  case Cause::spn_missing:
+  case Cause::spn_duplicate:
+  case Cause::etype_refused:
+  case Cause::realm_unknown:
+  case Cause::realm_wrong:
+  case Cause::kdc_unreachable:
+  case Cause::clock_skew:
+  case Cause::no_credentials:
+  case Cause::tgt_expired:
+  case Cause::keytab_mismatch:
+  case Cause::preauth_failed:
+  case Cause::account_revoked:
+  case Cause::password_expired:
+  case Cause::mechanism_missing:
+    return Area::ticket;
+
+  case Cause::connection_refused:
+  case Cause::connection_timeout:
+    return Area::connection;
+
+  case Cause::spn_wrong_account:
+  case Cause::server_key_old:
+  case Cause::mutual_auth_missing:
+  case Cause::channel_binding_refused:
+  case Cause::login_untrusted:
+  case Cause::login_denied:
+  case Cause::anonymous_logon:
+  case Cause::database_denied:
+  case Cause::server_closed:
+  case Cause::server_requires_tls:
+  case Cause::redirect_refused:
+  case Cause::mars_refused:
+    return Area::server;
+
+  case Cause::client_requires_tls:
+  case Cause::caller_unknown:
+  case Cause::caller_denied:
+  case Cause::client_auth_refused:
+  case Cause::route_denied:
+  case Cause::identity_denied:
+  case Cause::limit:
+  case Cause::deadline:
+  case Cause::log_unavailable:
+  case Cause::protocol_violation:
+  case Cause::tds_too_old:
+  case Cause::fedauth_not_supported:
+    return Area::caller;
+  }
+  std::unreachable();
+}
+
+bool shows(Area area, const Event &event) {
+  const auto is_one_of = [&event]<class... Kind>(std::type_identity<Kind>...) {
+    return (std::holds_alternative<Kind>(event) || ...);
+  };
+  switch (area) {
+  case Area::caller:
+    return is_one_of(std::type_identity<Accepted>{}, std::type_identity<CallerProven>{},
+                     std::type_identity<PreloginAnswered>{}, std::type_identity<LoginReceived>{},
+                     std::type_identity<PolicyDecided>{});
+  case Area::names:
+    return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<DnsAnswered>{});
+  case Area::ticket:
+    return is_one_of(std::type_identity<TargetResolved>{}, std::type_identity<KdcAnswered>{},
+                     std::type_identity<SpnTried>{});
+  case Area::connection:
+    return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetResolved>{},
+                     std::type_identity<AttemptEnded>{});
+  case Area::server:
+    return is_one_of(std::type_identity<TicketChosen>{}, std::type_identity<ServerConnected>{},
+                     std::type_identity<PreloginAnswered>{}, std::type_identity<TokenExchanged>{},
+                     std::type_identity<ServerSaid>{});
+  }
+  std::unreachable();
+}
+
+/// Puts what was said, and by whom, into `diagnosis`.
+void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
+  const Area area = area_of(diagnosis.cause);
+  const bool server_step = failure.step == "server-login"; // what the server says of clocks and keys is in the detail
+  if (area == Area::ticket && !server_step && story.kdc_refusal && story.kdc_refusal->code > 0) {
+    diagnosis.said = story.kdc_refusal->text;
+    diagnosis.said_by = "KDC";
+    return;
+  }
+  const ServerSaid *message = telling_message(story);
+  if (!message && !story.messages.empty()) message = story.messages.back();
+  if (area == Area::server && message) {
+    diagnosis.said = message->text;
+    diagnosis.said_by = "server";
+    return;
+  }
+  diagnosis.said = failure.detail;
+  if (diagnosis.said.empty() && area == Area::ticket && story.spn_refused) diagnosis.said = story.spn_refused->detail;
+}
+
+Facts facts_of(const Story &story, const Failure &failure) {
+  Facts facts;
+  if (story.accepted) facts["listener"] = story.accepted->listener;
+  if (story.caller)
+    facts["caller"] = story.caller->user.empty() ? fmt::format("uid {}", story.caller->uid)
+                                                 : fmt::format("{} (uid {})", story.caller->user, story.caller->uid);
+  if (story.login) {
+    facts["database"] = story.login->database;
+    facts["user"] = facts["login"] = story.login->user;
+  }
+  if (story.policy) {
+    facts["route"] = story.policy->route;
+    facts["identity"] = story.policy->identity;
+  }
+  if (story.dns_failure) facts["name"] = facts["target"] = story.dns_failure->question;
+  if (story.target) {
+    facts["target"] = story.target->typed;
+    facts["host"] = story.target->fqdn;
+    facts["port"] = fmt::to_string(story.target->port);
+    if (!story.target->endpoints.empty()) facts["endpoint"] = story.target->endpoints.front();
+  }
+  if (story.connected) facts["endpoint"] = story.connected->endpoint;
+  if (!story.spn.empty()) {
+    facts["spn"] = story.spn;
+    facts["bare_spn"] = story.spn.substr(0, story.spn.rfind('@'));
+    facts["realm"] = auth::spn_realm(story.spn);
+    if (facts["host"].empty()) facts["host"] = auth::spn_host(story.spn);
+  }
+  if (const std::size_t dot = facts["host"].find('.'); dot != std::string::npos)
+    facts["domain"] = facts["host"].substr(dot + 1);
+  if (story.ticket) {
+    const std::string &client = story.ticket->client;
+    facts["principal"] = facts["login"] = client;
+    const std::string account = client.substr(0, client.rfind('@'));
+    if (!account.contains('/'))
+      facts["windows_login"] = "DOMAIN\\" + account; // the realm's NetBIOS name is not known here
+  }
+  if (failure.step == "server-login") {
+    facts["kdc"] = "the server " + facts["host"]; // a skew that the server complains about is its own
+  } else if (story.kdc) {
+    facts["kdc"] = story.silent_kdcs.empty() ? story.kdc->kdc : fmt::format("{}", fmt::join(story.silent_kdcs, ", "));
+    if (story.kdc->skew_ms != 0) {
+      facts["seconds"] = fmt::to_string((std::abs(story.kdc->skew_ms) + 500) / 1000);
+      facts["direction"] = story.kdc->skew_ms > 0 ? "ahead of" : "behind";
+    }
+  }
+  return facts;
+}
+
+} // namespace
+
+std::optional<Cause> cause_of(auth::Kind kind) {
+  switch (kind) {
+  case auth::Kind::service_unknown:
+    return Cause::spn_missing;
+  case auth::Kind::service_not_unique:
+    return Cause::spn_duplicate;
+  case auth::Kind::client_unknown:
+    return Cause::no_credentials;
+  case auth::Kind::preauth_failed:
+    return Cause::preauth_failed;
+  case auth::Kind::client_revoked:
+    return Cause::account_revoked;
+  case auth::Kind::key_expired:
+    return Cause::password_expired;
+  case auth::Kind::clock_skew:
+    return Cause::clock_skew;
+  case auth::Kind::ticket_expired:
+    return Cause::tgt_expired;
+  case auth::Kind::etype_refused:
+    return Cause::etype_refused;
+  case auth::Kind::wrong_realm:
+    return Cause::realm_wrong;
+  case auth::Kind::realm_unknown:
+    return Cause::realm_unknown;
+  case auth::Kind::key_wrong:
+    return Cause::spn_wrong_account;
+  case auth::Kind::key_version_wrong:
+    return Cause::server_key_old;
+  case auth::Kind::bad_bindings:
+    return Cause::channel_binding_refused;
+  case auth::Kind::no_credentials:
+    return Cause::no_credentials;
+  case auth::Kind::keytab_mismatch:
+    return Cause::keytab_mismatch;
+  case auth::Kind::mutual_failed:
+    return Cause::mutual_auth_missing;
+  case auth::Kind::malformed:
+    return Cause::protocol_violation;
+  case auth::Kind::mechanism_missing:
+    return Cause::mechanism_missing;
+  case auth::Kind::ok:
+  case auth::Kind::preauth_required:
+  case auth::Kind::policy:
+  case auth::Kind::other:
+    return std::nullopt;
+  }
+  std::unreachable();
+}
+
+Diagnosis diagnose(std::span<const Record> trail, const Failure &failure) {
+  const Story story = read(trail);
+  Diagnosis diagnosis;
+  diagnosis.cause = sharpen(story, failure);
+  diagnosis.fault = fault_of(diagnosis.cause, failure.step);
+  diagnosis.spn = story.spn;
+  quote(diagnosis, story, failure);
+
+  const Facts facts = facts_of(story, failure);
+  diagnosis.sentence = fill(entry(diagnosis.cause).sentence, facts);
+  diagnosis.remedy = fill(entry(diagnosis.cause).remedy, facts);
+  for (const Record &record : trail)
+    if (shows(area_of(diagnosis.cause), record.event)) diagnosis.evidence.push_back(to_text(record));
+  return diagnosis;
+}
+
+std::optional<Diagnosis> diagnose(std::span<const Record> trail) {
+  const Refused *refused = nullptr;
+  for (const Record &record : trail)
+    if (const auto *found = std::get_if<Refused>(&record.event)) refused = found;
+  if (!refused) return std::nullopt;
+  const CauseEntry *known = find_cause(refused->cause);
+  if (!known) return std::nullopt;
+  return diagnose(trail, Failure{.step = refused->step, .cause = known->cause, .detail = refused->detail});
+}
+
+std::string client_text(const Diagnosis &diagnosis, std::string_view conn) {
+  // Shares of the 2,000: the remedy and the connection id are what a person needs most, so no other part may push them out.
+  constexpr std::size_t sentence_share = 500, spn_share = 250, said_share = 250, remedy_share = 850, conn_share = 32;
+  std::string text = fmt::format("{}: {}", id(diagnosis.cause), printable(diagnosis.sentence, sentence_share));
+  if (!diagnosis.spn.empty() && !diagnosis.sentence.contains(diagnosis.spn))
+    text += fmt::format(" SPN: {}.", printable(diagnosis.spn, spn_share));
+  if (!diagnosis.said.empty())
+    text += diagnosis.said_by.empty()
+                ? fmt::format(" Detail: {}.", printable(diagnosis.said, said_share))
+                : fmt::format(" The {} said: \"{}\".", diagnosis.said_by, printable(diagnosis.said, said_share));
+  text += fmt::format(" Remedy: {} (sqlshim connection {})", printable(diagnosis.remedy, remedy_share),
+                      printable(conn, conn_share));
+  return text;
+}
+
+} // namespace shim
