@@ -19,26 +19,26 @@ using Time = std::chrono::system_clock::time_point;
 /// What a KRB-ERROR, a libkrb5 or a GSSAPI code means to us. Numbers in comments are RFC 4120 7.5.9 error codes.
 enum class Kind {
   ok,
-  service_unknown,      ///< 7 S_PRINCIPAL_UNKNOWN, 27 MUST_USE_USER2USER
-  service_not_unique,   ///< 8
-  client_unknown,       ///< 6
-  preauth_failed,       ///< 24, 31 from an AS exchange
-  preauth_required,     ///< 25: no error, a round of the AS exchange
-  client_revoked,       ///< 18
-  key_expired,          ///< 23: password expired
-  policy,               ///< 12
-  clock_skew,           ///< 37, and libkrb5's own KDCREP_SKEW
-  ticket_expired,       ///< 32, and an expired TGT found locally
-  etype_refused,        ///< 14, and no key of a usable type locally
-  wrong_realm,          ///< 68, or a KDC that does not serve the realm
-  realm_unknown,        ///< nothing tells which realm, or where its KDC is
-  key_wrong,            ///< 41 MODIFIED, 31 BAD_INTEGRITY, 35 NOT_US from the server
-  key_version_wrong,    ///< 44 BADKEYVER, 45 NOKEY from the server
-  bad_bindings,         ///< GSS_S_BAD_BINDINGS
-  no_credentials,       ///< keytab, ccache or password file absent, unreadable or without the principal
-  keytab_mismatch,      ///< the keytab's key is not the KDC's (preauth failed or reply undecryptable with a keytab)
-  mutual_failed,        ///< the server's proof was wrong
-  malformed,            ///< a reply that cannot be decoded
+  service_unknown,    ///< 7 S_PRINCIPAL_UNKNOWN, 27 MUST_USE_USER2USER
+  service_not_unique, ///< 8
+  client_unknown,     ///< 6
+  preauth_failed,     ///< 24, 31 from an AS exchange
+  preauth_required,   ///< 25: no error, a round of the AS exchange
+  client_revoked,     ///< 18
+  key_expired,        ///< 23: password expired
+  policy,             ///< 12
+  clock_skew,         ///< 37, and libkrb5's own KDCREP_SKEW
+  ticket_expired,     ///< 32, and an expired TGT found locally
+  etype_refused,      ///< 14, and no key of a usable type locally
+  wrong_realm,        ///< 68, or a KDC that does not serve the realm
+  realm_unknown,      ///< nothing tells which realm, or where its KDC is
+  key_wrong,          ///< 41 MODIFIED, 31 BAD_INTEGRITY, 35 NOT_US from the server
+  key_version_wrong,  ///< 44 BADKEYVER, 45 NOKEY from the server
+  bad_bindings,       ///< GSS_S_BAD_BINDINGS
+  no_credentials,     ///< keytab, ccache or password file absent, unreadable or without the principal
+  keytab_mismatch,    ///< the keytab's key is not the KDC's (preauth failed or reply undecryptable with a keytab)
+  mutual_failed,      ///< the server's proof was wrong
+  malformed,          ///< a reply that cannot be decoded
   mechanism_missing,
   other,
 };

@@ -43,10 +43,12 @@ public:
 
 /// TGT for an identity (AS exchange; for a ccache its own TGT, without asking anybody: Error ticket_expired when it is over).
 /// Asks for a renewable ticket never; forwardable never. A refusal by the KDC is kind preauth_failed for a password file, keytab_mismatch for a keytab.
-std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, const std::string &config_path, Trace trace);
+std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, const std::string &config_path,
+                                      Trace trace);
 
 /// Service ticket for `spn` ("MSSQLSvc/sql1.corp.test:1433@CORP.TEST": an exact principal name with realm) with a TGT (TGS exchange;
 /// referrals are followed by libkrb5 and show as further AskKdc with another realm).
-std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn, const std::string &config_path, Trace trace);
+std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn, const std::string &config_path,
+                                                 Trace trace);
 
 } // namespace auth

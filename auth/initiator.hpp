@@ -20,8 +20,8 @@ struct InitiatorOptions {
 struct Step {
   Bytes token;
   bool complete = false;
-  bool mutual = false;               ///< complete, and the server has proven itself (GSS_C_MUTUAL_FLAG granted)
-  std::uint32_t flags_asked = 0;     ///< GSS_C_*_FLAG bits
+  bool mutual = false;           ///< complete, and the server has proven itself (GSS_C_MUTUAL_FLAG granted)
+  std::uint32_t flags_asked = 0; ///< GSS_C_*_FLAG bits
   std::uint32_t flags_granted = 0;
 };
 

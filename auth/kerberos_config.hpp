@@ -16,7 +16,7 @@ namespace auth {
 struct KdcAddress {
   std::string host;
   std::uint16_t port = 88;
-  bool https = false; ///< MS-KKDCP, which we name as unsupported
+  bool https = false;       ///< MS-KKDCP, which we name as unsupported
   std::string text() const; ///< "127.0.0.1:18088", "[::1]:88"
   bool operator==(const KdcAddress &) const = default;
 };
@@ -24,8 +24,9 @@ struct KdcAddress {
 struct KerberosConfig {
   std::string path; ///< as given: one file, or several separated by ':'
   std::string default_realm;
-  std::map<std::string, std::string> domain_realm;        ///< ".corp.test" or "host.corp.test" -> "CORP.TEST", keys in lower case
-  std::map<std::string, std::vector<KdcAddress>> kdcs;    ///< realm -> in the order of the file
+  std::map<std::string, std::string>
+      domain_realm; ///< ".corp.test" or "host.corp.test" -> "CORP.TEST", keys in lower case
+  std::map<std::string, std::vector<KdcAddress>> kdcs; ///< realm -> in the order of the file
   std::chrono::seconds clock_skew{300};
 
   /// The realm of a host: exact entry, then the longest ".suffix"; empty where nothing matches. Pure.

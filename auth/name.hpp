@@ -50,10 +50,11 @@ struct SearchPolicy {
 /// Everything that is known of a target's name after the `forward` procedure.
 struct NameFacts {
   Target target;
-  std::string canonical;               ///< lower case, no trailing dot: last name of the CNAME chain; the address itself for an address
-  std::vector<std::string> chain;      ///< the name asked for, then each CNAME target; one entry without an alias
-  std::vector<std::string> addresses;  ///< IPv4 and IPv6 in the order of the answers, A before AAAA; never empty
-  std::string via;                     ///< "dns", "address", "localhost"
+  std::string
+      canonical; ///< lower case, no trailing dot: last name of the CNAME chain; the address itself for an address
+  std::vector<std::string> chain;     ///< the name asked for, then each CNAME target; one entry without an alias
+  std::vector<std::string> addresses; ///< IPv4 and IPv6 in the order of the answers, A before AAAA; never empty
+  std::string via;                    ///< "dns", "address", "localhost"
 };
 
 struct NameError {
@@ -83,6 +84,7 @@ private:
   std::vector<DnsAnswer> answers_;
   std::string tried_; ///< for NameError::detail
   std::string asked_;
+  bool waiting_ = false; ///< asked_ is asked and not answered yet
   DnsOutcome last_ = DnsOutcome::no_name;
 };
 

@@ -21,7 +21,7 @@ struct Ticket {
 
   Ticket() = default;
   Ticket(Ticket &&) = default;
-  Ticket &operator=(Ticket &&) = default;
+  Ticket &operator=(Ticket &&other) noexcept; ///< wipes what it replaces
   ~Ticket();
 };
 using TicketPtr = std::shared_ptr<const Ticket>;

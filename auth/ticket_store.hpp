@@ -22,8 +22,9 @@ struct TicketKey {
 class TicketStore {
 public:
   struct Found {
-    TicketPtr ticket;     ///< null: nothing usable
-    bool renew = false;   ///< still good, but past the point where it should be fetched anew (half of its life), and nobody does yet
+    TicketPtr ticket; ///< null: nothing usable
+    bool renew =
+        false; ///< still good, but past the point where it should be fetched anew (half of its life), and nobody does yet
   };
   /// A ticket that is good at `now` for at least `margin` longer.
   Found lookup(const TicketKey &key, Time now, std::chrono::seconds margin = std::chrono::seconds(60)) const;

@@ -1,0 +1,323 @@
+#include "auth/exchange.hpp"
+
+#include "auth/loaded_identity.hpp"
+
+#include <cstdlib>
+
+namespace auth {
+
+namespace {
+
+using Action = std::variant<AskKdc, TicketPtr, Error>;
+
+/// What one step of libkrb5 gave.
+struct Stepped {
+  krb5_error_code code = 0;
+  bool more = false; ///< `message` goes to a KDC of `realm`
+  Bytes message;
+  std::string realm;
+};
+
+/// Both exchanges step alike; they differ in how they start, in what they yield, and in what an error means.
+class Stepping : public Exchange {
+public:
+  Stepping(std::string exchange, Trace trace) : exchange_(std::move(exchange)), trace_(std::move(trace)) {}
+
+  Action next() final {
+    if (!action_) action_ = begin();
+    return *action_;
+  }
+
+  void reply(ByteView message) final {
+    if (!action_ || !std::holds_alternative<AskKdc>(*action_)) return;
+    read_reply(message);
+    action_ = advance(message);
+  }
+
+  const std::optional<KdcReply> &last_reply() const final { return last_reply_; }
+
+protected:
+  /// Prepares what the exchange needs and makes its first step.
+  virtual Action begin() = 0;
+  virtual Stepped step(krb5_data *in) = 0;
+  /// The ticket, once no more messages are wanted.
+  virtual Result<TicketPtr> result() = 0;
+  virtual Kind kind_of(Kind kind, krb5_error_code code) const = 0;
+  /// The KDC's clock, as the ticket shows it.
+  virtual Time issued_at(const Ticket &ticket) const = 0;
+
+  /// Makes the context; nullopt when it stands.
+  std::optional<Error> open(const std::string &config_path) {
+    auto made = make_context(config_path);
+    if (!made) return made.error();
+    context_ = std::move(*made);
+    if (trace_) krb5_set_trace_callback(context_.get(), &Stepping::on_trace, this);
+    return std::nullopt;
+  }
+
+  Action advance(ByteView reply) {
+    krb5_data in{};
+    in.length = static_cast<unsigned>(reply.size());
+    // libkrb5 reads through this pointer only; its type knows no const.
+    in.data = const_cast<char *>(reinterpret_cast<const char *>(reply.data()));
+    Stepped stepped = step(&in);
+    if (stepped.code) return refused(stepped.code);
+    if (stepped.more)
+      return AskKdc{std::move(stepped.realm), std::move(stepped.message), asked_++ > 0 && exchange_ == "AS", exchange_};
+    auto ticket = result();
+    if (!ticket) return ticket.error();
+    if (last_reply_) last_reply_->server_time = issued_at(**ticket);
+    return *ticket;
+  }
+
+  Error local_error(krb5_error_code code, std::string_view what) const {
+    Error error = library_error(context_.get(), code, what);
+    error.kind = kind_of(error.kind, code);
+    return error;
+  }
+
+  krb5_context context() const { return context_.get(); }
+
+private:
+  /// Notes what came, before libkrb5 reads it: its own code tells neither the KDC's words nor its clock.
+  void read_reply(ByteView message) {
+    const auto said = decode_krb_error(message);
+    last_was_error_ = said.has_value();
+    last_reply_.emplace();
+    if (!said) return;
+    last_reply_->code = said->code;
+    last_reply_->text = library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
+    if (!said->said.empty()) last_reply_->text += " (" + said->said + ")";
+    last_reply_->server_time = said->server_time;
+    // 25 PREAUTH_REQUIRED and 91 MORE_PREAUTH_DATA_REQUIRED (RFC 6113) are rounds, not refusals. Of several refusals the first counts:
+    // libkrb5 asks again in another way before it gives up, and the last answer is then about that other way.
+    if (said->code != 25 && said->code != 91 && !refusal_) refusal_ = said;
+  }
+
+  Error refused(krb5_error_code code) {
+    Error error = local_error(code, {});
+    if (!last_was_error_ || !refusal_) return error; // libkrb5's own verdict on a reply that was no refusal
+    error.kind = kind_of(kind_of_kdc_error(refusal_->code), code);
+    error.text = library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + refusal_->code));
+    error.code = refusal_->code;
+    error.said = refusal_->said;
+    error.server_time = refusal_->server_time;
+    return error;
+  }
+
+  static void on_trace(krb5_context, const krb5_trace_info *info, void *self) {
+    if (!info) return; // the context goes
+    std::string_view line = info->message;
+    while (line.ends_with('\n'))
+      line.remove_suffix(1);
+    static_cast<Stepping *>(self)->trace_(line);
+  }
+
+  std::string exchange_;
+  Trace trace_;
+  Context context_; // after trace_, which it calls until it is gone
+  std::optional<Action> action_;
+  std::optional<KdcReply> last_reply_;
+  std::optional<KrbError> refusal_;
+  bool last_was_error_ = false;
+  int asked_ = 0;
+};
+
+/// libkrb5's step functions have one shape: message and realm out, a flag that says whether to go on.
+template <class Step> Stepped call_step(krb5_context context, Step step_function, unsigned go_on) {
+  krb5_data message{}, realm{};
+  unsigned flags = 0;
+  Stepped stepped;
+  stepped.code = step_function(&message, &realm, &flags);
+  stepped.more = !stepped.code && (flags & go_on);
+  if (stepped.more) {
+    stepped.message.assign(message.data, message.data + message.length);
+    stepped.realm.assign(realm.data, realm.length);
+  }
+  krb5_free_data_contents(context, &message);
+  krb5_free_data_contents(context, &realm);
+  return stepped;
+}
+
+class TgtExchange final : public Stepping {
+public:
+  TgtExchange(std::shared_ptr<const LoadedIdentity> identity, std::string config_path, Trace trace)
+      : Stepping("AS", std::move(trace)), identity_(std::move(identity)), config_path_(std::move(config_path)) {}
+
+private:
+  Action begin() override {
+    if (const TicketPtr &own = identity_->tgt()) {
+      if (own->expires > std::chrono::system_clock::now()) return own;
+      return Error{.kind = Kind::ticket_expired,
+                   .code = 32,
+                   .text = "the ticket-granting ticket of " + identity_->principal() + " ended at " +
+                           utc_text(own->expires),
+                   .said = {},
+                   .server_time = {}};
+    }
+    if (auto error = open(config_path_)) return *std::move(error);
+    if (const auto code = prepare()) return local_error(code, identity_->principal() + ": ");
+    // No optimistic preauthentication unless libkrb5 is told to: its first AS-REQ proves nothing, every later one may.
+    return advance({});
+  }
+
+  krb5_error_code prepare() {
+    options_.emplace(context());
+    keytab_.emplace(context());
+    exchange_.emplace(context());
+    Principal client(context());
+    if (const auto code = krb5_parse_name(context(), identity_->principal().c_str(), client.out())) return code;
+    if (const auto code = krb5_get_init_creds_opt_alloc(context(), options_->out())) return code;
+    // Whatever krb5.conf says: nothing is renewed or forwarded, so nothing that could be is asked for.
+    krb5_get_init_creds_opt_set_forwardable(options_->get(), 0);
+    krb5_get_init_creds_opt_set_proxiable(options_->get(), 0);
+    krb5_get_init_creds_opt_set_renew_life(options_->get(), 0);
+    if (const auto code =
+            krb5_init_creds_init(context(), client.get(), nullptr, nullptr, 0, options_->get(), exchange_->out()))
+      return code;
+    if (identity_->keytab().empty())
+      return krb5_init_creds_set_password(context(), exchange_->get(), identity_->password().c_str());
+    if (const auto code = krb5_kt_resolve(context(), identity_->keytab().c_str(), keytab_->out())) return code;
+    return krb5_init_creds_set_keytab(context(), exchange_->get(), keytab_->get());
+  }
+
+  Stepped step(krb5_data *in) override {
+    return call_step(
+        context(),
+        [&](krb5_data *message, krb5_data *realm, unsigned *flags) {
+          return krb5_init_creds_step(context(), exchange_->get(), in, message, realm, flags);
+        },
+        KRB5_INIT_CREDS_STEP_FLAG_CONTINUE);
+  }
+
+  Result<TicketPtr> result() override {
+    CredentialsValue credentials(context());
+    if (const auto code = krb5_init_creds_get_creds(context(), exchange_->get(), credentials.out()))
+      return std::unexpected(local_error(code, {}));
+    return make_ticket(context(), credentials.get());
+  }
+
+  Kind kind_of(Kind kind, krb5_error_code code) const override {
+    // A reply that our key does not open, or no key of its type: the KDC has another one. Without preauthentication this is the only sign.
+    const bool key = kind == Kind::preauth_failed || code == KRB5_KT_NOTFOUND || code == KRB5_KT_KVNONOTFOUND;
+    if (!key) return kind;
+    return identity_->keytab().empty() ? Kind::preauth_failed : Kind::keytab_mismatch;
+  }
+
+  Time issued_at(const Ticket &ticket) const override { return ticket.starts; }
+
+  std::shared_ptr<const LoadedIdentity> identity_; // keeps the MEMORY keytab
+  std::string config_path_;
+  std::optional<Owned<krb5_get_init_creds_opt *, krb5_get_init_creds_opt_free>> options_; // the exchange refers to them
+  std::optional<Keytab> keytab_;
+  std::optional<Owned<krb5_init_creds_context, krb5_init_creds_free>> exchange_;
+};
+
+class ServiceTicketExchange final : public Stepping {
+public:
+  ServiceTicketExchange(TicketPtr tgt, std::string spn, std::string config_path, Trace trace)
+      : Stepping("TGS", std::move(trace)), tgt_(std::move(tgt)), spn_(std::move(spn)),
+        config_path_(std::move(config_path)) {}
+
+private:
+  Action begin() override {
+    if (auto error = open(config_path_)) return *std::move(error);
+    if (const auto code = prepare()) return local_error(code, spn_ + ": ");
+    return advance({});
+  }
+
+  krb5_error_code prepare() {
+    ccache_.emplace(context());
+    server_.emplace(context());
+    exchange_.emplace(context());
+    // With the realm required: one that libkrb5 would put in by itself is one that we did not decide.
+    if (const auto code =
+            krb5_parse_name_flags(context(), spn_.c_str(), KRB5_PRINCIPAL_PARSE_REQUIRE_REALM, server_->out()))
+      return code;
+    if (const auto code = make_private_ccache(context(), *tgt_, *ccache_)) return code;
+    Principal client(context());
+    if (const auto code = krb5_cc_get_principal(context(), ccache_->get(), client.out())) return code;
+    krb5_creds wanted{};
+    wanted.client = client.get();
+    wanted.server = server_->get();
+    return krb5_tkt_creds_init(context(), ccache_->get(), &wanted, 0, exchange_->out());
+  }
+
+  Stepped step(krb5_data *in) override {
+    return call_step(
+        context(),
+        [&](krb5_data *message, krb5_data *realm, unsigned *flags) {
+          return krb5_tkt_creds_step(context(), exchange_->get(), in, message, realm, flags);
+        },
+        KRB5_TKT_CREDS_STEP_FLAG_CONTINUE);
+  }
+
+  Result<TicketPtr> result() override {
+    CredentialsValue credentials(context());
+    if (const auto code = krb5_tkt_creds_get_creds(context(), exchange_->get(), credentials.out()))
+      return std::unexpected(local_error(code, {}));
+    // Another realm is a referral; another name would be another service than the one that was decided on.
+    if (!krb5_principal_compare_any_realm(context(), credentials.get().server, server_->get()))
+      return std::unexpected(Error{.kind = Kind::malformed,
+                                   .code = rfc_number(KRB5_KDCREP_MODIFIED),
+                                   .text = "asked for " + spn_ + ", the KDC gave a ticket for " +
+                                           unparse(context(), credentials.get().server),
+                                   .said = {},
+                                   .server_time = {}});
+    return make_ticket(context(), credentials.get());
+  }
+
+  Kind kind_of(Kind kind, krb5_error_code) const override {
+    // Nothing is preauthenticated here: 24 and 31 mean that the KDC does not take the TGT.
+    return kind == Kind::preauth_failed ? Kind::other : kind;
+  }
+
+  Time issued_at(const Ticket &ticket) const override { return ticket.starts; }
+
+  TicketPtr tgt_;
+  std::string spn_;
+  std::string config_path_;
+  std::optional<PrivateCcache> ccache_; // this exchange's own, with the TGT; gone with it
+  std::optional<Principal> server_;
+  std::optional<Owned<krb5_tkt_creds_context, krb5_tkt_creds_free>> exchange_;
+};
+
+/// For a start that cannot be made.
+class FailedExchange final : public Exchange {
+public:
+  explicit FailedExchange(Error error) : error_(std::move(error)) {}
+  Action next() override { return error_; }
+  void reply(ByteView) override {}
+  const std::optional<KdcReply> &last_reply() const override { return none_; }
+
+private:
+  Error error_;
+  std::optional<KdcReply> none_;
+};
+
+} // namespace
+
+std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, const std::string &config_path,
+                                      Trace trace) {
+  auto loaded = std::dynamic_pointer_cast<const LoadedIdentity>(std::move(identity));
+  if (!loaded)
+    return std::make_unique<FailedExchange>(Error{.kind = Kind::no_credentials,
+                                                  .code = 0,
+                                                  .text = "the identity was not made by load_identity",
+                                                  .said = {},
+                                                  .server_time = {}});
+  return std::make_unique<TgtExchange>(std::move(loaded), config_path, std::move(trace));
+}
+
+std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn, const std::string &config_path,
+                                                 Trace trace) {
+  if (!tgt)
+    return std::make_unique<FailedExchange>(Error{.kind = Kind::no_credentials,
+                                                  .code = 0,
+                                                  .text = "there is no ticket-granting ticket",
+                                                  .said = {},
+                                                  .server_time = {}});
+  return std::make_unique<ServiceTicketExchange>(std::move(tgt), spn, config_path, std::move(trace));
+}
+
+} // namespace auth

@@ -1,0 +1,18 @@
+// What a host name may look like. Internal to auth/; pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace auth {
+
+/// ASCII lower case; other bytes stay.
+std::string lower(std::string_view text);
+/// "" for a name of letters, digits, '-', '_' and '.' with labels of 1 to 63 and at most 253 characters in all (RFC 1035 2.3.4; '_' is
+/// in use in Windows domains; one trailing dot is allowed); else a sentence that says what is wrong. Such a name can be put into an
+/// SPN as it is: it holds neither '/' nor '@'.
+std::string name_fault(std::string_view name);
+/// Numeric address in inet_ntop's spelling; empty: not one.
+std::string normal_address(std::string_view text);
+
+} // namespace auth

@@ -1,0 +1,38 @@
+// What load_identity really makes. Internal to auth/: request_tgt takes the secrets from here.
+#pragma once
+
+#include "auth/handles.hpp"
+#include "auth/identity.hpp"
+#include "auth/wiped.hpp"
+
+namespace auth {
+
+class LoadedIdentity final : public Identity {
+public:
+  LoadedIdentity(IdentitySpec spec, Context context)
+      : spec_(std::move(spec)), context_(std::move(context)), keytab_(context_.get()) {}
+
+  const IdentitySpec &spec() const override { return spec_; }
+  const std::string &principal() const override { return principal_; }
+  const std::string &realm() const override { return realm_; }
+
+  /// "MEMORY:…" of a keytab with this principal's keys; empty for other sources. It lives as long as this object.
+  const std::string &keytab() const { return keytab_name_; }
+  /// Empty for other sources.
+  const Wiped &password() const { return password_; }
+  /// Null for other sources.
+  const TicketPtr &tgt() const { return tgt_; }
+
+private:
+  friend class IdentityLoader;
+  IdentitySpec spec_;
+  std::string principal_;
+  std::string realm_;
+  Context context_; // of keytab_, and used by nobody else after loading: contexts are not thread-safe
+  Keytab keytab_;   // keeps the MEMORY keytab alive; exchanges open it by name
+  std::string keytab_name_;
+  Wiped password_;
+  TicketPtr tgt_;
+};
+
+} // namespace auth

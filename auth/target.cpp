@@ -1,0 +1,152 @@
+#include "auth/target.hpp"
+
+#include "auth/host_name.hpp"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <charconv>
+
+namespace auth {
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char &c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
+
+std::string name_fault(std::string_view name) {
+  if (name.ends_with('.')) name.remove_suffix(1);
+  if (name.empty()) return "the host name is empty";
+  if (name.size() > 253) return "the host name is longer than 253 characters";
+  std::size_t label = 0;
+  for (const char c : name) {
+    const bool letter =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    if (c == '.') {
+      if (label == 0) return "the host name has an empty label (two dots in a row, or one in front)";
+      label = 0;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return "the host name is not ASCII: write its DNS form, xn--…";
+    } else if (!letter) {
+      return "the host name holds a character that no host name has: only letters, digits, '-', '_' and '.' are";
+    } else if (++label > 63) {
+      return "a label of the host name is longer than 63 characters";
+    }
+  }
+  return {};
+}
+
+std::string normal_address(std::string_view text) {
+  const std::string copy(text);
+  if (copy.find('\0') != std::string::npos) return {};
+  unsigned char bytes[sizeof(in6_addr)];
+  char spelled[INET6_ADDRSTRLEN];
+  for (const int family : {AF_INET, AF_INET6})
+    if (inet_pton(family, copy.c_str(), bytes) == 1) return inet_ntop(family, bytes, spelled, sizeof spelled);
+  return {};
+}
+
+namespace {
+
+constexpr std::string_view pipes = "named pipes are not supported yet: write the server's name, or tcp:NAME,PORT";
+
+/// The first prefix that some driver knows and we do not, with what to say about it.
+std::string_view foreign_prefix(std::string_view low) {
+  if (low.starts_with("np:") || low.starts_with("\\\\")) return pipes;
+  if (low.starts_with("lpc:")) return "shared memory (lpc:) reaches this machine only: write the server's name";
+  if (low.starts_with("admin:"))
+    return "the dedicated administrator connection (admin:) is not supported: write its name and port";
+  if (low.starts_with("(localdb)")) return "LocalDB exists on Windows only: write the name of a server";
+  return {};
+}
+
+std::expected<std::uint16_t, std::string> parse_port(std::string_view text) {
+  unsigned value = 0;
+  const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (fault != std::errc{} || end != text.data() + text.size() || value < 1 || value > 65535)
+    return std::unexpected("the port is \"" + std::string(text) + "\": write a number from 1 to 65535");
+  return static_cast<std::uint16_t>(value);
+}
+
+bool all_digits(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+} // namespace
+
+std::expected<Target, std::string> parse_target(std::string_view typed) {
+  const auto fault = [](std::string text) { return std::unexpected(std::move(text)); };
+  if (typed.empty()) return fault("the target is empty: write the server's name, as in sql1 or sql1,1433");
+  for (const char c : typed)
+    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f)
+      return fault("the target holds a space or a control character: write it without, as in sql1,1433");
+
+  Target target{.typed = std::string(typed), .host = {}, .instance = {}, .port = {}, .is_address = false};
+  std::string_view rest = typed;
+  if (lower(rest).starts_with("tcp:")) rest.remove_prefix(4);
+  if (const auto text = foreign_prefix(lower(rest)); !text.empty()) return fault(std::string(text));
+
+  // What is left is HOST [\INSTANCE] [,PORT], where ':' may stand for the comma unless it belongs to an IPv6 address.
+  std::string_view host = rest;
+  if (const auto whole = normal_address(rest); !whole.empty()) {
+    host = rest;
+    rest = {};
+  } else if (rest.starts_with('[')) {
+    const auto end = rest.find(']');
+    if (end == std::string_view::npos) return fault("the bracket of the address is not closed: write [::1],1433");
+    host = rest.substr(1, end - 1);
+    rest = rest.substr(end + 1);
+    if (normal_address(host).find(':') == std::string::npos)
+      return fault(
+          "between the brackets stands no IPv6 address (a zone like %eth0 is not supported): write [::1],1433");
+    if (!rest.empty() && std::string_view(",:\\").find(rest.front()) == std::string_view::npos)
+      return fault("after the address stands something else than a port or an instance: write [::1],1433");
+  } else {
+    const auto separator = std::min(rest.find_first_of(",\\"), rest.size());
+    if (std::ranges::count(rest.substr(0, separator), ':') > 1 && normal_address(rest.substr(0, separator)).empty())
+      return fault("this is neither an IPv6 address nor a name with a port: write [::1],1433");
+    const auto end = normal_address(rest.substr(0, separator)).empty()
+                         ? std::min(rest.find_first_of(",\\:"), rest.size())
+                         : separator;
+    host = rest.substr(0, end);
+    rest = rest.substr(end);
+  }
+
+  if (rest.starts_with('\\')) {
+    const auto end = std::min(rest.find_first_of(",:"), rest.size());
+    target.instance = rest.substr(1, end - 1);
+    rest = rest.substr(end);
+    if (target.instance.empty())
+      return fault("the instance name after the backslash is empty: write sql1\\INSTANCE, or sql1 alone");
+    if (target.instance.find_first_of("\\/@[]\"") != std::string::npos || target.instance.size() > 255)
+      return fault("the instance name holds a character that none has: write sql1\\INSTANCE");
+    // MSSQLSERVER is how Windows calls the service of the default instance.
+    if (lower(target.instance) == "mssqlserver") target.instance.clear();
+  }
+  if (!rest.empty()) {
+    const auto port = parse_port(rest.substr(1));
+    if (!port) return fault(port.error());
+    target.port = *port;
+  }
+
+  if (host == "." || lower(host) == "(local)") {
+    target.host = "localhost";
+    return target;
+  }
+  if (auto address = normal_address(host); !address.empty()) {
+    target.host = std::move(address);
+    target.is_address = true;
+    return target;
+  }
+  if (auto text = name_fault(host); !text.empty()) return fault(std::move(text) + ", as in sql1.corp.test,1433");
+  std::string_view last = host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
+  const auto dot = last.rfind('.');
+  if (dot != std::string_view::npos && all_digits(last.substr(dot + 1)))
+    return fault("\"" + std::string(host) +
+                 "\" looks like an IPv4 address but is none: write four numbers from 0 to 255");
+  target.host = lower(host);
+  return target;
+}
+
+} // namespace auth
