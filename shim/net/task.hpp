@@ -10,7 +10,7 @@
 namespace shim {
 
 using Executor = asio::io_context::executor_type;
-/// A coroutine of the proxy. It must not throw (errors are values): `with_deadline` would go on waiting for one that did.
+/// A coroutine of the proxy. It must not throw (errors are values), but to unwind when it was cancelled: `with_deadline` would go on waiting for one that did.
 template <class T = void> using Task = asio::awaitable<T, Executor>;
 /// Completion token: `auto [error, count] = co_await socket.async_read_some(buffer, as_result);`
 inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> as_result{asio::use_awaitable_t<Executor>{}};
@@ -38,6 +38,12 @@ inline Millis left_of(Millis limit, std::chrono::steady_clock::time_point starte
   return left.count() < 1 ? Millis(1) : left;
 }
 
+/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
+inline Task<> stop_if_cancelled() {
+  auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) throw boost::system::system_error(asio::error::operation_aborted);
+}
+
 /// Somebody waits until somebody else on the same thread says so.
 class Signal {
 public:
@@ -50,6 +56,7 @@ public:
     else
       timer_.expires_after(limit);
     co_await timer_.async_wait(as_result);
+    co_await stop_if_cancelled();
   }
 
 private:

@@ -1,0 +1,57 @@
+// After the login: bytes both ways until one side ends. Not a coroutine but a small state object: an idle connection costs two pending waits and no buffer.
+#pragma once
+
+#include "shim/net/task.hpp"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace shim {
+
+/// How a relay ended. `up`: bytes towards the server; `down`: towards the client.
+struct RelayEnd {
+  std::string by;     ///< "client", "server", "us"
+  std::string reason; ///< "closed", the socket error's text, "idle", "shutdown"
+  std::uint64_t up = 0, down = 0;
+};
+
+/// Moves bytes unchanged and unframed: an attention goes out as soon as it comes in, whatever is queued the other way. Half-close is passed on: when one side
+/// has sent its last byte, the other is told so and may go on sending. Ends when both have, or at the first error. Lives on its io_context's thread.
+class Relay : public std::enable_shared_from_this<Relay> {
+public:
+  /// `idle`: ends the relay when nothing has moved either way for so long; 0: never.
+  Relay(Socket client, Socket server, Millis idle, std::function<void(RelayEnd)> ended);
+  void start();
+  /// Ends it from outside (shutdown). `ended` is called, once, before this returns.
+  void stop(const std::string &reason);
+
+private:
+  struct Direction {
+    Socket &from, &to;
+    const char *reader;             ///< whose end it is when reading fails: "client" or "server"
+    const char *writer;
+    std::uint64_t moved = 0;
+    std::vector<char> unsent = {};  ///< only while the receiver is slower than the sender
+    bool eof = false;               ///< `from` has sent its last byte
+  };
+
+  void wait_readable(Direction &direction);
+  void wait_writable(Direction &direction);
+  void pump(Direction &direction);
+  /// Writes what can be written without waiting. False: an error, and the relay has ended.
+  bool write_some(Direction &direction, const char *data, std::size_t size, std::size_t &written);
+  void finish_direction(Direction &direction);
+  void arm_idle();
+  void end(const char *by, const std::string &reason);
+
+  Socket client_, server_;
+  Direction up_, down_;
+  Millis idle_;
+  Timer timer_;
+  bool moved_since_ = false;
+  std::function<void(RelayEnd)> ended_;
+};
+
+} // namespace shim

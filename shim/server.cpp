@@ -1,0 +1,367 @@
+#include "shim/server.hpp"
+
+#include "shim/net/connect.hpp"
+#include "shim/session.hpp"
+
+#include <fmt/format.h>
+#include <netinet/tcp.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <thread>
+#include <unistd.h>
+
+namespace shim {
+namespace {
+
+using Tcp = asio::ip::tcp;
+using Clock = std::chrono::steady_clock;
+
+constexpr Millis identity_load_limit{5000};
+constexpr Millis drain_limit{30000};
+constexpr Millis farewell_limit{3000}; // for each connection's last event, and for a refusal to be read
+constexpr Millis descriptors_spent_pause{100};
+
+std::string errno_text() { return std::strerror(errno); }
+
+/// A listening socket, closed when it goes; a Unix socket's file is removed with it.
+struct ListeningSocket {
+  int fd = -1;
+  int family = AF_INET;
+  std::string path;
+  ListeningSocket() = default;
+  ListeningSocket(ListeningSocket &&other) noexcept : fd(std::exchange(other.fd, -1)), family(other.family), path(std::exchange(other.path, "")) {}
+  ListeningSocket &operator=(ListeningSocket &&) = delete;
+  ~ListeningSocket() {
+    if (fd >= 0) ::close(fd);
+    if (!path.empty()) ::unlink(path.c_str());
+  }
+};
+
+std::expected<ListeningSocket, std::string> listen_tcp(const config::Address &address) {
+  boost::system::error_code error;
+  Tcp::endpoint endpoint(asio::ip::make_address(address.ip, error), address.port);
+  if (error) return std::unexpected(address.text() + ": " + error.message());
+  ListeningSocket out;
+  out.family = endpoint.protocol().family();
+  out.fd = ::socket(out.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  int on = 1;
+  if (out.fd < 0 || ::setsockopt(out.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 || ::bind(out.fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 ||
+      ::listen(out.fd, SOMAXCONN) != 0)
+    return std::unexpected("cannot listen on " + address.text() + ": " + errno_text());
+  return out;
+}
+
+/// A socket file that nobody listens on any more was left by a process that died.
+bool is_stale_socket(const sockaddr_un &address) {
+  struct stat info{};
+  if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
+  int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  bool refused = ::connect(probe, reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+  ::close(probe);
+  return refused;
+}
+
+std::expected<ListeningSocket, std::string> listen_unix(const std::string &path, mode_t mode) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) return std::unexpected(path + ": longer than a Unix socket's path may be (107 bytes)");
+  path.copy(address.sun_path, path.size());
+  if (is_stale_socket(address)) ::unlink(path.c_str());
+  ListeningSocket out;
+  out.family = AF_UNIX;
+  out.fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  // The file must never be open to others, not even between bind and chmod. No other thread exists yet that could create files.
+  auto mask = ::umask(0777 & ~mode);
+  bool bound = out.fd >= 0 && ::bind(out.fd, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0;
+  auto why = errno_text();
+  ::umask(mask);
+  if (!bound) return std::unexpected("cannot listen on unix:" + path + ": " + why);
+  out.path = path;
+  if (::chmod(path.c_str(), mode) != 0 || ::listen(out.fd, SOMAXCONN) != 0) return std::unexpected("cannot listen on unix:" + path + ": " + errno_text());
+  return out;
+}
+
+std::string bound_address(const ListeningSocket &socket) {
+  if (!socket.path.empty()) return "unix:" + socket.path;
+  Tcp::endpoint endpoint;
+  auto size = static_cast<socklen_t>(endpoint.capacity());
+  ::getsockname(socket.fd, endpoint.data(), &size);
+  endpoint.resize(size);
+  return to_text(endpoint);
+}
+
+/// One thread with the connections it was given. They live and die here: no locks on the data path.
+class Worker {
+public:
+  Worker(Common &common, const config::Config &config) : common_(common), resolver_(io_.get_executor(), config.dns.servers) {}
+  ~Worker() { join(); }
+
+  void run() {
+    thread_ = std::thread([this] { io_.run(); });
+  }
+  /// Takes an accepted socket over. Called on the acceptor's thread; the count is up before it returns, so that the next one goes elsewhere.
+  void give(int fd, int family, std::shared_ptr<const config::Config> config, std::size_t listener, std::function<void()> gone) {
+    ++count_;
+    asio::post(io_, [this, fd, family, config = std::move(config), listener, gone = std::move(gone)] {
+      Socket socket(io_.get_executor());
+      boost::system::error_code error;
+      socket.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd, error);
+      auto done = [this, gone] {
+        --count_;
+        gone();
+      };
+      if (error) {
+        ::close(fd);
+        return done();
+      }
+      asio::co_spawn(io_, serve_client({common_, resolver_, connections_}, config, listener, std::move(socket), done), asio::detached);
+    });
+  }
+  void forget() {
+    asio::post(io_, [this] { resolver_.forget(); });
+  }
+  void stop_all(const std::string &reason) {
+    asio::post(io_, [this, reason] { connections_.stop_all(reason); });
+  }
+  void join() {
+    if (!thread_.joinable()) return;
+    work_.reset();
+    io_.stop();
+    thread_.join();
+  }
+  std::size_t count() const { return count_; }
+
+private:
+  Common &common_;
+  std::atomic<std::size_t> count_{0};
+  Connections connections_; // before io_: what still waits there is destroyed with it, and leaves this list
+  asio::io_context io_{1};
+  asio::executor_work_guard<Executor> work_{io_.get_executor()};
+  Resolver resolver_;
+  std::thread thread_;
+};
+
+class RunningServer final : public Server {
+public:
+  RunningServer(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options, auth::KerberosConfig kerberos)
+      : config_(std::move(config)), log_(log), identities_(pool_, kerberos.path),
+        tickets_(std::move(kerberos), config_->kerberos.refusals, [&log](Event event) { log.emit(std::move(event)); }),
+        common_{log, tickets_, identities_, pool_, std::move(options.prove_uid), ::getuid(), options.client_login, log.debug()} {
+    auto threads = options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+    for (std::size_t i = 0; i < threads; ++i)
+      workers_.push_back(std::make_unique<Worker>(common_, *config_));
+  }
+  ~RunningServer() override {
+    drain(Millis(1));
+    acceptor_io_.stop();
+    if (acceptor_thread_.joinable()) acceptor_thread_.join();
+    pool_.join();
+    for (auto &worker : workers_)
+      worker->join();
+  }
+
+  std::expected<void, std::string> start() {
+    for (std::size_t i = 0; i < config_->listeners.size(); ++i) {
+      const auto &listener = config_->listeners[i];
+      auto socket = listener.unix_path ? listen_unix(listener.unix_path->string(), listener.mode) : listen_tcp(*listener.address);
+      if (!socket) return std::unexpected("listener " + listener.name + ": " + socket.error());
+      listening_.push_back({listener.name, bound_address(*socket)});
+      sockets_.push_back(std::move(*socket));
+    }
+    for (auto &worker : workers_)
+      worker->run();
+    Started started{SQLSHIM_VERSION, config_->file.string(), {}};
+    for (const auto &entry : listening_)
+      started.listeners.push_back(entry.name + " " + entry.address);
+    log_.emit(started);
+    for (const auto &identity : config_->identities)
+      asio::co_spawn(acceptor_io_, try_identity(identity), asio::detached);
+    for (const auto &socket : sockets_)
+      waiters_.push_back(std::make_unique<Waiter>(acceptor_io_, ::dup(socket.fd)));
+    for (std::size_t i = 0; i < sockets_.size(); ++i)
+      asio::co_spawn(acceptor_io_, accept_on(i), asio::detached);
+    acceptor_thread_ = std::thread([this] { acceptor_io_.run(); });
+    return {};
+  }
+
+  const std::vector<Listening> &listening() const override { return listening_; }
+
+  void forget() override {
+    tickets_.forget();
+    for (auto &worker : workers_)
+      worker->forget();
+    log_.reopen();
+    log_.emit(Reloaded{"tickets, KDC refusals and DNS answers forgotten; decision log opened anew"});
+  }
+
+  std::size_t drain(std::chrono::milliseconds limit) override {
+    auto started = Clock::now();
+    if (drained_) return 0;
+    drained_ = true;
+    asio::post(acceptor_io_, [this] { stop_accepting(); });
+    wait_until([this] { return hurried_ || connections() == 0; }, limit);
+    auto left = connections();
+    for (auto &worker : workers_)
+      worker->stop_all("shutdown");
+    wait_until([this] { return connections() == 0; }, farewell_limit);
+    log_.emit(Drained{static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(Clock::now() - started).count()), left});
+    return left;
+  }
+
+  void hurry() override {
+    std::lock_guard lock(idle_mutex_);
+    hurried_ = true;
+    idle_.notify_all();
+  }
+
+  std::size_t connections() const override {
+    std::size_t sum = 0;
+    for (const auto &worker : workers_)
+      sum += worker->count();
+    return sum;
+  }
+
+private:
+  using Waiter = asio::posix::basic_stream_descriptor<Executor>;
+
+  Task<> try_identity(const config::Identity &identity) {
+    auto loaded = co_await identities_.get(identity, identity_load_limit);
+    if (!loaded) log_.emit(Warned{"identity " + identity.name + " cannot be loaded now: " + loaded.error().text});
+  }
+
+  Task<> accept_on(std::size_t index) {
+    auto &waiter = *waiters_[index];
+    Timer pause(acceptor_io_);
+    while (!closing_) {
+      auto [error] = co_await waiter.async_wait(Waiter::wait_read, as_result);
+      while (!error && !closing_) {
+        int fd = ::accept4(sockets_[index].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+          hand_to_worker(fd, sockets_[index].family, index);
+          continue;
+        }
+        if (errno == EINTR || errno == ECONNABORTED) continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) break;
+        log_.emit(Warned{"listener " + config_->listeners[index].name + " cannot accept: " + errno_text()});
+        pause.expires_after(descriptors_spent_pause);
+        co_await pause.async_wait(as_result);
+      }
+    }
+  }
+
+  /// On the acceptor's thread: from now on connecting is refused.
+  void stop_accepting() {
+    closing_ = true;
+    waiters_.clear();
+    sockets_.clear();
+  }
+
+  void hand_to_worker(int fd, int family, std::size_t listener) {
+    int on = 1;
+    if (family != AF_UNIX) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    auto fewest = std::ranges::min_element(workers_, {}, [](const auto &worker) { return worker->count(); });
+    (*fewest)->give(fd, family, config_, listener, [this] {
+      std::lock_guard lock(idle_mutex_);
+      idle_.notify_all();
+    });
+  }
+
+  template <class Condition> void wait_until(Condition condition, Millis limit) {
+    std::unique_lock lock(idle_mutex_);
+    idle_.wait_for(lock, limit, condition);
+  }
+
+  std::shared_ptr<const config::Config> config_;
+  DecisionLog &log_;
+  asio::thread_pool pool_{2};
+  Identities identities_;
+  Tickets tickets_;
+  Common common_;
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;
+  bool hurried_ = false;
+  bool drained_ = false;
+  std::vector<Listening> listening_;
+  std::vector<ListeningSocket> sockets_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  asio::io_context acceptor_io_{1};
+  // From here on touched on the acceptor's thread only, once that runs. A waiter has a descriptor of its own: Asio closes what it waits for.
+  std::vector<std::unique_ptr<Waiter>> waiters_;
+  bool closing_ = false;
+  std::thread acceptor_thread_;
+};
+
+} // namespace
+
+std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options) {
+  auto kerberos = auth::load_kerberos_config(config->kerberos.config);
+  if (!kerberos) return std::unexpected(config->kerberos.config + ": " + kerberos.error().text);
+  auto server = std::make_unique<RunningServer>(std::move(config), log, std::move(options), std::move(*kerberos));
+  if (auto started = server->start(); !started) return std::unexpected(started.error());
+  return server;
+}
+
+int serve(std::shared_ptr<const config::Config> config) {
+  ::prctl(PR_SET_DUMPABLE, 0);
+  rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::setenv("KRB5_CONFIG", config->kerberos.config.c_str(), 1);
+  auto diagnostics = spdlog::stderr_logger_st("sqlshim");
+  diagnostics->set_pattern("%Y-%m-%dT%H:%M:%S.%e sqlshim %l: %v");
+  diagnostics->set_level(static_cast<spdlog::level::level_enum>(config->log.level));
+
+  bool debug = config->log.level <= config::Level::debug;
+  auto log = open_decision_log(config->log.decisions, debug);
+  if (!log) {
+    diagnostics->error("{}", log.error());
+    return 2;
+  }
+  // Before any thread: the signals go to the one that waits for them below.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int number : {SIGHUP, SIGTERM, SIGINT})
+    sigaddset(&signals, number);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  auto server = start_server(config, **log);
+  if (!server) {
+    diagnostics->error("{}", server.error());
+    return 2;
+  }
+  for (const auto &[name, address] : (*server)->listening())
+    fmt::print("listening {} {}\n", name, address);
+  std::fflush(stdout);
+  diagnostics->info("serving; decisions go to {}", config->log.decisions.string());
+
+  for (;;) {
+    int number = 0;
+    sigwait(&signals, &number);
+    if (number == SIGHUP) {
+      (*server)->forget();
+      diagnostics->info("tickets, KDC refusals and DNS answers forgotten");
+      continue;
+    }
+    diagnostics->info("stopping; waiting for {} connections", (*server)->connections());
+    // A second signal ends the wait.
+    std::thread impatient([&] {
+      int again = 0;
+      do
+        sigwait(&signals, &again);
+      while (again == SIGHUP);
+      (*server)->hurry();
+    });
+    (*server)->drain(drain_limit);
+    ::kill(::getpid(), SIGTERM); // lets the other thread go, if nobody has
+    impatient.join();
+    break;
+  }
+  server->reset();
+  (*log)->flush(Millis(2000));
+  return 0;
+}
+
+} // namespace shim

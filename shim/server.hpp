@@ -1,0 +1,47 @@
+// The process: listeners, worker threads, signals.
+#pragma once
+
+#include "config/config.hpp"
+#include "shim/log/log.hpp"
+#include "shim/net/caller.hpp"
+
+#include <expected>
+#include <memory>
+
+namespace shim {
+
+/// What a test may replace. A production process uses the defaults.
+struct ServerOptions {
+  UidProver prove_uid = shim::prove_uid;
+  std::size_t threads = 0; ///< 0: one for each core, at most 8
+  std::chrono::milliseconds client_login{10000};
+};
+
+/// A running proxy: one acceptor thread, worker threads that each own the connections they were given. Everything of it runs on threads of its own.
+class Server {
+public:
+  struct Listening {
+    std::string name;
+    std::string address; ///< "127.0.0.1:14330", or "unix:/run/…"
+  };
+
+  virtual ~Server() = default; ///< stops it: what still runs is closed
+  virtual const std::vector<Listening> &listening() const = 0;
+  /// SIGHUP: empties ticket store, kept KDC refusals and DNS caches, and opens the decision log anew (rotation).
+  virtual void forget() = 0;
+  /// Stops accepting, and waits for running connections at most `limit`; then closes them. Returns how many it had to close.
+  virtual std::size_t drain(std::chrono::milliseconds limit) = 0;
+  /// Ends a drain that is under way at once.
+  virtual void hurry() = 0;
+  virtual std::size_t connections() const = 0;
+};
+
+/// Binds the listeners and starts the threads. `log` must outlive the server. Identities that cannot be loaded are warned of in the log: their logins will say so again. Error: what could
+/// not be done, as a sentence (an address in use, a krb5.conf that cannot be read, …).
+std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options = {});
+
+/// `sqlshim serve`: prints `listening NAME ADDRESS` for each listener on standard output when ready, obeys SIGHUP, SIGTERM and SIGINT, returns the exit status. Switches off core
+/// dumps and ptrace for this process, and sets KRB5_CONFIG to the configured file before any thread exists (GSSAPI's own contexts read it from nowhere else).
+int serve(std::shared_ptr<const config::Config> config);
+
+} // namespace shim

@@ -1,0 +1,332 @@
+#include "shim/session.hpp"
+
+#include "shim/log/render.hpp"
+#include "shim/net/connect.hpp"
+#include "shim/policy.hpp"
+#include "shim/relay.hpp"
+#include "shim/rewrite.hpp"
+#include "shim/upstream.hpp"
+
+#include <array>
+
+namespace shim {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr Millis caller_lookup_limit{1000};
+constexpr Millis log_room_limit{1000};
+constexpr Millis farewell_limit{2000};
+constexpr std::size_t farewell_bytes = 1024 * 1024;
+
+/// The connection while it logs in. Freed before the relay starts.
+struct Session {
+  WorkerParts parts;
+  std::shared_ptr<const config::Config> config;
+  const config::Listener &listener;
+  std::shared_ptr<Socket> client; ///< shared with the shutdown, which closes it
+  Trail trail;
+  Connections::Entry entry;
+  Clock::time_point started = Clock::now();
+  bool stopped = false; ///< the process is shutting down
+  std::string by = "us", reason = "refused";
+
+  Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, std::size_t index, Socket socket)
+      : parts(worker), config(std::move(configuration)), listener(config->listeners[index]), client(std::make_shared<Socket>(std::move(socket))),
+        trail(worker.common.log), entry(worker.connections) {}
+
+  std::int64_t lasted_ms() const { return std::chrono::duration_cast<Millis>(Clock::now() - started).count(); }
+};
+
+/// How a refusal reaches the client.
+struct Answer {
+  bool possible = true;
+  tds::Dialect dialect;
+  bool unread = false; ///< nothing of the client has been read: its PRELOGIN is answered unseen
+};
+
+/// The client left, or broke the protocol, while its login was under way.
+struct ClientLeft {
+  std::string reason;
+  bool early_data = false;
+};
+
+/// After our last word: lets the client read it before the connection goes. Closing with unread input would reset the connection and take our answer with it.
+Task<bool> linger(Socket &client) {
+  boost::system::error_code ignored;
+  client.shutdown(Socket::shutdown_send, ignored);
+  std::array<char, 4096> discarded;
+  for (std::size_t total = 0; total < farewell_bytes;) {
+    auto [error, count] = co_await client.async_read_some(asio::buffer(discarded), as_result);
+    if (error) break;
+    total += count;
+  }
+  co_return true;
+}
+
+Task<bool> send_and_linger(Socket &client, tds::Bytes bytes) {
+  auto [error, written] = co_await asio::async_write(client, asio::buffer(bytes), as_result);
+  if (!error) co_await linger(client);
+  co_return !error;
+}
+
+tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, const Answer &answer, const config::Listener &listener) {
+  tds::ServerMessage message;
+  message.number = refusal_number;
+  message.severity = refusal_class;
+  message.state = 1;
+  message.text = tds::to_utf16(client_text(diagnosis, conn));
+  message.server = u"sqlshim";
+  tds::Bytes bytes;
+  if (answer.unread) {
+    // The client waits for the answer to its PRELOGIN; without one it could not read the ERROR.
+    tds::Prelogin told;
+    told.set_version(listener.version);
+    told.set_encryption(tds::Encryption::not_sup);
+    bytes = tds::encode_message(tds::PacketType::reply, tds::encode_prelogin(told));
+  }
+  auto error = tds::encode_refusal(answer.dialect, message);
+  bytes.insert(bytes.end(), error.begin(), error.end());
+  return bytes;
+}
+
+/// The one place where a connection is refused: says why, to the log and to the client.
+Task<> refuse(Session &session, Failure failure, Answer answer) {
+  auto diagnosis = diagnose(session.trail.records(), failure);
+  session.trail.emit(Refused{failure.step, std::string(to_string(entry(diagnosis.cause).fault)), std::string(id(diagnosis.cause)), failure.detail, diagnosis.remedy});
+  if (answer.possible)
+    co_await with_deadline(send_and_linger(*session.client, refusal_bytes(diagnosis, session.trail.id(), answer, session.listener)), farewell_limit);
+  else
+    co_await with_deadline(linger(*session.client), farewell_limit);
+}
+
+/// Waits until the log has room for a whole login: an accepted login never has a gap.
+Task<bool> log_has_room(Session &session) {
+  auto until = Clock::now() + log_room_limit;
+  Signal pause(co_await asio::this_coro::executor);
+  while (!session.parts.common.log.has_room()) {
+    if (Clock::now() >= until) co_return false;
+    co_await pause.wait(Millis(20));
+  }
+  co_return true;
+}
+
+/// Who is behind the connection. Reads no byte of it.
+Task<std::expected<Caller, std::string>> who_is(Session &session) {
+  auto asked = Clock::now();
+  auto uid = session.parts.common.prove_uid(*session.client);
+  if (!uid) co_return std::unexpected(uid.error());
+  auto caller = co_await on_pool(session.parts.common.pool, [uid = *uid] { return look_up_user(uid); }, caller_lookup_limit);
+  if (!caller) {
+    // The user database does not answer: the uid is proven all the same, and rules that name it still hold; rules by group do not.
+    caller = Caller{};
+    caller->uid = *uid;
+    caller->user = std::to_string(*uid);
+  }
+  caller->how = session.listener.unix_path ? "peercred" : "sock_diag";
+  CallerProven event{caller->uid, caller->user, caller->group_names, caller->how, 0};
+  event.us = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - asked).count();
+  session.trail.emit(event);
+  co_return std::move(*caller);
+}
+
+/// The login as the client sends it. `machine` is the caller's, because what it has learned serves the refusal too.
+Task<std::expected<tds::LoginRequest, tds::AcceptRefused>> accept_login(Session &session, tds::AcceptLogin &machine) {
+  std::vector<std::uint8_t> buffer(4096);
+  bool told = false;
+  for (;;) {
+    auto action = machine.next();
+    if (!told && machine.answered()) {
+      session.trail.emit(PreloginAnswered{"client", tds::describe(*machine.asked()), tds::describe(*machine.answered())});
+      told = true;
+    }
+    if (auto *send = std::get_if<tds::Send>(&action)) {
+      auto [error, written] = co_await asio::async_write(*session.client, asio::buffer(send->bytes), as_result);
+      if (error) machine.end_of_stream();
+    } else if (std::holds_alternative<tds::Receive>(action)) {
+      auto [error, count] = co_await session.client->async_read_some(asio::buffer(buffer), as_result);
+      if (error)
+        machine.end_of_stream();
+      else
+        machine.receive({buffer.data(), count});
+    } else if (auto *asked = std::get_if<tds::LoginRequest>(&action)) {
+      co_return std::move(*asked);
+    } else {
+      co_return std::unexpected(std::move(std::get<tds::AcceptRefused>(action)));
+    }
+  }
+}
+
+Cause cause_of(tds::AcceptFault fault) {
+  switch (fault) {
+  case tds::AcceptFault::client_requires_tls: return Cause::client_requires_tls;
+  case tds::AcceptFault::tds_too_old: return Cause::tds_too_old;
+  case tds::AcceptFault::closed:
+  case tds::AcceptFault::protocol_violation: break;
+  }
+  return Cause::protocol_violation;
+}
+
+LoginReceived to_event(const tds::Login7 &login) {
+  LoginReceived event;
+  event.tds = login.tds_version.text();
+  event.server = tds::to_utf8(login.server_name);
+  event.database = tds::to_utf8(login.database);
+  event.user = tds::to_utf8(login.user_name);
+  event.app = tds::to_utf8(login.app_name);
+  event.host = tds::to_utf8(login.host_name);
+  event.pid = login.client_pid;
+  event.packet_size = login.packet_size;
+  event.auth = login.integrated_security() ? "integrated" : "sql";
+  event.mechanism = tds::to_string(tds::recognise(login.sspi));
+  event.size = login.sspi.size();
+  for (const auto &feature : login.features)
+    event.features.push_back(std::to_string(static_cast<int>(feature.id)));
+  return event;
+}
+
+/// Until the client does anything at all while its login is under way: nothing that it may do now is allowed but to wait.
+Task<ClientLeft> watch(Socket &client) {
+  auto [error] = co_await client.async_wait(Socket::wait_read, as_result);
+  if (error) co_return ClientLeft{error.message()};
+  char byte;
+  auto count = ::recv(client.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (count > 0) co_return ClientLeft{"bytes after LOGIN7, before its answer", true};
+  co_return ClientLeft{count == 0 ? "closed before the login was answered" : std::strerror(errno)};
+}
+
+/// The server leg, while an eye is kept on the client and the clock.
+Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route, const config::Identity *identity,
+                                                               const tds::LoginRequest &asked) {
+  using namespace asio::experimental::awaitable_operators;
+  std::string step;
+  UpstreamRequest request{*session.config, route, identity, asked, session.trail, session.parts.resolver, session.parts.common.tickets, session.parts.common.identities,
+                          session.parts.common.trace};
+  auto outcome = co_await with_deadline(open_upstream(request, step) || watch(*session.client), route.timeouts.login);
+  if (!outcome)
+    co_return Failure{step, Cause::deadline, "the login was not complete within " + std::to_string(route.timeouts.login.count()) + " ms; it was at step " + step};
+  if (auto *left = std::get_if<ClientLeft>(&*outcome)) co_return std::move(*left);
+  auto &opened = std::get<0>(*outcome);
+  if (!opened) co_return std::move(opened.error());
+  co_return std::move(*opened);
+}
+
+/// The server's own answer, then bytes both ways. Returns once the relay runs by itself.
+Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Millis idle, std::function<void()> done) {
+  auto reply = tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
+  session->trail.emit(LoginAnswered{true, upstream.reply.version.text(), tds::to_utf8(upstream.reply.database), upstream.reply.packet_size});
+  auto [error, written] = co_await asio::async_write(*session->client, asio::buffer(reply), as_result);
+  if (error) {
+    session->by = "client";
+    session->reason = error.message();
+    co_return false;
+  }
+  session->trail.forget();
+
+  /// All that is left of a connection once it is logged in.
+  struct Rest {
+    Trail trail;
+    Connections::Entry entry;
+    Clock::time_point started;
+    std::shared_ptr<const config::Config> config;
+    std::function<void()> done;
+  };
+  auto rest = std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started, session->config, std::move(done));
+  auto relay = std::make_shared<Relay>(std::move(*session->client), std::move(upstream.socket), idle, [rest](RelayEnd end) {
+    auto lasted = std::chrono::duration_cast<Millis>(Clock::now() - rest->started).count();
+    rest->trail.emit(Closed{end.by, end.reason, end.up, end.down, lasted});
+    rest->done();
+  });
+  rest->entry.on_stop([weak = std::weak_ptr(relay)](const std::string &reason) {
+    if (auto running = weak.lock()) running->stop(reason);
+  });
+  session.reset();
+  relay->start();
+  co_return true;
+}
+
+/// The story. True: the relay has taken over and ends the connection; false: it is to be closed here.
+Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
+  auto &common = session->parts.common;
+  Answer unread{true, {}, true};
+  if (!co_await log_has_room(*session)) {
+    co_await refuse(*session, {"accept", Cause::log_unavailable, "the decision log takes no more lines"}, unread);
+    co_return false;
+  }
+
+  auto caller = co_await who_is(*session);
+  if (!caller) {
+    co_await refuse(*session, {"caller", Cause::caller_unknown, caller.error()}, unread);
+    co_return false;
+  }
+  auto admitted = admit(session->listener, *caller, common.self);
+  if (admitted.denied) {
+    co_await refuse(*session, {"caller", *admitted.denied, admitted.reason}, unread);
+    co_return false;
+  }
+
+  tds::AcceptLogin machine(session->listener.version);
+  auto asked = co_await with_deadline(accept_login(*session, machine), common.client_login);
+  if (!asked) {
+    co_await refuse(*session, {"client-login", Cause::deadline, "no complete login within " + std::to_string(common.client_login.count()) + " ms"}, {true, machine.dialect()});
+    co_return false;
+  }
+  if (!*asked) {
+    const auto &refusal = asked->error();
+    if (refusal.fault == tds::AcceptFault::closed) {
+      session->by = session->stopped ? "us" : "client";
+      session->reason = session->stopped ? "shutdown" : refusal.detail;
+    } else {
+      co_await refuse(*session, {"client-login", cause_of(refusal.fault), refusal.detail}, {refusal.answer, machine.dialect()});
+    }
+    co_return false;
+  }
+  const auto &login = **asked;
+  Answer answer{true, machine.dialect()};
+  session->trail.emit(to_event(login.login));
+
+  auto decision = decide(*session->config, session->listener, make_request(session->listener.name, *caller, login.login), common.self);
+  session->trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", decision.route ? decision.route->name : "",
+                                    decision.identity ? decision.identity->name : "", decision.reason});
+  if (decision.denied) {
+    co_await refuse(*session, {"policy", *decision.denied, decision.reason}, answer);
+    co_return false;
+  }
+  const auto &route = *decision.route;
+  if (auto ignored = ignored_credentials(login.login, route.attempts.front()); !ignored.empty()) session->trail.emit(CredentialsIgnored{ignored});
+
+  auto outcome = co_await reach_server(*session, route, decision.identity, login);
+  if (auto *left = std::get_if<ClientLeft>(&outcome)) {
+    if (left->early_data) {
+      co_await refuse(*session, {"server-login", Cause::protocol_violation, "the client: " + left->reason}, answer);
+    } else {
+      session->by = session->stopped ? "us" : "client";
+      session->reason = session->stopped ? "shutdown" : left->reason;
+    }
+    co_return false;
+  }
+  if (auto *failure = std::get_if<Failure>(&outcome)) {
+    co_await refuse(*session, std::move(*failure), answer);
+    co_return false;
+  }
+  auto idle = route.timeouts.idle;
+  co_return co_await hand_over(session, std::move(std::get<Upstream>(outcome)), idle, std::move(done));
+}
+
+} // namespace
+
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener, Socket client, std::function<void()> done) {
+  auto session = std::make_unique<Session>(parts, std::move(config), listener, std::move(client));
+  session->trail.emit(Accepted{session->listener.name, peer_text(*session->client), local_text(*session->client)});
+  session->entry.on_stop([raw = session.get()](const std::string &) {
+    raw->stopped = true;
+    boost::system::error_code ignored;
+    raw->client->shutdown(Socket::shutdown_both, ignored);
+  });
+  if (co_await tell(session, done)) co_return;
+  session->trail.emit(Closed{session->by, session->reason, 0, 0, session->lasted_ms()});
+  session.reset();
+  done();
+}
+
+} // namespace shim

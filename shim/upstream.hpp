@@ -1,0 +1,40 @@
+// The server leg: from a route to a logged-in connection, or to the one failure that explains why not.
+#pragma once
+
+#include "shim/diagnosis/diagnose.hpp"
+#include "shim/log/log.hpp"
+#include "shim/tickets.hpp"
+#include "tds/connect_login.hpp"
+
+namespace shim {
+
+/// A server that has accepted the login; its reply is still to be given to the client.
+struct Upstream {
+  Socket socket;
+  tds::LoginReply reply;
+};
+
+/// What opening the server leg needs: everything outlives the call.
+struct UpstreamRequest {
+  const config::Config &config;
+  const config::Route &route;
+  const config::Identity *identity; ///< null: the route needs none
+  const tds::LoginRequest &asked;
+  Trail &trail;
+  Resolver &resolver;
+  Tickets &tickets;
+  Identities &identities;
+  bool trace; ///< libkrb5's trace into the trail
+};
+
+/// Resolve, plan, then for each attempt: ticket, connect, log in. Emits every decision into the trail as it is made. Each phase has the route's own timeout; the deadline
+/// for the whole is the caller's: it may cancel at any point, and reads in `step` where that was.
+Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request, std::string &step);
+
+/// The cause that an error of the ticket's exchange means, and that an error of the security context with the server means. Pure.
+Cause cause_of_ticket_error(const TicketError &error);
+Cause cause_of_context_error(auth::Kind kind);
+/// The cause that the server's own refusal means, by its ERROR number. Pure.
+Cause cause_of_server_error(std::uint32_t number);
+
+} // namespace shim
