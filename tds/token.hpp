@@ -27,9 +27,9 @@ struct ServerMessage {
   std::uint32_t number = 0;
   std::uint8_t state = 0;
   std::uint8_t severity = 0; ///< "Class" in MS-TDS
-  std::u16string text;
-  std::u16string server;
-  std::u16string procedure;
+  std::u16string text{};
+  std::u16string server{};
+  std::u16string procedure{};
   std::uint32_t line = 0;
   bool operator==(const ServerMessage &) const = default;
 };
@@ -111,7 +111,7 @@ Bytes encode_tokens(const std::vector<Token> &tokens, Version version);
 /// In which form a client can read an error now.
 struct Dialect {
   bool tds4 = false; ///< a TDS 4.2 login came: 8-bit texts
-  Version version;
+  Version version{};
 };
 
 /// A whole reply message (packets included) that refuses a login: ERROR, then DONE with the error bit.

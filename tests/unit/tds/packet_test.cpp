@@ -54,7 +54,8 @@ const MessageRow messages[] = {
     {"empty", {}, 512, hex("12 01 0008 0035 01 00")},
     {"one_byte", hex("aa"), 512, hex("12 01 0009 0035 01 00 aa")},
     {"just_one_packet", hex("aabbccdd"), 12, hex("12 01 000c 0035 01 00 aabbccdd")},
-    {"one_byte_more_than_a_packet", hex("aabbccddee"), 12, hex("12 00 000c 0035 01 00 aabbccdd 12 01 0009 0035 02 00 ee")},
+    {"one_byte_more_than_a_packet", hex("aabbccddee"), 12,
+     hex("12 00 000c 0035 01 00 aabbccdd 12 01 0009 0035 02 00 ee")},
     {"two_full_packets", hex("aabb"), 9, hex("12 00 0009 0035 01 00 aa 12 01 0009 0035 02 00 bb")},
     {"a_size_too_small_for_any_payload", hex("aabb"), 0, hex("12 00 0009 0035 01 00 aa 12 01 0009 0035 02 00 bb")},
 };

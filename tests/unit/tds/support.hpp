@@ -50,9 +50,7 @@ inline Bytes prefix(const Bytes &bytes, std::size_t size) {
   return Bytes(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
 }
 
-inline Bytes revealed(const Secret &secret) {
-  return Bytes(secret.reveal().begin(), secret.reveal().end());
-}
+inline Bytes revealed(const Secret &secret) { return Bytes(secret.reveal().begin(), secret.reveal().end()); }
 
 inline Secret secret(std::u16string_view text) {
   Writer out;
