@@ -1,6 +1,7 @@
 #include "auth/exchange.hpp"
 
 #include "auth/loaded_identity.hpp"
+#include "auth/spn.hpp"
 
 #include <cstdlib>
 
@@ -31,7 +32,12 @@ public:
   void reply(ByteView message) final {
     if (!action_ || !std::holds_alternative<AskKdc>(*action_)) return;
     read_reply(message);
-    action_ = advance(message);
+    // To libkrb5 an empty reply means that there was none, and it would begin anew.
+    if (message.empty())
+      action_ =
+          Error{.kind = Kind::malformed, .code = 0, .text = "the KDC's reply is empty", .said = {}, .server_time = {}};
+    else
+      action_ = advance(message);
   }
 
   const std::optional<KdcReply> &last_reply() const final { return last_reply_; }
@@ -42,7 +48,8 @@ protected:
   virtual Stepped step(krb5_data *in) = 0;
   /// The ticket, once no more messages are wanted.
   virtual Result<TicketPtr> result() = 0;
-  virtual Kind kind_of(Kind kind, krb5_error_code code) const = 0;
+  /// Narrows an error, which says what its code means in general, to what it means in this exchange. `realm`: whose KDC was asked.
+  virtual void interpret(Error &error, krb5_error_code code, const std::string &realm) const = 0;
   /// The KDC's clock, as the ticket shows it.
   virtual Time issued_at(const Ticket &ticket) const = 0;
 
@@ -51,6 +58,7 @@ protected:
     auto made = make_context(config_path);
     if (!made) return made.error();
     context_ = std::move(*made);
+    clock_skew_ = configured_clock_skew(config_path);
     if (trace_) krb5_set_trace_callback(context_.get(), &Stepping::on_trace, this);
     return std::nullopt;
   }
@@ -62,17 +70,28 @@ protected:
     in.data = const_cast<char *>(reinterpret_cast<const char *>(reply.data()));
     Stepped stepped = step(&in);
     if (stepped.code) return refused(stepped.code);
-    if (stepped.more)
-      return AskKdc{std::move(stepped.realm), std::move(stepped.message), asked_++ > 0 && exchange_ == "AS", exchange_};
+    if (stepped.more) {
+      realm_ = stepped.realm;
+      const bool proof = asked_++ > 0 && exchange_ == "AS";
+      return AskKdc{std::move(stepped.realm), std::move(stepped.message), proof, exchange_};
+    }
     auto ticket = result();
     if (!ticket) return ticket.error();
-    if (last_reply_) last_reply_->server_time = issued_at(**ticket);
+    const Time issued = issued_at(**ticket);
+    if (last_reply_) last_reply_->server_time = issued;
+    // libkrb5's own limit is lifted (make_context): it would refuse without saying by how much.
+    if (std::chrono::abs(issued - std::chrono::system_clock::now()) > clock_skew_)
+      return Error{.kind = Kind::clock_skew,
+                   .code = rfc_number(KRB5_KDCREP_SKEW),
+                   .text = library_text(nullptr, KRB5_KDCREP_SKEW),
+                   .said = {},
+                   .server_time = issued};
     return *ticket;
   }
 
   Error local_error(krb5_error_code code, std::string_view what) const {
     Error error = library_error(context_.get(), code, what);
-    error.kind = kind_of(error.kind, code);
+    interpret(error, code, realm_);
     return error;
   }
 
@@ -86,22 +105,25 @@ private:
     last_reply_.emplace();
     if (!said) return;
     last_reply_->code = said->code;
-    last_reply_->text = library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
+    last_reply_->text = library_text(nullptr, static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
     if (!said->said.empty()) last_reply_->text += " (" + said->said + ")";
     last_reply_->server_time = said->server_time;
     // 25 PREAUTH_REQUIRED and 91 MORE_PREAUTH_DATA_REQUIRED (RFC 6113) are rounds, not refusals. Of several refusals the first counts:
     // libkrb5 asks again in another way before it gives up, and the last answer is then about that other way.
-    if (said->code != 25 && said->code != 91 && !refusal_) refusal_ = said;
+    if (said->code == 25 || said->code == 91 || refusal_) return;
+    refusal_ = said;
+    refusing_realm_ = realm_;
   }
 
   Error refused(krb5_error_code code) {
     Error error = local_error(code, {});
     if (!last_was_error_ || !refusal_) return error; // libkrb5's own verdict on a reply that was no refusal
-    error.kind = kind_of(kind_of_kdc_error(refusal_->code), code);
+    error.kind = kind_of_kdc_error(refusal_->code);
     error.text = library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + refusal_->code));
     error.code = refusal_->code;
     error.said = refusal_->said;
     error.server_time = refusal_->server_time;
+    interpret(error, code, refusing_realm_);
     return error;
   }
 
@@ -119,6 +141,9 @@ private:
   std::optional<Action> action_;
   std::optional<KdcReply> last_reply_;
   std::optional<KrbError> refusal_;
+  std::string refusing_realm_;
+  std::string realm_; // of the KDC asked last
+  std::chrono::seconds clock_skew_{};
   bool last_was_error_ = false;
   int asked_ = 0;
 };
@@ -197,11 +222,14 @@ private:
     return make_ticket(context(), credentials.get());
   }
 
-  Kind kind_of(Kind kind, krb5_error_code code) const override {
+  void interpret(Error &error, krb5_error_code code, const std::string &) const override {
     // A reply that our key does not open, or no key of its type: the KDC has another one. Without preauthentication this is the only sign.
-    const bool key = kind == Kind::preauth_failed || code == KRB5_KT_NOTFOUND || code == KRB5_KT_KVNONOTFOUND;
-    if (!key) return kind;
-    return identity_->keytab().empty() ? Kind::preauth_failed : Kind::keytab_mismatch;
+    const bool no_key = code == KRB5_KT_NOTFOUND || code == KRB5_KT_KVNONOTFOUND;
+    if (error.kind == Kind::preauth_failed && !identity_->keytab().empty()) error.kind = Kind::keytab_mismatch;
+    if (!no_key) return;
+    error.kind = Kind::keytab_mismatch;
+    error.text =
+        identity_->principal() + ": the keytab holds no key of the type that the KDC uses (" + error.text + ")";
   }
 
   Time issued_at(const Ticket &ticket) const override { return ticket.starts; }
@@ -267,9 +295,11 @@ private:
     return make_ticket(context(), credentials.get());
   }
 
-  Kind kind_of(Kind kind, krb5_error_code) const override {
+  void interpret(Error &error, krb5_error_code, const std::string &realm) const override {
     // Nothing is preauthenticated here: 24 and 31 mean that the KDC does not take the TGT.
-    return kind == Kind::preauth_failed ? Kind::other : kind;
+    if (error.kind == Kind::preauth_failed) error.kind = Kind::other;
+    // On the way to another realm it is that realm's krbtgt that is asked for: no trust, which says nothing about the service.
+    if (error.kind == Kind::service_unknown && realm != spn_realm(spn_)) error.kind = Kind::wrong_realm;
   }
 
   Time issued_at(const Ticket &ticket) const override { return ticket.starts; }

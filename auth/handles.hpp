@@ -96,6 +96,9 @@ krb5_error_code unmarshal(krb5_context context, const Ticket &ticket, Credential
 /// A MEMORY ccache of a fresh name that holds `ticket` and nothing else.
 krb5_error_code make_private_ccache(krb5_context context, const Ticket &ticket, PrivateCcache &ccache);
 
+/// `clockskew` of a profile, 300 s where it says nothing usable.
+std::chrono::seconds configured_clock_skew(const std::string &config_path);
+
 /// A context that reads no configuration at all: for work on values that are already in memory.
 Result<Context> make_bare_context();
 

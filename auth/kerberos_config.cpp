@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <charconv>
-#include <com_err.h>
 #include <cstring>
 #include <fcntl.h>
 #include <functional>
@@ -24,8 +23,11 @@ struct ProfileDeleter {
 using Profile = std::unique_ptr<_profile_t, ProfileDeleter>;
 
 Error profile_error(const std::string &path, long code) {
-  return {
-      .kind = Kind::malformed, .code = code, .text = path + ": " + error_message(code), .said = {}, .server_time = {}};
+  return {.kind = Kind::malformed,
+          .code = code,
+          .text = path + ": " + library_text(nullptr, static_cast<krb5_error_code>(code)),
+          .said = {},
+          .server_time = {}};
 }
 
 /// profile_init_path skips files that are absent or unreadable, and fails when none is left.
@@ -52,6 +54,12 @@ std::vector<std::string> get_list(const std::function<long(char ***)> &fill) {
     result.emplace_back(*item);
   profile_free_list(list);
   return result;
+}
+
+std::optional<std::chrono::seconds> parse_duration(std::string text) {
+  krb5_deltat seconds = 0;
+  if (krb5_string_to_deltat(text.data(), &seconds) != 0 || seconds < 0) return std::nullopt;
+  return std::chrono::seconds(seconds);
 }
 
 /// "host", "host:port", "address", "[v6]:port", "https://host/path", with Heimdal's "tcp/" or "udp/" in front (we speak TCP only). nullopt:
@@ -96,7 +104,8 @@ std::optional<KdcAddress> parse_kdc(std::string_view text) {
 Result<std::string> front_profile() {
   constexpr std::string_view settings =
       "[libdefaults]\n"
-      " kdc_timesync = 0\n" // skew must show, not be hidden
+      " kdc_timesync = 0\n"      // skew must show, not be hidden
+      " clockskew = 315360000\n" // ten years: Exchange applies the configured limit
       " dns_lookup_kdc = false\n"
       " dns_lookup_realm = false\n"
       " dns_canonicalize_hostname = false\n"; // we are given names, and never ask for any
@@ -167,10 +176,9 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
   config.path = path;
   config.default_realm = get_string(profile, "libdefaults", "default_realm");
   if (std::string skew = get_string(profile, "libdefaults", "clockskew"); !skew.empty()) {
-    krb5_deltat seconds = 0;
-    if (krb5_string_to_deltat(skew.data(), &seconds) != 0 || seconds < 0)
-      return fault("clockskew = " + skew + " is no duration");
-    config.clock_skew = std::chrono::seconds(seconds);
+    const auto seconds = parse_duration(std::move(skew));
+    if (!seconds) return fault("clockskew is no duration: write seconds, as in 300");
+    config.clock_skew = *seconds;
   }
 
   const char *domains[] = {"domain_realm", nullptr};
@@ -191,6 +199,12 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
     }
   }
   return config;
+}
+
+std::chrono::seconds configured_clock_skew(const std::string &config_path) {
+  const auto profile = open_profile(config_path);
+  const auto seconds = profile ? parse_duration(get_string(profile->get(), "libdefaults", "clockskew")) : std::nullopt;
+  return seconds.value_or(KerberosConfig().clock_skew);
 }
 
 void ContextDeleter::operator()(_krb5_context *context) const { krb5_free_context(context); }

@@ -29,7 +29,8 @@ struct KerberosConfig {
   std::map<std::string, std::vector<KdcAddress>> kdcs; ///< realm -> in the order of the file
   std::chrono::seconds clock_skew{300};
 
-  /// The realm of a host: exact entry, then the longest ".suffix"; empty where nothing matches. Pure.
+  /// The realm of a host as libkrb5 finds it: the exact entry, then from the longest suffix to the shortest ".suffix" before "suffix". Empty
+  /// where nothing matches. Pure.
   std::string realm_of(std::string_view host) const;
 };
 
@@ -40,8 +41,10 @@ struct ContextDeleter {
   void operator()(_krb5_context *context) const;
 };
 using Context = std::unique_ptr<_krb5_context, ContextDeleter>;
-/// A libkrb5 context for one exchange: the profile at `path`, with kdc_timesync off in front of it (skew must show, not be hidden; an
-/// in-memory file precedes the path: nothing on disk is touched). Not thread-safe, as libkrb5's contexts are not; make one where it is used.
+/// A libkrb5 context for one exchange: the profile at `path` behind settings of our own. Those turn kdc_timesync off (skew must show, not
+/// be hidden), lift libkrb5's limit for skew in a reply (Exchange applies KerberosConfig::clock_skew itself and can say by how much), and let
+/// libkrb5 ask no DNS. They are a file in memory: nothing on disk is touched. Not thread-safe, as libkrb5's contexts are not; make one where
+/// it is used. Error: no file of `path` can be read (one of several suffices, as for libkrb5), or one is malformed.
 Result<Context> make_context(const std::string &path);
 
 } // namespace auth
