@@ -1,0 +1,583 @@
+#include "config/load.hpp"
+
+#include "auth/target.hpp"
+#include "config/resolv_conf.hpp"
+#include "config/section.hpp"
+#include "config/who.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <fstream>
+#include <map>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+namespace config {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+/// "listener[0]" -> where it stands, for problems between tables.
+struct Named {
+  std::string table;
+  Place place;
+};
+
+/// True when everything that `b` matches is matched by `a` too. May miss a case, never claims one.
+bool covers(const std::string &a, const std::string &b) {
+  if (a.find_first_not_of('*') == std::string::npos) return true;
+  const bool b_is_one_text = !b.empty() && b.find_first_of("*?") == std::string::npos;
+  const auto same = [](char x, char y) {
+    return std::tolower(static_cast<unsigned char>(x)) == std::tolower(static_cast<unsigned char>(y));
+  };
+  return b_is_one_text ? glob_match(a, b) : std::ranges::equal(a, b, same);
+}
+bool covers(const std::vector<Who> &a, const std::vector<Who> &b) {
+  const auto listed = [&a](const Who &who) {
+    return std::ranges::any_of(
+        a, [&](const Who &w) { return w.self == who.self && w.uid == who.uid && w.gid == who.gid; });
+  };
+  return a.empty() || (!b.empty() && std::ranges::all_of(b, listed));
+}
+bool covers(const Match &a, const Match &b) {
+  return covers(a.listener, b.listener) && covers(a.server, b.server) && covers(a.database, b.database) &&
+         covers(a.user, b.user) && covers(a.app, b.app) && covers(a.caller, b.caller);
+}
+
+class Loader {
+public:
+  Loader(const fs::path &file, const fs::path &resolv_conf) : report_(file.string()), resolv_conf_(resolv_conf) {
+    config_.file = file;
+  }
+
+  void read(const toml::table &table) {
+    Section top(report_, table, "");
+    top.later({"limits", "domains", "state", "browser", "aliases"});
+    if (auto section = top.section("log")) read_log(*section);
+    if (config_.log.decisions != "-") config_.log.decisions = from_folder(config_.log.decisions.string());
+    read_dns(top.section("dns"));
+    read_kerberos(top.section("kerberos"));
+    for (Section &section : top.sections("listener"))
+      read_listener(section);
+    for (Section &section : top.sections("identity"))
+      read_identity(section);
+    for (Section &section : top.sections("route"))
+      read_route(section);
+    if (!top.has("listener"))
+      report_.problem(
+          {}, "listener",
+          "there is none, so nobody could connect; write [[listener]] with name and address = \"127.0.0.1:14330\"");
+    if (!top.has("route"))
+      report_.problem({}, "route",
+                      "there is none, so every login would be refused; write [[route]] with name, target and identity");
+    top.finish();
+    check_reachable();
+  }
+
+  Loaded result() && { return {std::move(config_), std::move(report_).sorted()}; }
+  Report &report() { return report_; }
+
+private:
+  // ---- [log], [dns], [kerberos] ----
+
+  void read_log(Section &section) {
+    if (const auto path = section.string("decisions")) {
+      if (path->empty()) section.problem("decisions", "is empty; write a path, or \"-\" for standard output");
+      config_.log.decisions = *path;
+    }
+    if (const auto level = section.choice<Level>("level", {{"trace", Level::trace},
+                                                           {"debug", Level::debug},
+                                                           {"info", Level::info},
+                                                           {"warn", Level::warn},
+                                                           {"error", Level::error}}))
+      config_.log.level = *level;
+    section.finish();
+  }
+
+  void read_dns(std::optional<Section> section) {
+    std::optional<std::vector<Section::Element>> servers, search;
+    if (section) {
+      section->later({"resolver", "failures"});
+      servers = section->elements("servers");
+      search = section->elements("search");
+    }
+    if (!servers || !search) {
+      const Dns system = load_resolv_conf(resolv_conf_);
+      if (!servers) config_.dns.servers = system.servers;
+      if (!search) config_.dns.search = system.search;
+      if (!search) config_.dns.ndots = system.ndots; // ndots and search belong together
+    }
+    if (servers && servers->empty())
+      section->problem("servers", "is empty; name at least one server, or leave it out to use resolv.conf");
+    for (const auto &element : servers.value_or(std::vector<Section::Element>{})) {
+      constexpr std::uint16_t dns_port = 53;
+      const auto text = section->string(element);
+      if (!text) continue;
+      const auto address = parse_address(*text, dns_port);
+      if (!address)
+        section->problem(element, address.error());
+      else if (address->port == 0)
+        section->problem(element, "port 0 is no server's port; write the port, or leave it out for 53");
+      else
+        config_.dns.servers.push_back(*address);
+    }
+    for (const auto &element : search.value_or(std::vector<Section::Element>{})) {
+      auto text = section->string(element);
+      if (!text) continue;
+      if (text->ends_with('.')) text->pop_back();
+      if (text->empty() || text->starts_with('.') || text->find_first_of(" \t*") != std::string::npos)
+        section->problem(element, "is no domain; write it without a dot in front, as \"corp.test\"");
+      else
+        config_.dns.search.push_back(*text);
+    }
+    if (section) section->finish();
+  }
+
+  void read_kerberos(std::optional<Section> section) {
+    if (const char *environment = std::getenv("KRB5_CONFIG"); environment && *environment)
+      config_.kerberos.config = environment;
+    if (!section) return;
+    if (const auto path = section->string("config")) {
+      if (path->empty()) section->problem("config", "is empty; write the path of a krb5.conf");
+      // libkrb5 takes several files, separated by ':'.
+      config_.kerberos.config.clear();
+      for (std::size_t begin = 0; begin <= path->size();) {
+        const std::size_t end = std::min(path->find(':', begin), path->size());
+        const fs::path file = from_folder(path->substr(begin, end - begin));
+        warn_if_absent(*section, "config", file);
+        config_.kerberos.config += (begin == 0 ? "" : ":") + file.string();
+        begin = end + 1;
+      }
+    }
+    if (const auto refusals = read_duration(*section, "refusals")) config_.kerberos.refusals = *refusals;
+    section->finish();
+  }
+
+  // ---- [[listener]] ----
+
+  void read_listener(Section &section) {
+    section.later({"tls", "certificate", "key"});
+    Listener listener;
+    listener.name = read_name(section, listener_names_);
+    const bool by_address = section.has("address"), by_path = section.has("unix");
+    if (by_address == by_path)
+      section.problem("", by_address
+                              ? "has both address and unix; write one of them, and a second [[listener]] for the other"
+                              : "has neither address nor unix; write address = \"127.0.0.1:14330\" or unix = \"PATH\"");
+    if ((listener.address = section.value("address", +[](std::string_view text) { return parse_address(text); })))
+      check_address(section, *listener.address);
+    if (const auto path = section.string("unix")) {
+      listener.unix_path = from_folder(*path);
+      check_socket(section, *path, *listener.unix_path);
+    }
+    if (const auto mode = read_mode(section)) listener.mode = *mode;
+    if (section.has("mode") && by_address && !by_path)
+      section.problem("mode", "is for Unix sockets; take it out, or write unix instead of address");
+    read_who(section, "callers", listener.callers);
+    if (const auto auth = section.choice<ClientAuth>(
+            "client_auth",
+            {{"any", ClientAuth::any}, {"sql", ClientAuth::sql}, {"integrated", ClientAuth::integrated}}))
+      listener.client_auth = *auth;
+    if (const auto version = section.value("version", parse_version)) listener.version = *version;
+    section.finish();
+    config_.listeners.push_back(std::move(listener));
+  }
+
+  void check_address(Section &section, const Address &address) {
+    if (!is_loopback(address)) {
+      section.problem(
+          "address",
+          fmt::format(
+              "\"{}\" is not loopback, and callers from other machines cannot be proven; write \"127.0.0.1:{}\"",
+              address.text(), address.port));
+      return;
+    }
+    if (address.port == 0) return; // the kernel chooses: no two are the same
+    const auto [first, fresh] = addresses_.try_emplace(address.text(), section.name());
+    if (!fresh)
+      section.problem("address",
+                      fmt::format("\"{}\" is taken by {}; write another port", address.text(), first->second));
+  }
+
+  void check_socket(Section &section, const std::string &written, const fs::path &path) {
+    constexpr std::size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+    if (written.empty())
+      section.problem("unix", "is empty; write a path");
+    else if (path.native().size() > longest)
+      section.problem("unix", fmt::format("is {} bytes long with its folder; the kernel takes {}, write a shorter path",
+                                          path.native().size(), longest));
+    const auto [first, fresh] = addresses_.try_emplace(path.string(), section.name());
+    if (!fresh)
+      section.problem("unix", fmt::format("\"{}\" is taken by {}; write another path", path.string(), first->second));
+  }
+
+  std::optional<mode_t> read_mode(Section &section) {
+    const toml::node *node = section.find("mode");
+    if (!node || !node->is_integer()) return section.value("mode", parse_mode);
+    // 660 without 0o would be decimal, and other bits than it seems.
+    const toml::value<std::int64_t> &number = *node->as_integer();
+    const bool octal = (number.flags() & toml::value_flags::format_as_octal) != toml::value_flags::none;
+    const auto mode = octal ? parse_mode(fmt::format("{:o}", number.get()))
+                            : std::unexpected(fmt::format("{} is decimal; write \"0{}\" or 0o{}", number.get(),
+                                                          number.get(), number.get()));
+    if (mode) return *mode;
+    section.problem("mode", mode.error());
+    return std::nullopt;
+  }
+
+  // ---- [[identity]] ----
+
+  void read_identity(Section &section) {
+    section.later({"from"});
+    Identity identity;
+    identity.name = read_name(section, identity_names_);
+    read_who(section, "allow", identity.allow);
+
+    constexpr std::pair<std::string_view, IdentityKind> sources[] = {{"keytab", IdentityKind::keytab},
+                                                                     {"ccache", IdentityKind::ccache},
+                                                                     {"password_file", IdentityKind::password_file}};
+    std::vector<std::string_view> written;
+    for (const auto &[key, kind] : sources)
+      if (const auto source = section.string(key)) {
+        written.push_back(key);
+        identity.kind = kind;
+        if (source->empty()) section.problem(key, "is empty; write a path");
+        identity.source = kind == IdentityKind::ccache ? ccache_name(*source) : from_folder(*source).string();
+        check_secret(section, key, identity.source);
+      } else if (section.has(key)) {
+        written.push_back(key); // of a wrong type, which is said already
+      }
+    if (written.size() > 1)
+      section.problem("", fmt::format("has {}; write one of them, and another [[identity]] for the other",
+                                      fmt::join(written, " and ")));
+    // "from" of a later version stands instead of the three; that it is not supported is said already.
+    if (written.empty() && !section.written("from"))
+      section.problem("", "has no credentials; write keytab and principal, ccache, or password_file and principal");
+
+    if (const auto principal = section.value("principal", parse_principal))
+      identity.principal = *principal;
+    else if (!section.has("principal") && !written.empty() && identity.kind != IdentityKind::ccache)
+      section.problem("principal",
+                      fmt::format("is missing; a {} needs one, write principal = \"NAME@REALM\"", written.front()));
+    section.finish();
+    config_.identities.push_back(std::move(identity));
+  }
+
+  /// A plain path, or "FILE:path", is relative to the folder; other types ("KEYRING:…") are names of their own.
+  std::string ccache_name(const std::string &written) const {
+    constexpr std::string_view file_type = "FILE:";
+    if (written.starts_with(file_type))
+      return std::string(file_type) + from_folder(written.substr(file_type.size())).string();
+    const std::size_t colon = written.find(':');
+    const bool typed = colon != std::string::npos && written.find('/') > colon;
+    return typed ? written : from_folder(written).string();
+  }
+
+  void check_secret(Section &section, std::string_view key, std::string path) {
+    if (path.starts_with("FILE:")) path.erase(0, 5);
+    if (!path.starts_with('/')) return; // a ccache that is no file
+    struct stat about{};
+    if (::stat(path.c_str(), &about) != 0) return warn_if_absent(section, key, path);
+    constexpr mode_t others = S_IROTH | S_IWOTH;
+    if (S_ISREG(about.st_mode) && (about.st_mode & others) != 0)
+      section.problem(
+          key, fmt::format("{} can be read or written by everybody on this machine; run chmod 0600 {}", path, path));
+  }
+
+  static void warn_if_absent(Section &section, std::string_view key, const fs::path &path) {
+    std::error_code error;
+    if (!fs::exists(path, error))
+      section.warning(key, error
+                               ? fmt::format("{} cannot be looked at: {}", path.string(), error.message())
+                               : fmt::format("{} does not exist (yet); logins that need it will fail", path.string()));
+  }
+
+  // ---- [[route]] ----
+
+  void read_route(Section &section) {
+    section.later({"ca_file", "host_name_in_certificate", "trust_server_certificate", "tls_min", "redirect_within",
+                   "canonical_within", "names", "spn_order", "realm_order", "map", "fallback_on", "fallback",
+                   "multi_subnet", "failover_partner", "smb_port", "smb_encrypt"});
+    Route route;
+    route.name = read_name(section, route_names_);
+    if (auto match = section.section("match")) read_match(*match, route.match);
+    read_target(section, route);
+    read_attempts(section, route);
+    read_route_identity(section, route);
+    read_encrypt(section);
+    if (const auto spn = section.string("spn"); spn && !spn->empty()) // "" says: computed
+      if (const auto parsed = section.value("spn", parse_spn)) route.spn = *parsed;
+    if (const auto mutual = section.choice<MutualAuth>(
+            "mutual_auth", {{"required", MutualAuth::required}, {"or-verified-tls", MutualAuth::or_verified_tls}}))
+      route.mutual_auth = *mutual;
+    if (const auto unprotected = section.choice<Unprotected>(
+            "unprotected", {{"refuse", Unprotected::refuse}, {"accept", Unprotected::accept}}))
+      route.unprotected = *unprotected;
+    check_unprotected(section, route);
+    if (auto timeouts = section.section("timeouts")) read_timeouts(*timeouts, route.timeouts);
+    section.finish();
+    check_shadowed(section, route);
+    config_.routes.push_back(std::move(route));
+  }
+
+  void read_match(Section &section, Match &match) {
+    for (const auto &[key, pattern] : {std::pair<std::string_view, std::string *>{"listener", &match.listener},
+                                       {"server", &match.server},
+                                       {"database", &match.database},
+                                       {"user", &match.user},
+                                       {"app", &match.app}}) {
+      const auto text = section.string(key);
+      if (text && text->empty())
+        section.problem(
+            key, "is empty; take it out to match everything, or write a pattern (\"*\" any text, \"?\" one character)");
+      else if (text)
+        *pattern = *text;
+    }
+    read_who(section, "caller", match.caller);
+    if (!match.listener.empty() && listeners_matched(match.listener) == 0) {
+      std::vector<std::string_view> names;
+      for (const Listener &listener : config_.listeners)
+        names.push_back(listener.name);
+      section.problem("listener",
+                      names.empty() ? "there is no listener at all" : Section::no_such_word(match.listener, names));
+    }
+    section.finish();
+  }
+
+  void read_target(Section &section, Route &route) {
+    if (!section.has("target"))
+      section.problem("target", "is missing; write the server as you would type it, as target = \"sql1.corp.test\"");
+    const auto typed = section.string("target");
+    if (!typed) return;
+    route.target = *typed;
+    const auto target = auth::parse_target(*typed);
+    if (!target)
+      section.problem("target", target.error());
+    else if (!target->instance.empty() && !target->port)
+      section.problem(
+          "target",
+          fmt::format("the port of a named instance cannot be looked up by this version; write it, as '{},PORT'",
+                      *typed));
+  }
+
+  void read_attempts(Section &section, Route &route) {
+    const auto elements = section.elements("attempts");
+    if (!elements) return;
+    if (elements->empty()) section.problem("attempts", "is empty; write [\"tcp+kerberos\"]");
+    route.attempts.clear();
+    for (const auto &element : *elements) {
+      const auto text = section.string(element);
+      if (!text) continue;
+      const auto attempt = attempt_of(*text);
+      if (!attempt)
+        section.problem(element, attempt.error());
+      else if (std::ranges::find(route.attempts, *attempt) != route.attempts.end())
+        section.problem(element, fmt::format("\"{}\" stands here twice; take one out", *text));
+      else
+        route.attempts.push_back(*attempt);
+    }
+  }
+
+  static Parsed<AttemptKind> attempt_of(std::string_view text) {
+    constexpr std::string_view now[] = {"tcp+kerberos", "tcp+sql"};
+    for (const AttemptKind kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_sql})
+      if (text == to_string(kind)) return kind;
+    for (const std::string_view other : {"tcp+ntlm", "np+kerberos", "np+ntlm"})
+      if (text == other)
+        return std::unexpected(fmt::format("\"{}\" is not supported by this version; write \"tcp+kerberos\"", text));
+    return std::unexpected(Section::no_such_word(text, now));
+  }
+
+  void read_route_identity(Section &section, Route &route) {
+    const bool kerberos = std::ranges::find(route.attempts, AttemptKind::tcp_kerberos) != route.attempts.end();
+    if (const auto identity = section.string("identity")) {
+      route.identity = *identity;
+      if (identity_names_.contains(*identity)) return;
+      std::vector<std::string_view> names;
+      for (const auto &[name, where] : identity_names_)
+        names.push_back(name);
+      section.problem("identity",
+                      names.empty()
+                          ? fmt::format("there is no identity \"{}\"; write an [[identity]] with that name", *identity)
+                          : Section::no_such_word(*identity, names));
+    } else if (!section.has("identity") && kerberos) {
+      section.problem("identity", "is missing; tcp+kerberos needs one, write the name of an [[identity]]");
+    }
+  }
+
+  static void read_encrypt(Section &section) {
+    const auto encrypt = section.string("encrypt");
+    if (!encrypt || *encrypt == "off") return;
+    for (const std::string_view later : {"login", "require", "strict"})
+      if (*encrypt == later)
+        return section.problem("encrypt",
+                               fmt::format("\"{}\" comes with TLS, not supported yet: write \"off\"", later));
+    constexpr std::string_view words[] = {"off"};
+    section.problem("encrypt", Section::no_such_word(*encrypt, words));
+  }
+
+  static void check_unprotected(Section &section, const Route &route) {
+    const bool password = std::ranges::find(route.attempts, AttemptKind::tcp_sql) != route.attempts.end();
+    if (!password) return;
+    if (route.unprotected == Unprotected::refuse)
+      section.problem("attempts",
+                      "tcp+sql sends the application's password over the network, and this version cannot encrypt it; "
+                      "take tcp+sql out, or write unprotected = \"accept\"");
+    else
+      section.warning("unprotected", "passwords of applications go over the network to the server readable by anybody");
+  }
+
+  static void read_timeouts(Section &section, Timeouts &timeouts) {
+    for (const auto &[key, timeout] : {std::pair<std::string_view, Duration *>{"connect", &timeouts.connect},
+                                       {"dns", &timeouts.dns},
+                                       {"kdc", &timeouts.kdc},
+                                       {"login", &timeouts.login},
+                                       {"idle", &timeouts.idle}}) {
+      const auto duration = read_duration(section, key);
+      if (!duration) continue;
+      // Whoever connects could hold a login open for ever.
+      if (*duration == Duration{0} && timeout != &timeouts.idle)
+        section.problem(key, "\"0s\" would be no deadline at all, which only idle may have; write \"5s\"");
+      else
+        *timeout = *duration;
+    }
+    section.finish();
+  }
+
+  /// The first route that matches counts: one behind it that matches nothing more is never reached.
+  void check_shadowed(Section &section, const Route &route) {
+    for (std::size_t i = 0; i < config_.routes.size(); ++i)
+      if (covers(config_.routes[i].match, route.match))
+        return section.warning(
+            "", fmt::format("is never reached: route[{}] (\"{}\") stands before it and matches all that it matches; "
+                            "put it first, or give it a narrower match",
+                            i, config_.routes[i].name));
+  }
+
+  // ---- between tables ----
+
+  std::string read_name(Section &section, std::map<std::string, Named, std::less<>> &names) {
+    if (!section.has("name")) section.problem("name", "is missing; write name = \"…\"");
+    const auto name = section.value("name", parse_name);
+    if (!name) return {};
+    const auto [first, fresh] = names.try_emplace(*name, Named{section.name(), section.place("")});
+    if (!fresh)
+      section.problem("name",
+                      fmt::format("\"{}\" is the name of {} already; write another", *name, first->second.table));
+    return *name;
+  }
+
+  void read_who(Section &section, std::string_view key, std::vector<Who> &list) {
+    const auto elements = section.elements(key, /*one_will_do=*/true);
+    if (!elements) return;
+    if (elements->empty()) section.problem(key, "is empty, so nobody could; name users or \"@groups\", or take it out");
+    list.clear();
+    for (const auto &element : *elements) {
+      const auto number = element.node->value_exact<std::int64_t>();
+      const auto text = number ? std::nullopt : section.string(element);
+      if (!number && !text) continue;
+      const auto who = number ? find_who(*number) : find_who(*text);
+      if (who)
+        list.push_back(*who);
+      else
+        section.problem(element, who.error());
+    }
+  }
+
+  static std::optional<Duration> read_duration(Section &section, std::string_view key) {
+    const toml::node *node = section.find(key);
+    if (!node || !node->is_integer()) return section.value(key, parse_duration);
+    section.problem(key, fmt::format("{0} has no unit; write \"{0}s\" or \"{0}ms\"", node->ref<std::int64_t>()));
+    return std::nullopt;
+  }
+
+  std::size_t listeners_matched(std::string_view glob) const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        config_.listeners, [&](const Listener &listener) { return glob_match(glob, listener.name); }));
+  }
+
+  void check_reachable() {
+    for (const Listener &listener : config_.listeners) {
+      const auto leads_here = [&](const Route &route) {
+        return route.match.listener.empty() || glob_match(route.match.listener, listener.name);
+      };
+      const auto where = listener_names_.find(listener.name);
+      if (where == listener_names_.end() || config_.routes.empty() || std::ranges::any_of(config_.routes, leads_here))
+        continue;
+      report_.warning(where->second.place, where->second.table,
+                      fmt::format("no route takes logins from listener \"{}\": all will be refused", listener.name));
+    }
+  }
+
+  /// Relative paths are relative to the configuration's folder.
+  fs::path from_folder(const std::string &path) const {
+    std::error_code error;
+    fs::path folder = fs::absolute(config_.file, error).parent_path();
+    return path.empty() ? folder : (folder / path).lexically_normal();
+  }
+
+  Report report_;
+  Config config_;
+  fs::path resolv_conf_;
+  std::map<std::string, Named, std::less<>> listener_names_, identity_names_, route_names_;
+  std::map<std::string, std::string> addresses_; ///< address or path -> "listener[0]"
+};
+
+Loaded single_problem(const fs::path &file, std::string what) {
+  Loaded loaded;
+  loaded.config.file = file;
+  loaded.problems.push_back(
+      {.file = file.string(), .line = 0, .column = 0, .key = {}, .what = std::move(what), .warning = false});
+  return loaded;
+}
+
+} // namespace
+
+std::string Problem::text() const {
+  std::string text = file;
+  if (line > 0) text += fmt::format(":{}:{}", line, column);
+  text += ": ";
+  if (!key.empty()) text += key + ": ";
+  if (warning) text += "warning: ";
+  return text + what;
+}
+
+bool Loaded::ok() const { return std::ranges::all_of(problems, &Problem::warning); }
+
+Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv_conf) {
+  Loader loader(file, resolv_conf);
+  const toml::parse_result result = toml::parse(text, file.string());
+  if (result)
+    loader.read(result.table());
+  else
+    loader.report().problem(Place::of(result.error().source()), "",
+                            fmt::format("not TOML: {}", result.error().description()));
+  return std::move(loader).result();
+}
+
+Loaded load(const fs::path &file) {
+  std::error_code error;
+  if (fs::is_directory(file, error)) return single_problem(file, "is a folder; name the file");
+  errno = 0;
+  std::ifstream in(file, std::ios::binary);
+  if (!in)
+    return single_problem(file, fmt::format("cannot be read: {}; write --config FILE, or set SQLSHIM_CONFIG",
+                                            std::generic_category().message(errno)));
+  std::string text(largest_file + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad()) return single_problem(file, "cannot be read");
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > largest_file)
+    return single_problem(file, fmt::format("is larger than {} bytes; that is no configuration", largest_file));
+  return parse(text, file);
+}
+
+fs::path which_file(const std::string &option) {
+  if (!option.empty()) return option;
+  if (const char *environment = std::getenv("SQLSHIM_CONFIG"); environment && *environment) return environment;
+  return "/etc/sqlshim/sqlshim.toml";
+}
+
+} // namespace config

@@ -1,0 +1,117 @@
+// One table of the TOML file being read: typed values out, problems into a list, and at the end every key that nobody asked for.
+#pragma once
+
+#include "config/load.hpp"
+#include "config/value.hpp"
+
+#include <set>
+#include <span>
+
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#include <toml++/toml.h>
+
+namespace config {
+
+/// Where something stands in the file.
+struct Place {
+  int line = 0, column = 0;
+  static Place of(const toml::source_region &region) {
+    return {static_cast<int>(region.begin.line), static_cast<int>(region.begin.column)};
+  }
+};
+
+class Report {
+public:
+  explicit Report(std::string file) : file_(std::move(file)) {}
+  void problem(Place place, std::string key, std::string what) { add(place, std::move(key), std::move(what), false); }
+  void warning(Place place, std::string key, std::string what) { add(place, std::move(key), std::move(what), true); }
+  /// In the order of the file.
+  std::vector<Problem> sorted() &&;
+
+private:
+  void add(Place place, std::string key, std::string what, bool warning) {
+    problems_.push_back({file_, place.line, place.column, std::move(key), std::move(what), warning});
+  }
+  std::string file_;
+  std::vector<Problem> problems_;
+};
+
+/// Every getter makes its key a known one. A value of another type, or one that its parser refuses, is a problem; the getter then gives nothing
+/// and the default stays.
+class Section {
+public:
+  /// `name` is how problems call the table: "route[0]", empty for the file itself.
+  Section(Report &report, const toml::table &table, std::string name)
+      : report_(report), table_(table), name_(std::move(name)) {}
+
+  /// The value of `key` whatever its type; null where it is not written.
+  const toml::node *find(std::string_view key);
+  bool has(std::string_view key) { return find(key) != nullptr; }
+  /// Whether `key` is written; does not make it a known one.
+  bool written(std::string_view key) const { return table_.contains(key); }
+
+  std::optional<std::string> string(std::string_view key);
+  /// A string that `parse` makes a value of.
+  template <class T> std::optional<T> value(std::string_view key, Parsed<T> (*parse)(std::string_view)) {
+    const auto text = string(key);
+    if (!text) return std::nullopt;
+    auto parsed = parse(*text);
+    if (parsed) return *std::move(parsed);
+    problem(key, parsed.error());
+    return std::nullopt;
+  }
+  /// One of a few words. `later` are words of other versions: a problem that says so, and which word to write now.
+  template <class T>
+  std::optional<T> choice(std::string_view key, std::initializer_list<std::pair<std::string_view, T>> words) {
+    const auto text = string(key);
+    if (!text) return std::nullopt;
+    std::vector<std::string_view> names;
+    for (const auto &[name, value] : words) {
+      if (name == *text) return value;
+      names.push_back(name);
+    }
+    problem(key, no_such_word(*text, names));
+    return std::nullopt;
+  }
+  /// The elements of an array, each with the key that problems call it by ("callers[0]"); `one_will_do`: a single value counts as an array of
+  /// one. nullopt: not written, or not an array (a problem then).
+  struct Element {
+    std::string key;
+    const toml::node *node;
+  };
+  std::optional<std::vector<Element>> elements(std::string_view key, bool one_will_do = false);
+  std::optional<std::string> string(const Element &element);
+  /// A table below this one; nullopt where it is not written.
+  std::optional<Section> section(std::string_view key);
+  /// The tables of [[key]].
+  std::vector<Section> sections(std::string_view key);
+
+  /// Keys that the reference has for later versions.
+  void later(std::initializer_list<std::string_view> keys) { later_.insert(keys.begin(), keys.end()); }
+  /// Reports what nobody asked for. Call it last.
+  void finish();
+
+  /// Problems at the value of `key`; where it is not written, at the table's head.
+  void problem(std::string_view key, std::string what) { report_.problem(place(key), full(key), std::move(what)); }
+  void warning(std::string_view key, std::string what) { report_.warning(place(key), full(key), std::move(what)); }
+  void problem(const Element &element, std::string what) {
+    report_.problem(Place::of(element.node->source()), full(element.key), std::move(what));
+  }
+  Place place(std::string_view key) const;
+  const std::string &name() const { return name_; }
+
+  static std::string no_such_word(std::string_view text, std::span<const std::string_view> words);
+
+private:
+  std::string full(std::string_view key) const;
+  std::string wrong_type(const toml::node &node, std::string_view key, std::string_view wanted) const;
+
+  Report &report_;
+  const toml::table &table_;
+  std::string name_;
+  std::set<std::string_view> known_; // keys are literals of the loader
+  std::set<std::string_view> later_;
+};
+
+} // namespace config

@@ -1,0 +1,41 @@
+// Values as they are written in the configuration: durations, addresses, versions, modes, SPNs. Pure. Every error is a sentence that says
+// what is wrong and what to write instead.
+#pragma once
+
+#include "config/config.hpp"
+
+#include <expected>
+#include <span>
+
+namespace config {
+
+template <class T> using Parsed = std::expected<T, std::string>;
+
+/// "5s", "400ms", "2m", "1h"; "0s" is 0 (never). At most a week.
+Parsed<Duration> parse_duration(std::string_view text);
+
+/// "127.0.0.1:1433", "[::1]:1433". A name is an error: an address is a decision, a name would be one more lookup. Where `default_port` is
+/// given, the port may be left out ("10.0.0.2", "::1").
+Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t> default_port = {});
+/// 127.0.0.0/8 or ::1.
+bool is_loopback(const Address &address);
+
+/// "16.0", "16.0.600", "16.0.600.1"
+Parsed<tds::ServerVersion> parse_version(std::string_view text);
+
+/// "0660": octal digits, at most 0777, and the owner may read and write.
+Parsed<mode_t> parse_mode(std::string_view text);
+
+/// MSSQLSvc/HOST[:PORT or :INSTANCE][@REALM]. The value is `text` itself.
+Parsed<std::string> parse_spn(std::string_view text);
+
+/// NAME@REALM, or NAME/HOST@REALM. The value is `text` itself.
+Parsed<std::string> parse_principal(std::string_view text);
+
+/// Names of listeners, identities and routes stand in logs and on standard output: letters, digits, '.', '_' and '-', 64 at most.
+Parsed<std::string> parse_name(std::string_view text);
+
+/// The candidate that `word` was probably meant to be: few letters differ. nullopt: none is near.
+std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> candidates);
+
+} // namespace config
