@@ -1,0 +1,54 @@
+// The server's side of integrated login: a GSSAPI acceptor on a keytab, and the answers of Windows where MIT's differ.
+#pragma once
+
+#include "tds/bytes.hpp"
+#include "tds/sspi.hpp"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+namespace lab {
+
+struct AcceptorOptions {
+  std::filesystem::path keytab; ///< read anew by every acceptor
+  /// MIT's own KRB-ERROR codes (31 for a wrong key, 44 for an old one) instead of Windows' 41 for all of them.
+  bool native_errors = false;
+};
+
+/// One security context. Never touches the network; reads the keytab, and KRB5_CONFIG as libkrb5 does.
+class Acceptor {
+public:
+  struct Step {
+    enum class State { more, complete, failed } state = State::failed;
+    tds::Bytes token = {};  ///< for the client; may be empty. Of a failure: its KRB-ERROR
+    int krb_error = 0; ///< the code in that KRB-ERROR; 0 where there is none
+    std::string text = {};  ///< of a failure: what GSSAPI and Kerberos said
+  };
+
+  explicit Acceptor(AcceptorOptions options);
+  ~Acceptor();
+  Acceptor(Acceptor &&) noexcept;
+
+  /// Takes the client's next token.
+  Step accept(tds::ByteView token);
+
+  // Facts, once known.
+  tds::Mechanism framing() const;     ///< of the first token: kerberos, spnego, ntlm
+  const std::string &initiator() const; ///< "svc-reports@CORP.TEST"
+  const std::string &spn() const;       ///< the principal of our keytab that was asked for
+  std::uint32_t flags() const;          ///< what the initiator asked for, as GSS_C_*_FLAG bits
+  /// KERBEROS or NTLM, as sys.dm_exec_connections names it.
+  const std::string &scheme() const;
+
+private:
+  struct Context;
+  std::unique_ptr<Context> context_;
+};
+
+/// The KRB-ERROR that Windows sends in place of an AP-REP (RFC 4120 5.9.1), framed as a raw Kerberos token (RFC 4121 4.1).
+tds::Bytes krb_error_token(int code);
+/// The same inside a SPNEGO NegTokenResp with negState reject (RFC 4178 4.2.2).
+tds::Bytes spnego_reject(tds::ByteView mechanism_token);
+
+} // namespace lab

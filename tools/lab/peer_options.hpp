@@ -1,0 +1,72 @@
+// How a peer behaves: everything a test or a fault of the lab can ask of it. A plain struct; as JSON for the peer's own process.
+#pragma once
+
+#include "tds/prelogin.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace lab {
+
+/// A moment of the login, at which a peer may misbehave.
+enum class Moment {
+  never,
+  accepted,          ///< nothing was read yet
+  prelogin,          ///< PRELOGIN was read, not answered
+  prelogin_answered, ///< answered; LOGIN7 is not read
+  login,             ///< LOGIN7 was read, nothing is answered
+  sspi_answered,     ///< the SSPI token went out, LOGINACK does not
+};
+
+/// An ERROR token in place of LOGINACK.
+struct LoginError {
+  std::uint32_t number = 18456;
+  std::uint8_t state = 1;
+  std::uint8_t severity = 14;
+  std::string text;
+};
+
+/// ENVCHANGE 20 in the login reply.
+struct RouteTo {
+  std::string server;
+  std::uint16_t port = 0;
+};
+
+struct PeerOptions {
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;         ///< 0: the kernel chooses
+  std::filesystem::path keytab;   ///< read anew at each login; empty: no integrated login
+  std::filesystem::path records;  ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
+  std::string server_name = "SQL1";
+
+  // Who may log in, and to what.
+  std::map<std::string, std::string> logins = {{"sa", "Lab.Passw0rd"}}; ///< SQL logins with their passwords
+  /// Kerberos principals that have a login here; none: everybody with a good ticket.
+  std::optional<std::vector<std::string>> principals;
+  std::map<std::string, std::string> domains = {{"CORP.TEST", "CORP"}}; ///< realm to NetBIOS domain, for SUSER_SNAME()
+  std::vector<std::string> databases = {"master", "tempdb", "reports"}; ///< the first is where a login without database starts
+
+  // Faults.
+  Moment close_at = Moment::never;
+  Moment hang_at = Moment::never; ///< nothing more is said, until the client goes
+  tds::Encryption encryption = tds::Encryption::not_sup;
+  bool refuse_mars = false;      ///< MARS 0 whatever was asked
+  bool native_errors = false;    ///< MIT's KRB-ERROR codes instead of Windows'
+  bool omit_sspi_token = false;  ///< LOGINACK without the server's proof of itself
+  bool unknown_token = false;    ///< a token type that does not exist, before LOGINACK
+  bool early_garbage = false;    ///< bytes that are no TDS, at once after accepting
+  std::optional<LoginError> login_error;
+  std::optional<RouteTo> route;
+  std::chrono::milliseconds login_delay{0}; ///< before the answer to LOGIN7
+};
+
+void to_json(nlohmann::json &json, const PeerOptions &options);
+/// Every key is optional. Throws nlohmann::json::exception for a wrong type, LabError for an unknown key or value.
+void from_json(const nlohmann::json &json, PeerOptions &options);
+
+} // namespace lab
