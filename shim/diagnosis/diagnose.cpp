@@ -148,8 +148,8 @@ Cause sharpen(const Story &story, const Failure &failure) {
   }
   if (failure.step != "ticket") return failure.cause;
   if (story.kdc_refusal && story.kdc_refusal->code == skew) return Cause::clock_skew;
-  const bool general = failure.cause == Cause::no_credentials || failure.cause == Cause::spn_missing;
-  if (general && story.spn_refused) return cause_of_kind_text(story.spn_refused->kind).value_or(failure.cause);
+  if (story.spn_refused && failure.cause != Cause::deadline)
+    return cause_of_kind_text(story.spn_refused->kind).value_or(failure.cause);
   return failure.cause;
 }
 
@@ -309,11 +309,11 @@ Facts facts_of(const Story &story, const Failure &failure) {
   }
   if (failure.step == "server-login") {
     facts["kdc"] = "the server " + facts["host"]; // a skew that the server complains about is its own
-  } else if (story.kdc) {
-    facts["kdc"] = story.silent_kdcs.empty() ? story.kdc->kdc : fmt::format("{}", fmt::join(story.silent_kdcs, ", "));
-    if (story.kdc->skew_ms != 0) {
-      facts["seconds"] = fmt::to_string((std::abs(story.kdc->skew_ms) + 500) / 1000);
-      facts["direction"] = story.kdc->skew_ms > 0 ? "ahead of" : "behind";
+  } else if (const KdcAnswered *kdc = story.kdc_refusal ? story.kdc_refusal : story.kdc) {
+    facts["kdc"] = kdc->code < 0 ? fmt::format("{}", fmt::join(story.silent_kdcs, ", ")) : kdc->kdc;
+    if (kdc->skew_ms != 0) {
+      facts["seconds"] = fmt::to_string((std::abs(kdc->skew_ms) + 500) / 1000);
+      facts["direction"] = kdc->skew_ms > 0 ? "ahead of" : "behind";
     }
   }
   return facts;

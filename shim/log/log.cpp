@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <mutex>
 #include <poll.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -72,6 +73,7 @@ class FileLog final : public DecisionLog {
 public:
   FileLog(std::filesystem::path path, File file, bool with_debug, std::size_t queue_lines)
       : path_(std::move(path)), debug_(with_debug), queue_lines_(queue_lines), file_(std::move(file)) {
+    diagnostics_.set_pattern("%Y-%m-%dT%H:%M:%S.%e sqlshim %l: %v");
     if (ends_mid_line(file_)) unwritten_ = "\n";
     writer_ = std::thread([this] { run(); });
   }
@@ -194,7 +196,7 @@ private:
   void reopen_now() {
     auto file = open_log(path_);
     if (!file) {
-      spdlog::error("{}; decisions go on into the old file", file.error());
+      diagnostics_.error("{}; decisions go on into the old file", file.error());
       return;
     }
     file_ = *std::move(file);
@@ -202,12 +204,12 @@ private:
     if (ends_mid_line(file_)) unwritten_.insert(0, "\n");
   }
 
-  void tell(int error) const {
+  void tell(int error) {
     if (error != 0)
-      spdlog::error("the decision log {} cannot be written: {}; new logins are refused until it can", path_.string(),
-                    error_text(error));
+      diagnostics_.error("the decision log {} cannot be written: {}; new logins are refused until it can",
+                         path_.string(), error_text(error));
     else
-      spdlog::info("the decision log {} is written again", path_.string());
+      diagnostics_.info("the decision log {} is written again", path_.string());
   }
 
   const std::filesystem::path path_;
@@ -221,6 +223,7 @@ private:
   bool failing_ = false, stopping_ = false, reopening_ = false;
 
   // The writer's own.
+  spdlog::logger diagnostics_{"sqlshim", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
   File file_;
   std::string
       unwritten_; ///< bytes taken from the queue; begins in the middle of a line when `started_line_` is not empty

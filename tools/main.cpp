@@ -1,0 +1,143 @@
+// The command line of sqlshim. `sqlshim --help` teaches it; README.md beside this file lists what each subcommand promises.
+#include "config/load.hpp"
+#include "shim/diagnosis/cause.hpp"
+#include "tools/commands.hpp"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fstream>
+#include <iostream>
+#include <unistd.h>
+
+namespace {
+
+constexpr int bad_usage = 2;
+
+constexpr auto examples = R"(
+Examples:
+  sqlshim check                       is the configuration right? lists everything that is not
+  sqlshim serve                       run the proxy, with /etc/sqlshim/sqlshim.toml
+  sqlshim serve --config my.toml      ... or with another configuration
+  sqlshim log decisions.jsonl         what was decided, connection by connection, and why
+  sqlshim lab -- sh                   a KDC, a DNS server and a TDS peer on loopback to try it with
+
+The configuration is --config FILE, else $SQLSHIM_CONFIG, else /etc/sqlshim/sqlshim.toml. A small one:
+  [[listener]]
+  name = "reports"
+  address = "127.0.0.1:14330"         # applications connect here, with any user and password
+  [[identity]]
+  name = "svc-reports"
+  keytab = "reports.keytab"           # whose credentials sqlshim logs in with
+  principal = "svc-reports@CORP.TEST"
+  [[route]]
+  name = "reports"
+  target = "sql1.corp.test"           # the real SQL Server
+  identity = "svc-reports"
+
+Exit status: 0 good, 1 what was asked about is bad, 2 usage or configuration.)";
+
+constexpr auto serve_help = R"(
+Prints "listening NAME ADDRESS" for each listener on standard output when it is ready. Diagnostics go to standard error, decisions
+to the decision log ([log] decisions).
+
+  kill -HUP PID     forget tickets, refusals and DNS answers; open the decision log anew (after rotation)
+  kill -TERM PID    stop: wait for running connections, a second one ends them)";
+
+constexpr auto check_help = R"(
+Each line is FILE:LINE:COLUMN: KEY: what is wrong, and what to write instead. Opens no keytab and connects nowhere.
+
+Exit status: 0 when there are warnings at most, 2 with any problem.)";
+
+constexpr auto log_help = R"(
+A line is CONNECTION +TIME-SINCE-ACCEPT EVENT NAME=VALUE...:
+  7f3a01c2 +1.830ms policy.decided rule=reports outcome=allow route=dw reason=matched
+
+Examples:
+  sqlshim log decisions.jsonl
+  sqlshim log decisions.jsonl --conn 7f3a01c2         the connection that an error message named
+  sqlshim log decisions.jsonl --cause spn-missing     all connections refused for this
+  tail -f decisions.jsonl | sqlshim log -             watch
+
+Lines that cannot be read are named on standard error and left out; the exit status is 1 then.)";
+
+/// `sqlshim log`: opens what is to be read.
+int show_log(const std::string &config_option, std::string file, commands::LogOptions options) {
+  if (!options.cause.empty() && !shim::find_cause(options.cause)) {
+    std::cerr << "sqlshim log: there is no cause \"" << options.cause << "\"; the causes are:\n";
+    for (const shim::CauseEntry &entry : shim::all_causes())
+      std::cerr << "  " << entry.id << '\n';
+    return bad_usage;
+  }
+  options.colour = ::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR");
+  if (file.empty()) {
+    const config::Loaded loaded = config::load(config::which_file(config_option));
+    if (!loaded.ok() || loaded.config.log.decisions == "-") {
+      std::cerr << "sqlshim log: which log? Write sqlshim log FILE; " << loaded.config.file.string()
+                << " does not tell\n";
+      return bad_usage;
+    }
+    file = loaded.config.log.decisions.string();
+  }
+  options.name = file == "-" ? "standard input" : file;
+  if (file == "-") return commands::log(std::cin, std::cout, std::cerr, options);
+  std::ifstream in(file);
+  if (!in || std::filesystem::is_directory(file)) {
+    std::cerr << "sqlshim log: " << file << " cannot be read: " << std::generic_category().message(in ? EISDIR : errno)
+              << '\n';
+    return bad_usage;
+  }
+  return commands::log(in, std::cout, std::cerr, options);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  // Before anything reads them: all of these arguments, --help too, are the lab's.
+  if (argc > 1 && std::string_view(argv[1]) == "lab") return commands::lab(std::cerr, std::span(argv + 2, argv + argc));
+
+  CLI::App app("sqlshim: a local TDS proxy. An application connects to it as to SQL Server; it does the integrated "
+               "login (Kerberos) to\n"
+               "the real SQL Server itself, writes down each decision, and explains each failure.\n",
+               "sqlshim");
+  app.set_version_flag("--version", "sqlshim " SQLSHIM_VERSION);
+  app.require_subcommand(1);
+  app.footer(examples);
+
+  std::string config_option;
+  const auto add = [&](const std::string &name, const std::string &what, const std::string &footer) {
+    CLI::App *command = app.add_subcommand(name, what);
+    command
+        ->add_option("--config", config_option,
+                     "configuration file (default: $SQLSHIM_CONFIG, /etc/sqlshim/sqlshim.toml)")
+        ->type_name("FILE");
+    command->footer(footer);
+    return command;
+  };
+  const CLI::App *serve = add("serve", "Run the proxy.", serve_help);
+  const CLI::App *check = add("check", "Check the configuration and list every problem.", check_help);
+
+  CLI::App *log = add("log", "Show a decision log as a timeline.", log_help);
+  std::string file;
+  commands::LogOptions options;
+  log->add_option("file", file, "decision log, - for standard input (default: the one of the configuration)")
+      ->type_name("FILE");
+  log->add_option("--conn", options.conn, "only the connection with this id (or beginning of one)")->type_name("ID");
+  log->add_option("--cause", options.cause, "only connections refused for this cause")->type_name("ID");
+  log->add_flag("--time", options.time, "put the time of day (UTC) in front of each line");
+
+  app.add_subcommand("lab", "Bring up a KDC, a DNS server and a TDS peer on loopback (sqlshim lab --help).");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? 0 : bad_usage; // --help and --version come this way too
+  }
+  try {
+    if (*serve) return commands::serve(config::which_file(config_option));
+    if (*check) return commands::check(std::cout, config::which_file(config_option));
+    return show_log(config_option, file, options);
+  } catch (const std::exception &error) {
+    std::cerr << "sqlshim: " << error.what() << '\n';
+    return bad_usage;
+  }
+}

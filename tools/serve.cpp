@@ -1,0 +1,18 @@
+#include "config/load.hpp"
+#include "shim/log/render.hpp"
+#include "shim/server.hpp"
+#include "tools/commands.hpp"
+
+#include <iostream>
+
+namespace commands {
+
+int serve(const std::filesystem::path &config) {
+  config::Loaded loaded = config::load(config);
+  for (const config::Problem &problem : loaded.problems)
+    std::cerr << shim::printable(problem.text(), 4096) << '\n';
+  if (!loaded.ok()) return 2;
+  return shim::serve(std::make_shared<const config::Config>(std::move(loaded.config)));
+}
+
+} // namespace commands
