@@ -10,7 +10,8 @@ namespace lab {
 namespace {
 
 gss_OID_desc spnego_mechanism{6, const_cast<char *>("\x2b\x06\x01\x05\x05\x02")}; // MIT exports no name for it
-constexpr std::uint8_t kerberos_oid[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02}; // DER, with its tag
+constexpr std::uint8_t kerberos_oid[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86,
+                                         0xF7, 0x12, 0x01, 0x02, 0x02}; // DER, with its tag
 
 /// Tag, length, content (X.690).
 tds::Bytes der(std::uint8_t tag, std::initializer_list<tds::ByteView> parts) {
@@ -112,7 +113,9 @@ struct Acceptor::Context {
   }
 };
 
-Acceptor::Acceptor(AcceptorOptions options) : context_(std::make_unique<Context>()) { context_->options = std::move(options); }
+Acceptor::Acceptor(AcceptorOptions options) : context_(std::make_unique<Context>()) {
+  context_->options = std::move(options);
+}
 Acceptor::~Acceptor() = default;
 Acceptor::Acceptor(Acceptor &&) noexcept = default;
 
@@ -127,15 +130,16 @@ Acceptor::Step Acceptor::accept(tds::ByteView token) {
     const gss_key_value_set_desc store{1, &element};
     gss_OID_desc mechanisms[] = {*gss_mech_krb5, spnego_mechanism};
     gss_OID_set_desc both{2, mechanisms};
-    major = gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &both, GSS_C_ACCEPT, &store, &self.credential, nullptr, nullptr);
+    major = gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &both, GSS_C_ACCEPT, &store,
+                                  &self.credential, nullptr, nullptr);
     if (GSS_ERROR(major)) return self.failure(major, minor, GSS_C_NO_OID, {});
   }
   gss_buffer_desc input{token.size(), const_cast<std::uint8_t *>(token.data())};
   GssBuffer output;
   gss_name_t source = GSS_C_NO_NAME;
   gss_OID mechanism = GSS_C_NO_OID;
-  major = gss_accept_sec_context(&minor, &self.context, self.credential, &input, GSS_C_NO_CHANNEL_BINDINGS, &source, &mechanism,
-                                 &output, &self.flags, nullptr, nullptr);
+  major = gss_accept_sec_context(&minor, &self.context, self.credential, &input, GSS_C_NO_CHANNEL_BINDINGS, &source,
+                                 &mechanism, &output, &self.flags, nullptr, nullptr);
   Step step;
   if (GSS_ERROR(major)) {
     step = self.failure(major, minor, mechanism, output.bytes());
@@ -168,7 +172,8 @@ tds::Bytes krb_error_token(int code) {
     error.server = server;
     if (krb5_mk_error(kerberos, &error, &encoded) == 0) {
       constexpr std::uint8_t token_id[] = {0x03, 0x00};
-      token = der(0x60, {kerberos_oid, token_id, {reinterpret_cast<const std::uint8_t *>(encoded.data), encoded.length}});
+      token =
+          der(0x60, {kerberos_oid, token_id, {reinterpret_cast<const std::uint8_t *>(encoded.data), encoded.length}});
     }
   }
   krb5_free_data_contents(kerberos, &encoded);

@@ -21,9 +21,9 @@ class Acceptor {
 public:
   struct Step {
     enum class State { more, complete, failed } state = State::failed;
-    tds::Bytes token = {};  ///< for the client; may be empty. Of a failure: its KRB-ERROR
-    int krb_error = 0; ///< the code in that KRB-ERROR; 0 where there is none
-    std::string text = {};  ///< of a failure: what GSSAPI and Kerberos said
+    tds::Bytes token = {}; ///< for the client; may be empty. Of a failure: its KRB-ERROR
+    int krb_error = 0;     ///< the code in that KRB-ERROR; 0 where there is none
+    std::string text = {}; ///< of a failure: what GSSAPI and Kerberos said
   };
 
   explicit Acceptor(AcceptorOptions options);
@@ -34,7 +34,7 @@ public:
   Step accept(tds::ByteView token);
 
   // Facts, once known.
-  tds::Mechanism framing() const;     ///< of the first token: kerberos, spnego, ntlm
+  tds::Mechanism framing() const;       ///< of the first token: kerberos, spnego, ntlm
   const std::string &initiator() const; ///< "svc-reports@CORP.TEST"
   const std::string &spn() const;       ///< the principal of our keytab that was asked for
   std::uint32_t flags() const;          ///< what the initiator asked for, as GSS_C_*_FLAG bits

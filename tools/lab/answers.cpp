@@ -160,14 +160,16 @@ struct NamedFact {
   Fact value;
 };
 
-template <std::size_t N>
-const NamedFact *find(const std::array<NamedFact, N> &facts, std::string_view name) {
+template <std::size_t N> const NamedFact *find(const std::array<NamedFact, N> &facts, std::string_view name) {
   const auto found = std::ranges::find(facts, name, &NamedFact::name);
   return found == facts.end() ? nullptr : &*found;
 }
 
 constexpr auto variables = std::to_array<NamedFact>({
-    {"@@version", [](const Session &) { return text(fmt::format("Microsoft SQL Server 2022 - {} (sqlshim lab, no real server)", product_version)); }},
+    {"@@version",
+     [](const Session &) {
+       return text(fmt::format("Microsoft SQL Server 2022 - {} (sqlshim lab, no real server)", product_version));
+     }},
     {"@@servername", [](const Session &s) { return text(s.server_name); }},
     {"@@servicename", [](const Session &) { return text("MSSQLSERVER"); }},
     {"@@spid", [](const Session &s) { return number(s.spid); }},
@@ -253,8 +255,10 @@ constexpr auto sessions_view = std::to_array<NamedFact>({
 Wait parse_delay(const std::string &text) {
   int hours = 0, minutes = 0;
   double seconds = 0;
-  if (std::sscanf(text.c_str(), "%d:%d:%lf", &hours, &minutes, &seconds) < 2 || hours < 0 || minutes < 0 || seconds < 0 || hours > 24)
-    throw Refusal{.number = 148, .text = fmt::format("Incorrect time syntax in time string '{}' used with WAITFOR.", text)};
+  if (std::sscanf(text.c_str(), "%d:%d:%lf", &hours, &minutes, &seconds) < 2 || hours < 0 || minutes < 0 ||
+      seconds < 0 || hours > 24)
+    throw Refusal{.number = 148,
+                  .text = fmt::format("Incorrect time syntax in time string '{}' used with WAITFOR.", text)};
   return {std::chrono::milliseconds(hours * 3'600'000LL + minutes * 60'000LL + static_cast<long long>(seconds * 1000))};
 }
 
@@ -318,7 +322,10 @@ private:
   void need(std::string_view lower) {
     if (!take(lower)) throw unknown();
   }
-  Refusal unknown() const { return {.text = "the lab does not know this batch: " + sql_.substr(0, 400)}; }
+  Refusal unknown() const {
+    const auto end = std::min<std::size_t>(sql_.find_last_not_of(" \t\r\n") + 1, 400);
+    return {.text = "the lab does not know this batch: " + sql_.substr(0, end)};
+  }
   bool name_follows() const {
     return peek() && (peek()->kind == Word::Kind::name || peek()->kind == Word::Kind::quoted_name);
   }
@@ -338,10 +345,12 @@ private:
   // -- statements
   void statement(bool run) {
     static const std::map<std::string_view, void (Batch::*)(bool)> table = {
-        {"select", &Batch::select},     {"set", &Batch::set},           {"use", &Batch::use},
-        {"begin", &Batch::begin_tran},  {"commit", &Batch::commit},     {"rollback", &Batch::rollback},
-        {"save", &Batch::save},         {"if", &Batch::conditional},    {"while", &Batch::conditional},
-        {"print", &Batch::print},       {"waitfor", &Batch::wait},      {"exec", &Batch::execute},
+        {"select", &Batch::select},     {"set", &Batch::set},
+        {"use", &Batch::use},           {"begin", &Batch::begin_tran},
+        {"commit", &Batch::commit},     {"rollback", &Batch::rollback},
+        {"save", &Batch::save},         {"if", &Batch::conditional},
+        {"while", &Batch::conditional}, {"print", &Batch::print},
+        {"waitfor", &Batch::wait},      {"exec", &Batch::execute},
         {"execute", &Batch::execute},   {"insert", &Batch::insert_bulk},
     };
     if (const auto *first = peek(); first) {
@@ -357,12 +366,17 @@ private:
   void set(bool run) {
     if (take("transaction")) {
       need("isolation"), need("level");
-      if (take("read") || take("repeatable")) next();
-      else if (!take_any({"snapshot", "serializable"})) throw unknown();
+      if (take("read") || take("repeatable"))
+        next();
+      else if (!take_any({"snapshot", "serializable"}))
+        throw unknown();
     } else {
-      if (take("identity_insert")) qualified_name();
-      else do next();
-      while (take(","));
+      if (take("identity_insert"))
+        qualified_name();
+      else
+        do
+          next();
+        while (take(","));
       take("="), take("-"), take("+");
       next(); // on, off, a number, a name
     }
@@ -391,8 +405,10 @@ private:
   void commit(bool run) { finish_tran(run, env_commit); }
   void rollback(bool run) { finish_tran(run, env_rollback); }
   void finish_tran(bool run, std::uint8_t type) {
-    if (take_any({"tran", "transaction"})) transaction_name();
-    else take("work");
+    if (take_any({"tran", "transaction"}))
+      transaction_name();
+    else
+      take("work");
     if (!run) return;
     end_transaction(reply_, session_, type);
     reply_.end();
@@ -404,8 +420,8 @@ private:
   }
   /// A name may follow TRAN, and so may the next statement: names that are statements' first words are not names.
   void transaction_name() {
-    static constexpr std::array<std::string_view, 11> starts = {"select", "set",   "use",  "begin", "commit", "rollback",
-                                                                "if",     "while", "exec", "print", "save"};
+    static constexpr std::array<std::string_view, 11> starts = {
+        "select", "set", "use", "begin", "commit", "rollback", "if", "while", "exec", "print", "save"};
     if (name_follows() && std::ranges::find(starts, peek()->lower) == starts.end()) next();
   }
 
@@ -420,19 +436,26 @@ private:
     const auto left = expression();
     bool negated = false;
     char comparison = '=';
-    if (take("<")) comparison = take(">") ? '!' : '<';
-    else if (take(">")) comparison = '>';
-    else if (take("!")) comparison = '!', need("=");
+    if (take("<"))
+      comparison = take(">") ? '!' : '<';
+    else if (take(">"))
+      comparison = '>';
+    else if (take("!"))
+      comparison = '!', need("=");
     else if (take("is")) {
       negated = take("not");
       need("null");
       return std::holds_alternative<std::monostate>(left) != negated;
-    } else need("=");
+    } else
+      need("=");
     const bool or_equal = (comparison == '<' || comparison == '>') && take("=");
     const auto right = expression();
     const auto a = number_of(left), b = number_of(right);
     const auto order = a && b ? *a <=> *b : text_of(left) <=> text_of(right);
-    bool holds = comparison == '=' ? order == 0 : comparison == '!' ? order != 0 : comparison == '<' ? order < 0 : order > 0;
+    bool holds = comparison == '='   ? order == 0
+                 : comparison == '!' ? order != 0
+                 : comparison == '<' ? order < 0
+                                     : order > 0;
     holds |= or_equal && order == 0;
     return take("and") ? condition() && holds : holds;
   }
@@ -486,8 +509,10 @@ private:
     bool any = true;
     if (take("from")) {
       qualified_name();
-      if (take("as")) next();
-      else if (name_follows() && !is("where") && !is("order")) next();
+      if (take("as"))
+        next();
+      else if (name_follows() && !is("where") && !is("order"))
+        next();
     }
     if (take("where")) any = condition();
     columns_ = nullptr;
@@ -502,7 +527,8 @@ private:
       std::string table;
       for (auto part = index + 1; part < words_.size() && part < index + 6; ++part)
         table += lower_case(words_[part].text);
-      if (table.contains("dm_exec_connections")) return [](std::string_view name) { return find(connections_view, name); };
+      if (table.contains("dm_exec_connections"))
+        return [](std::string_view name) { return find(connections_view, name); };
       if (table.contains("dm_exec_sessions")) return [](std::string_view name) { return find(sessions_view, name); };
       throw Refusal{.number = 208, .text = fmt::format("Invalid object name '{}'.", words_[index + 1].text)};
     }
@@ -515,10 +541,13 @@ private:
     Cell cell{{}, expression()};
     // A bare column gives the result its name, as in SQL Server; an expression has none.
     if (single && at_ == first + 1 && columns_ && columns_(words_[first].lower)) cell.name = words_[first].text;
-    static constexpr std::array<std::string_view, 14> follows = {"from", "where", "order", "select", "set",  "if",   "commit",
-                                                                 "begin", "rollback", "exec", "use", "waitfor", "while", "print"};
-    if (take("as")) cell.name = next().text;
-    else if (name_follows() && std::ranges::find(follows, peek()->lower) == follows.end()) cell.name = next().text;
+    static constexpr std::array<std::string_view, 14> follows = {"from", "where",   "order", "select",   "set",
+                                                                 "if",   "commit",  "begin", "rollback", "exec",
+                                                                 "use",  "waitfor", "while", "print"};
+    if (take("as"))
+      cell.name = next().text;
+    else if (name_follows() && std::ranges::find(follows, peek()->lower) == follows.end())
+      cell.name = next().text;
     return cell;
   }
 
@@ -538,7 +567,8 @@ private:
       const bool overflow = sign == '+'   ? __builtin_add_overflow(*a, *b, &result)
                             : sign == '-' ? __builtin_sub_overflow(*a, *b, &result)
                                           : __builtin_mul_overflow(*a, *b, &result);
-      if (overflow) throw Refusal{.number = 8115, .text = "Arithmetic overflow error converting expression to data type bigint."};
+      if (overflow)
+        throw Refusal{.number = 8115, .text = "Arithmetic overflow error converting expression to data type bigint."};
       value = result;
     }
     return value;
@@ -597,9 +627,11 @@ private:
   }
 
   Value parameter(const std::string &name) const {
-    const auto found = std::ranges::find_if(parameters_, [&](const Cell &cell) { return lower_case(cell.name) == lower_case(name); });
+    const auto found =
+        std::ranges::find_if(parameters_, [&](const Cell &cell) { return lower_case(cell.name) == lower_case(name); });
     if (found == parameters_.end())
-      throw Refusal{.number = 137, .severity = 15, .text = fmt::format("Must declare the scalar variable \"{}\".", name)};
+      throw Refusal{
+          .number = 137, .severity = 15, .text = fmt::format("Must declare the scalar variable \"{}\".", name)};
     return found->value;
   }
 
@@ -637,7 +669,10 @@ private:
       return fact ? fact->value(session_) : Value(); // an unknown property is NULL, as in SQL Server
     }
     const auto *fact = find(functions, function);
-    if (!fact) throw Refusal{.number = 195, .severity = 15, .text = fmt::format("'{}' is not a recognized built-in function name.", function)};
+    if (!fact)
+      throw Refusal{.number = 195,
+                    .severity = 15,
+                    .text = fmt::format("'{}' is not a recognized built-in function name.", function)};
     return fact->value(session_);
   }
 
@@ -677,7 +712,8 @@ private:
 void skip_headers(tds::Reader &in, const Session &session) {
   if (!session.version.at_least_7_2()) return;
   const auto total = need(in.u32_le("TotalLength"));
-  if (total < 4) throw Refusal{.text = "the lab cannot read this request: ALL_HEADERS is shorter than its own length field"};
+  if (total < 4)
+    throw Refusal{.text = "the lab cannot read this request: ALL_HEADERS is shorter than its own length field"};
   need(in.take(total - 4, "Headers"));
 }
 
@@ -726,41 +762,42 @@ struct TypeShape {
 const TypeShape &shape_of(std::uint8_t type) {
   using enum TypeShape::Length;
   static const std::map<std::uint8_t, TypeShape> shapes = {
-      {0x1F, {.length = fixed, .size = 0}},                                       // NULL
-      {0x30, {.length = fixed, .size = 1, .integer = true}},                      // TINYINT
-      {0x32, {.length = fixed, .size = 1, .integer = true}},                      // BIT
-      {0x34, {.length = fixed, .size = 2, .integer = true}},                      // SMALLINT
-      {0x38, {.length = fixed, .size = 4, .integer = true}},                      // INT
-      {0x7F, {.length = fixed, .size = 8, .integer = true}},                      // BIGINT
-      {0x3A, {.length = fixed, .size = 4}},                                       // SMALLDATETIME
-      {0x3B, {.length = fixed, .size = 4}},                                       // REAL
-      {0x7A, {.length = fixed, .size = 4}},                                       // SMALLMONEY
-      {0x3C, {.length = fixed, .size = 8}},                                       // MONEY
-      {0x3D, {.length = fixed, .size = 8}},                                       // DATETIME
-      {0x3E, {.length = fixed, .size = 8}},                                       // FLOAT
-      {0x26, {.length = one_byte, .extra = 1, .integer = true}},                  // INTN
-      {0x68, {.length = one_byte, .extra = 1, .integer = true}},                  // BITN
-      {0x24, {.length = one_byte, .extra = 1}},                                   // GUID
-      {0x6D, {.length = one_byte, .extra = 1}},                                   // FLTN
-      {0x6E, {.length = one_byte, .extra = 1}},                                   // MONEYN
-      {0x6F, {.length = one_byte, .extra = 1}},                                   // DATETIMN
-      {0x28, {.length = one_byte, .extra = 0}},                                   // DATEN
-      {0x29, {.length = one_byte, .extra = 1}},                                   // TIMEN
-      {0x2A, {.length = one_byte, .extra = 1}},                                   // DATETIME2N
-      {0x2B, {.length = one_byte, .extra = 1}},                                   // DATETIMEOFFSETN
-      {0x6A, {.length = one_byte, .extra = 3}},                                   // DECIMALN
-      {0x6C, {.length = one_byte, .extra = 3}},                                   // NUMERICN
-      {0xA5, {.length = two_bytes, .extra = 2}},                                  // VARBINARY
-      {0xAD, {.length = two_bytes, .extra = 2}},                                  // BINARY
-      {0xA7, {.length = two_bytes, .extra = 2, .text = true}},                    // VARCHAR
-      {0xAF, {.length = two_bytes, .extra = 2, .text = true}},                    // CHAR
-      {0xE7, {.length = two_bytes, .extra = 2, .text = true}},                    // NVARCHAR
-      {0xEF, {.length = two_bytes, .extra = 2, .text = true}},                    // NCHAR
-      {0x23, {.length = four_bytes, .extra = 4, .text = true}},                   // TEXT
-      {0x63, {.length = four_bytes, .extra = 4, .text = true}},                   // NTEXT
+      {0x1F, {.length = fixed, .size = 0}},                      // NULL
+      {0x30, {.length = fixed, .size = 1, .integer = true}},     // TINYINT
+      {0x32, {.length = fixed, .size = 1, .integer = true}},     // BIT
+      {0x34, {.length = fixed, .size = 2, .integer = true}},     // SMALLINT
+      {0x38, {.length = fixed, .size = 4, .integer = true}},     // INT
+      {0x7F, {.length = fixed, .size = 8, .integer = true}},     // BIGINT
+      {0x3A, {.length = fixed, .size = 4}},                      // SMALLDATETIME
+      {0x3B, {.length = fixed, .size = 4}},                      // REAL
+      {0x7A, {.length = fixed, .size = 4}},                      // SMALLMONEY
+      {0x3C, {.length = fixed, .size = 8}},                      // MONEY
+      {0x3D, {.length = fixed, .size = 8}},                      // DATETIME
+      {0x3E, {.length = fixed, .size = 8}},                      // FLOAT
+      {0x26, {.length = one_byte, .extra = 1, .integer = true}}, // INTN
+      {0x68, {.length = one_byte, .extra = 1, .integer = true}}, // BITN
+      {0x24, {.length = one_byte, .extra = 1}},                  // GUID
+      {0x6D, {.length = one_byte, .extra = 1}},                  // FLTN
+      {0x6E, {.length = one_byte, .extra = 1}},                  // MONEYN
+      {0x6F, {.length = one_byte, .extra = 1}},                  // DATETIMN
+      {0x28, {.length = one_byte, .extra = 0}},                  // DATEN
+      {0x29, {.length = one_byte, .extra = 1}},                  // TIMEN
+      {0x2A, {.length = one_byte, .extra = 1}},                  // DATETIME2N
+      {0x2B, {.length = one_byte, .extra = 1}},                  // DATETIMEOFFSETN
+      {0x6A, {.length = one_byte, .extra = 3}},                  // DECIMALN
+      {0x6C, {.length = one_byte, .extra = 3}},                  // NUMERICN
+      {0xA5, {.length = two_bytes, .extra = 2}},                 // VARBINARY
+      {0xAD, {.length = two_bytes, .extra = 2}},                 // BINARY
+      {0xA7, {.length = two_bytes, .extra = 2, .text = true}},   // VARCHAR
+      {0xAF, {.length = two_bytes, .extra = 2, .text = true}},   // CHAR
+      {0xE7, {.length = two_bytes, .extra = 2, .text = true}},   // NVARCHAR
+      {0xEF, {.length = two_bytes, .extra = 2, .text = true}},   // NCHAR
+      {0x23, {.length = four_bytes, .extra = 4, .text = true}},  // TEXT
+      {0x63, {.length = four_bytes, .extra = 4, .text = true}},  // NTEXT
   };
   const auto shape = shapes.find(type);
-  if (shape == shapes.end()) throw Refusal{.text = fmt::format("the lab does not know parameters of type 0x{:02X}", type)};
+  if (shape == shapes.end())
+    throw Refusal{.text = fmt::format("the lab does not know parameters of type 0x{:02X}", type)};
   return shape->second;
 }
 
@@ -823,16 +860,29 @@ Cell read_parameter(tds::Reader &in, const Session &session) {
   return parameter;
 }
 
-constexpr std::array<std::string_view, 16> procedure_ids = {
-    "",               "sp_cursor",         "sp_cursoropen", "sp_cursorprepare", "sp_cursorexecute", "sp_cursorprepexec",
-    "sp_cursorunprepare", "sp_cursorfetch", "sp_cursoroption", "sp_cursorclose", "sp_executesql",   "sp_prepare",
-    "sp_execute",     "sp_prepexec",       "sp_prepexecrpc", "sp_unprepare"};
+constexpr std::array<std::string_view, 16> procedure_ids = {"",
+                                                            "sp_cursor",
+                                                            "sp_cursoropen",
+                                                            "sp_cursorprepare",
+                                                            "sp_cursorexecute",
+                                                            "sp_cursorprepexec",
+                                                            "sp_cursorunprepare",
+                                                            "sp_cursorfetch",
+                                                            "sp_cursoroption",
+                                                            "sp_cursorclose",
+                                                            "sp_executesql",
+                                                            "sp_prepare",
+                                                            "sp_execute",
+                                                            "sp_prepexec",
+                                                            "sp_prepexecrpc",
+                                                            "sp_unprepare"};
 
 std::string read_procedure_name(tds::Reader &in) {
   const auto units = need(in.u16_le("NameLength"));
   if (units != 0xFFFF) return lower_case(tds::to_utf8(need(in.utf16(units, "ProcName"))));
   const auto id = need(in.u16_le("ProcID"));
-  if (id == 0 || id >= procedure_ids.size()) throw Refusal{.number = 2812, .text = fmt::format("Could not find stored procedure {}.", id)};
+  if (id == 0 || id >= procedure_ids.size())
+    throw Refusal{.number = 2812, .text = fmt::format("Could not find stored procedure {}.", id)};
   return std::string(procedure_ids[id]);
 }
 
@@ -846,12 +896,14 @@ void name_parameters(Parameters &parameters, std::string_view declaration) {
 }
 
 std::string as_text(const Parameters &arguments, std::size_t index) {
-  if (index >= arguments.size()) throw Refusal{.number = 201, .text = "Procedure or function expects a parameter which was not supplied."};
+  if (index >= arguments.size())
+    throw Refusal{.number = 201, .text = "Procedure or function expects a parameter which was not supplied."};
   return tds::to_utf8(text_of(arguments[index].value));
 }
 
 Parameters from(const Parameters &arguments, std::size_t first) {
-  return first < arguments.size() ? Parameters(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end()) : Parameters();
+  return first < arguments.size() ? Parameters(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end())
+                                  : Parameters();
 }
 
 /// One RPC: runs it and gives what its OUTPUT parameters become.
@@ -873,7 +925,8 @@ Parameters run_rpc(Reply &reply, const std::string &name, const Parameters &argu
     return prepare(as_text(arguments, 2));
   } else if (name == "sp_execute") { // handle, values
     const auto statement = session.prepared.find(static_cast<std::int32_t>(argument_number(arguments, 0, 0)));
-    if (statement == session.prepared.end()) throw Refusal{.number = 8179, .text = "Could not find prepared statement with that handle."};
+    if (statement == session.prepared.end())
+      throw Refusal{.number = 8179, .text = "Could not find prepared statement with that handle."};
     run(statement->second, from(arguments, 1), statement->second); // its own names, in the order of their use
   } else if (name == "sp_unprepare") {
     session.prepared.erase(static_cast<std::int32_t>(argument_number(arguments, 0, 0)));
@@ -898,15 +951,17 @@ void call_procedure(Reply &reply, std::string name, const Parameters &arguments,
     run_rpc(reply, name, arguments, session);
     return;
   }
-  if (name == "sp_datatype_info_100" || name == "sp_datatype_info") // pyodbc asks at every connection, and lives without an answer
-    return reply.rows({{"TYPE_NAME", std::u16string()}, {"DATA_TYPE", std::int64_t{0}}, {"PRECISION", std::int64_t{0}}}, false);
+  if (name == "sp_datatype_info_100" ||
+      name == "sp_datatype_info") // pyodbc asks at every connection, and lives without an answer
+    return reply.rows({{"TYPE_NAME", std::u16string()}, {"DATA_TYPE", std::int64_t{0}}, {"PRECISION", std::int64_t{0}}},
+                      false);
   throw Refusal{.number = 2812, .text = fmt::format("Could not find stored procedure '{}'.", name)};
 }
 
 } // namespace
 
-tds::ServerMessage server_message(const Session &session, std::uint32_t number, std::uint8_t severity, std::string_view text,
-                                  std::uint8_t state) {
+tds::ServerMessage server_message(const Session &session, std::uint32_t number, std::uint8_t severity,
+                                  std::string_view text, std::uint8_t state) {
   return {.error = severity > 10,
           .number = number,
           .state = state,
@@ -918,8 +973,9 @@ tds::ServerMessage server_message(const Session &session, std::uint32_t number, 
 }
 
 tds::Bytes error_reply(const Session &session, std::uint32_t number, std::uint8_t severity, std::string_view text) {
-  return tds::encode_tokens({server_message(session, number, severity, text), tds::Done{tds::DoneKind::done, tds::done_error, 0, 0}},
-                            session.version);
+  return tds::encode_tokens(
+      {server_message(session, number, severity, text), tds::Done{tds::DoneKind::done, tds::done_error, 0, 0}},
+      session.version);
 }
 
 Answer answer_batch(tds::ByteView payload, Session &session) {

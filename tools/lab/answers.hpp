@@ -45,8 +45,8 @@ tds::Bytes answer_bulk(const Session &session);
 tds::Bytes answer_attention(const Session &session);
 
 /// An ERROR or INFO of the lab's server.
-tds::ServerMessage server_message(const Session &session, std::uint32_t number, std::uint8_t severity, std::string_view text,
-                                  std::uint8_t state = 1);
+tds::ServerMessage server_message(const Session &session, std::uint32_t number, std::uint8_t severity,
+                                  std::string_view text, std::uint8_t state = 1);
 /// ERROR and the last DONE.
 tds::Bytes error_reply(const Session &session, std::uint32_t number, std::uint8_t severity, std::string_view text);
 

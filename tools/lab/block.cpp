@@ -83,7 +83,8 @@ bool port_free(const std::string &address, std::uint16_t port) {
   const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
   ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  const bool free = ::bind(probe, reinterpret_cast<const sockaddr *>(&place), sizeof place) == 0 && ::listen(probe, 1) == 0;
+  const bool free =
+      ::bind(probe, reinterpret_cast<const sockaddr *>(&place), sizeof place) == 0 && ::listen(probe, 1) == 0;
   ::close(probe);
   return free;
 }

@@ -24,7 +24,8 @@ shim::Task<> Wire::write(tds::ByteView bytes) {
   while (writing_)
     co_await turn_.wait(shim::Millis(0));
   writing_ = true;
-  const auto [error, size] = co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), shim::as_result);
+  const auto [error, size] =
+      co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), shim::as_result);
   writing_ = false;
   turn_.notify();
   if (error) throw ConnectionEnded("the client went away while the peer was writing");
@@ -98,7 +99,8 @@ shim::Task<> Channel::send_packet(tds::ByteView packet) {
   while (sent_ >= send_window_ && !ended_)
     co_await changed_.wait(shim::Millis(0));
   if (ended_) throw ConnectionEnded("the client ended the MARS session");
-  const auto frame = encode_smp({.flags = SmpHeader::data, .sid = *sid_, .sequence = ++sent_, .window = received_ + smp_window}, packet);
+  const auto frame = encode_smp(
+      {.flags = SmpHeader::data, .sid = *sid_, .sequence = ++sent_, .window = received_ + smp_window}, packet);
   co_await wire_.write(frame);
 }
 
@@ -136,7 +138,8 @@ std::optional<SmpHeader> decode_smp(tds::ByteView bytes) {
   const auto length = in.u32_le("LENGTH");
   const auto sequence = in.u32_le("SEQNUM");
   const auto window = in.u32_le("WNDW");
-  if (!window || *id != SmpHeader::id || *length < SmpHeader::size || *length > SmpHeader::size + tds::largest_packet_size)
+  if (!window || *id != SmpHeader::id || *length < SmpHeader::size ||
+      *length > SmpHeader::size + tds::largest_packet_size)
     return std::nullopt;
   return SmpHeader{*flags, *sid, *length, *sequence, *window};
 }

@@ -23,7 +23,8 @@ struct ConnectionEnded : std::runtime_error {
 /// The socket with its record. Writes are kept whole when several conversations write at once.
 class Wire {
 public:
-  Wire(TcpSocket socket, Recorder &recorder) : socket_(std::move(socket)), recorder_(recorder), turn_(socket_.get_executor()) {}
+  Wire(TcpSocket socket, Recorder &recorder)
+      : socket_(std::move(socket)), recorder_(recorder), turn_(socket_.get_executor()) {}
 
   /// The next bytes, recorded before they are returned. Empty when the client has closed.
   shim::Task<tds::ByteView> read();
@@ -59,7 +60,9 @@ public:
   // Input, from the reader of the wire. Throws ConnectionEnded when the bytes are no TDS.
   void feed(tds::ByteView bytes);
   void end(); ///< nothing more will come
-  void window(std::uint32_t most) { send_window_ = most, changed_.notify(); } ///< SMP: the highest sequence number we may send
+  void window(std::uint32_t most) {
+    send_window_ = most, changed_.notify();
+  } ///< SMP: the highest sequence number we may send
 
   /// The next message; none when the client has ended the conversation, or when an attention waits.
   shim::Task<std::optional<Incoming>> next();
@@ -94,13 +97,13 @@ private:
   std::uint32_t sent_ = 0;        // sequence number of our last DATA
   std::uint32_t received_ = 0;    // of the client's last DATA
   std::uint32_t send_window_ = 4; // MC-SMP 3.1.1: what both sides begin with
-
 };
 
 /// Cuts a reply into packets of the agreed size as it is made.
 class ReplyStream {
 public:
-  ReplyStream(Channel &channel, std::size_t packet_size, std::uint16_t spid) : channel_(channel), room_(packet_size - tds::packet_header_size), spid_(spid) {}
+  ReplyStream(Channel &channel, std::size_t packet_size, std::uint16_t spid)
+      : channel_(channel), room_(packet_size - tds::packet_header_size), spid_(spid) {}
 
   shim::Task<> write(tds::ByteView payload);
   /// The last packet, with EOM.

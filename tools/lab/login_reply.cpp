@@ -96,7 +96,8 @@ tds::Bytes login_denied(const Session &session, const std::string &name, const s
 }
 
 tds::Bytes login_untrusted(const Session &session) {
-  constexpr auto text = "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication.";
+  constexpr auto text =
+      "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication.";
   return refusal(session, {server_message(session, 18452, 14, text)});
 }
 

@@ -1,4 +1,108 @@
-#include "tools/lab/peer.hpp"
+// sqlshim-lab: the laboratory. `sqlshim lab` starts it; `sqlshim-lab peer` is its own server process.
+#include "tools/lab/lab.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fmt/format.h>
-#include <cstring>
-int main(int n, char**v) try { if (n==4 && !strcmp(v[1],"peer")) return lab::run_peer(v[3]); return 2; } catch (const std::exception &e) { fmt::print(stderr, "{}\n", e.what()); return 2; }
+
+namespace {
+
+constexpr int usage = 2;
+
+std::string help_footer() {
+  std::string text = R"(
+COMMAND finds in its environment:
+  SQLSHIM_LAB        the folder: krb5.conf, kdc.log, decisions.jsonl, sqlshim.toml, peer/, …
+  SQLSHIM_PORT       where sqlshim listens on 127.0.0.1; SQLSHIM_PID, SQLSHIM_CONFIG
+  SQLSHIM_PEER_HOST  the server itself, with SQLSHIM_PEER_PORT, SQLSHIM_PEER_PID
+  SQLSHIM_SPN        the server's SPN
+  KRB5_CONFIG, KRB5_KDC_PROFILE, KRB5CCNAME, FREETDSCONF (section peer), PATH
+
+Users: alice (password alicepw), bob (bobpw); svc-reports (Reports.Passw0rd) is the identity of the routes. SQL login of the
+server: sa, Lab.Passw0rd.
+
+Examples:
+  sqlshim lab                                a shell in the lab
+  sqlshim lab -- sh -c 'printf "select suser_sname()\ngo\n" | tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y'
+  sqlshim lab -- sh -c 'echo alicepw | kinit alice && tsql -S peer'        straight to the server, without sqlshim
+  sqlshim lab --break spn-missing -- sqlshim explain sql1.corp.test
+In the shell:
+  kadmin.local -p sqlshim/admin -q "delprinc -force $SQLSHIM_SPN"; kill -HUP $SQLSHIM_PID
+
+Faults for --break:
+)";
+  for (const auto &fault : lab::all_faults())
+    text += fmt::format("  {:<20} {}\n", fault.id, fault.what);
+  return text;
+}
+
+int run_lab(lab::LabOptions options, std::vector<std::string> command) {
+  const bool interactive = command.empty();
+  const bool keep = options.keep;
+  lab::Lab::block_signals();
+  lab::Lab lab(std::move(options));
+  if (interactive) fmt::print(stderr, "lab: up in {}. Leave the shell to take it down.\n", lab.folder().string());
+  const int status = lab.run(std::move(command));
+  if (keep) fmt::print(stderr, "lab: kept {}\n", lab.folder().string());
+  return status;
+}
+
+int run_lab_command(std::vector<std::string> arguments) {
+  // What follows -- is COMMAND's, options and all.
+  const auto dashes = std::ranges::find(arguments, "--");
+  const bool given = dashes != arguments.end();
+  const std::vector<std::string> command(given ? dashes + 1 : dashes, arguments.end());
+  arguments.erase(dashes, arguments.end());
+
+  CLI::App app("Brings up a Kerberos realm, a DNS server, a TDS server and sqlshim on loopback, runs COMMAND in it "
+               "(else $SHELL),\n"
+               "takes everything down again, and ends with COMMAND's status. Needs neither root nor a network.",
+               "sqlshim lab [OPTION...] [-- COMMAND]\n             ");
+  lab::LabOptions options;
+  app.add_option("--break", options.fault, "Break one thing (list below)")->type_name("ID");
+  app.add_option("--host", options.hosts, "One more server: address, DNS records, SPN, peer (may be repeated)")
+      ->type_name("NAME")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--route", options.route, "Which route SQLSHIM_PORT leads to: reports or alias")
+      ->type_name("NAME")
+      ->check(CLI::IsMember({"reports", "alias"}));
+  app.add_flag("--keep", options.keep, "Keep the folder and print its path");
+  app.footer(help_footer());
+
+  std::ranges::reverse(arguments); // as CLI11 wants them
+  try {
+    app.parse(arguments);
+    if (given && command.empty()) throw CLI::ValidationError("--", "a command must follow");
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? 0 : usage;
+  }
+  return run_lab(std::move(options), command);
+}
+
+int run_peer_command(std::vector<std::string> arguments) {
+  CLI::App app("The server process of the lab", "sqlshim-lab peer");
+  std::string config;
+  app.add_option("--config", config, "Its options, as JSON")->required();
+  std::ranges::reverse(arguments);
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error) == 0 ? 0 : usage;
+  }
+  return lab::run_peer(config);
+}
+
+} // namespace
+
+int main(int count, char **values) {
+  std::vector<std::string> arguments(values + 1, values + count);
+  const bool peer = !arguments.empty() && arguments.front() == "peer";
+  if (peer || (!arguments.empty() && arguments.front() == "lab")) arguments.erase(arguments.begin());
+  try {
+    return peer ? run_peer_command(std::move(arguments)) : run_lab_command(std::move(arguments));
+  } catch (const std::exception &error) {
+    fmt::print(stderr, "lab: {}\n", error.what());
+    return usage;
+  }
+}

@@ -9,7 +9,8 @@
 namespace lab {
 
 Peer::Peer(fs::path folder, PeerOptions options, Environment environment, std::string name)
-    : folder_(std::move(folder)), options_(std::move(options)), environment_(std::move(environment)), name_(std::move(name)) {
+    : folder_(std::move(folder)), options_(std::move(options)), environment_(std::move(environment)),
+      name_(std::move(name)) {
   if (options_.records.empty()) options_.records = folder_ / name_;
   fs::create_directories(options_.records);
   start();
@@ -43,7 +44,9 @@ nlohmann::json Peer::record(int number) const {
   return text.empty() ? nlohmann::json() : nlohmann::json::parse(text);
 }
 
-std::string Peer::received(int number) const { return read_file(options_.records / fmt::format("{:04}.tds.bin", number)); }
+std::string Peer::received(int number) const {
+  return read_file(options_.records / fmt::format("{:04}.tds.bin", number));
+}
 
 int run_peer(const fs::path &config) {
   // The acceptor must take a token twice: tests replay captured logins. Before any thread: setenv is for one thread only.

@@ -12,12 +12,9 @@ using nlohmann::json;
 
 template <class T> using Names = std::vector<std::pair<T, const char *>>;
 
-const Names<Moment> moments = {{Moment::never, "never"},
-                               {Moment::accepted, "accepted"},
-                               {Moment::prelogin, "prelogin"},
-                               {Moment::prelogin_answered, "prelogin_answered"},
-                               {Moment::login, "login"},
-                               {Moment::sspi_answered, "sspi_answered"}};
+const Names<Moment> moments = {{Moment::never, "never"},       {Moment::accepted, "accepted"},
+                               {Moment::prelogin, "prelogin"}, {Moment::prelogin_answered, "prelogin_answered"},
+                               {Moment::login, "login"},       {Moment::sspi_answered, "sspi_answered"}};
 const Names<tds::Encryption> encryptions = {{tds::Encryption::off, "off"},
                                             {tds::Encryption::on, "on"},
                                             {tds::Encryption::not_sup, "not_sup"},
@@ -72,9 +69,13 @@ template <class T> json encode(const std::optional<T> &value) { return value ? e
 void decode(const json &from, std::filesystem::path &value) { value = from.get<std::string>(); }
 void decode(const json &from, Moment &value) { value = value_of(moments, from.get<std::string>()); }
 void decode(const json &from, tds::Encryption &value) { value = value_of(encryptions, from.get<std::string>()); }
-void decode(const json &from, std::chrono::milliseconds &value) { value = std::chrono::milliseconds(from.get<std::int64_t>()); }
+void decode(const json &from, std::chrono::milliseconds &value) {
+  value = std::chrono::milliseconds(from.get<std::int64_t>());
+}
 void decode(const json &from, LoginError &value) {
-  value = {.number = from.at("number"), .state = from.value("state", std::uint8_t{1}), .severity = from.value("severity", std::uint8_t{14}),
+  value = {.number = from.at("number"),
+           .state = from.value("state", std::uint8_t{1}),
+           .severity = from.value("severity", std::uint8_t{14}),
            .text = from.value("text", std::string())};
 }
 void decode(const json &from, RouteTo &value) { value = {.server = from.at("server"), .port = from.at("port")}; }

@@ -39,9 +39,9 @@ struct RouteTo {
 
 struct PeerOptions {
   std::string address = "127.0.0.1";
-  std::uint16_t port = 0;         ///< 0: the kernel chooses
-  std::filesystem::path keytab;   ///< read anew at each login; empty: no integrated login
-  std::filesystem::path records;  ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
+  std::uint16_t port = 0;        ///< 0: the kernel chooses
+  std::filesystem::path keytab;  ///< read anew at each login; empty: no integrated login
+  std::filesystem::path records; ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
   std::string server_name = "SQL1";
 
   // Who may log in, and to what.
@@ -49,17 +49,18 @@ struct PeerOptions {
   /// Kerberos principals that have a login here; none: everybody with a good ticket.
   std::optional<std::vector<std::string>> principals;
   std::map<std::string, std::string> domains = {{"CORP.TEST", "CORP"}}; ///< realm to NetBIOS domain, for SUSER_SNAME()
-  std::vector<std::string> databases = {"master", "tempdb", "reports"}; ///< the first is where a login without database starts
+  std::vector<std::string> databases = {"master", "tempdb",
+                                        "reports"}; ///< the first is where a login without database starts
 
   // Faults.
   Moment close_at = Moment::never;
   Moment hang_at = Moment::never; ///< nothing more is said, until the client goes
   tds::Encryption encryption = tds::Encryption::not_sup;
-  bool refuse_mars = false;      ///< MARS 0 whatever was asked
-  bool native_errors = false;    ///< MIT's KRB-ERROR codes instead of Windows'
-  bool omit_sspi_token = false;  ///< LOGINACK without the server's proof of itself
-  bool unknown_token = false;    ///< a token type that does not exist, before LOGINACK
-  bool early_garbage = false;    ///< bytes that are no TDS, at once after accepting
+  bool refuse_mars = false;     ///< MARS 0 whatever was asked
+  bool native_errors = false;   ///< MIT's KRB-ERROR codes instead of Windows'
+  bool omit_sspi_token = false; ///< LOGINACK without the server's proof of itself
+  bool unknown_token = false;   ///< a token type that does not exist, before LOGINACK
+  bool early_garbage = false;   ///< bytes that are no TDS, at once after accepting
   std::optional<LoginError> login_error;
   std::optional<RouteTo> route;
   std::chrono::milliseconds login_delay{0}; ///< before the answer to LOGIN7

@@ -93,8 +93,10 @@ private:
   Task<> read() {
     try {
       for (auto bytes = co_await wire_.read(); !bytes.empty(); bytes = co_await wire_.read()) {
-        if (mars_ && logged_in_) take_smp(bytes);
-        else main_->feed(bytes);
+        if (mars_ && logged_in_)
+          take_smp(bytes);
+        else
+          main_->feed(bytes);
       }
     } catch (const ConnectionEnded &why) {
       recorder_.fact("error", why.what());
@@ -127,7 +129,8 @@ private:
       channel->window(header.window);
       sessions_[header.sid] = channel;
       recorder_.fact("mars_sessions", ++mars_sessions_);
-      asio::co_spawn(executor_, [self = shared_from_this(), channel] { return self->serve_mars(channel); }, asio::detached);
+      asio::co_spawn(
+          executor_, [self = shared_from_this(), channel] { return self->serve_mars(channel); }, asio::detached);
       return;
     }
     const auto session = sessions_.find(header.sid);
@@ -148,8 +151,10 @@ private:
         logged_in_ = true;
         main_->limit(largest_request);
         session_ = *session;
-        if (mars_) co_await until_gone();
-        else co_await serve(*main_, *session);
+        if (mars_)
+          co_await until_gone();
+        else
+          co_await serve(*main_, *session);
       }
     } catch (const ConnectionEnded &why) {
       recorder_.fact("error", why.what());
@@ -196,7 +201,8 @@ private:
     auto incoming = co_await main_->next();
     if (!incoming) throw ConnectionEnded("the client closed before its login was complete");
     if (std::ranges::find(types, incoming->message.type) == types.end())
-      throw ConnectionEnded(fmt::format("a message of type 0x{:02X} does not belong into a login", static_cast<int>(incoming->message.type)));
+      throw ConnectionEnded(fmt::format("a message of type 0x{:02X} does not belong into a login",
+                                        static_cast<int>(incoming->message.type)));
     co_return std::move(incoming->message);
   }
 
@@ -211,7 +217,8 @@ private:
     auto decoded = tds::decode_login7(message.payload);
     if (!decoded) throw ConnectionEnded(decoded.error().text());
     const auto &login = *decoded;
-    recorder_.facts({{"state", "login"}, {"login7", describe(login)}, {"mechanism", tds::to_string(tds::recognise(login.sspi))}});
+    recorder_.facts(
+        {{"state", "login"}, {"login7", describe(login)}, {"mechanism", tds::to_string(tds::recognise(login.sspi))}});
     co_await at(Moment::login);
     if (options_->login_delay.count() > 0 && !main_->ended()) co_await main_->wait(options_->login_delay);
 
@@ -225,11 +232,15 @@ private:
     if (refusal.empty()) refusal = authorize(session);
     if (refusal.empty() && options_->login_error) refusal = login_failed(session, *options_->login_error);
     if (!refusal.empty()) {
-      recorder_.fact("state", "refused");
+      recorder_.fact("outcome", "refused");
       co_await send(refusal);
       co_return std::nullopt;
     }
-    recorder_.facts({{"state", "accepted_login"}, {"login", session.login}, {"auth_scheme", session.auth_scheme}, {"database", session.database}});
+    recorder_.facts({{"state", "logged_in"},
+                     {"outcome", "accepted"},
+                     {"login", session.login},
+                     {"auth_scheme", session.auth_scheme},
+                     {"database", session.database}});
     co_await send(login_accepted(session, login, *options_));
     co_return session;
   }
@@ -260,7 +271,8 @@ private:
 
   /// Integrated login: tokens to and fro. Empty, or the refusal; throws when the last token that went out was the refusal.
   Task<tds::Bytes> authenticate(const tds::Login7 &login, Session &session) {
-    if (options_->login_error && options_->login_error->number == 18452) co_return login_failed(session, *options_->login_error);
+    if (options_->login_error && options_->login_error->number == 18452)
+      co_return login_failed(session, *options_->login_error);
     Acceptor acceptor({options_->keytab, options_->native_errors});
     json tokens = json::array();
     tds::Bytes token = login.sspi;
@@ -269,8 +281,11 @@ private:
       const bool failed = step.state == Acceptor::Step::State::failed;
       const bool send_token = !step.token.empty() && (failed || !options_->omit_sspi_token);
       tokens.push_back({{"received", token.size()}, {"sent", send_token ? step.token.size() : 0}});
-      recorder_.facts({{"tokens", tokens}, {"flags", acceptor.flags()}, {"initiator", acceptor.initiator()}, {"spn", acceptor.spn()}});
-      if (failed) recorder_.facts({{"krb_error", step.krb_error}, {"gss_error", step.text}});
+      recorder_.facts({{"tokens", tokens},
+                       {"flags", acceptor.flags()},
+                       {"initiator", acceptor.initiator()},
+                       {"spn", acceptor.spn()}});
+      if (failed) recorder_.facts({{"outcome", "refused"}, {"krb_error", step.krb_error}, {"gss_error", step.text}});
       if (failed && step.token.empty()) co_return login_untrusted(session);
       if (send_token) {
         co_await send(tds::encode_tokens({tds::SspiToken{step.token}}, session.version));
@@ -292,8 +307,11 @@ private:
 
   /// Authenticated: is there a login, and the database? Empty, or the refusal.
   tds::Bytes authorize(const Session &session) const {
-    const auto holds = [](const auto &list, const std::string &name) { return std::ranges::find(list, name) != list.end(); };
-    if (!principal_.empty() && options_->principals && !holds(*options_->principals, principal_)) return login_denied(session, session.login);
+    const auto holds = [](const auto &list, const std::string &name) {
+      return std::ranges::find(list, name) != list.end();
+    };
+    if (!principal_.empty() && options_->principals && !holds(*options_->principals, principal_))
+      return login_denied(session, session.login);
     const auto database = session.database.empty() ? std::string("master") : session.database;
     if (!holds(options_->databases, database)) return login_denied(session, session.login, database);
     return {};
@@ -311,7 +329,8 @@ private:
       recorder_.fact("error", why.what());
     }
     // A session id may be opened anew; by then another channel has its place.
-    if (const auto place = sessions_.find(*channel->sid()); place != sessions_.end() && place->second == channel) sessions_.erase(place);
+    if (const auto place = sessions_.find(*channel->sid()); place != sessions_.end() && place->second == channel)
+      sessions_.erase(place);
   }
 
   Task<> serve(Channel &channel, Session &session) {
@@ -333,12 +352,21 @@ private:
     const auto &payload = incoming.message.payload;
     Answer steps;
     switch (incoming.message.type) {
-    case tds::PacketType::sql_batch: steps = answer_batch(payload, session); break;
-    case tds::PacketType::rpc: steps = answer_rpc(payload, session); break;
-    case tds::PacketType::transaction_manager: steps = answer_transaction(payload, session); break;
-    case tds::PacketType::bulk: steps = {answer_bulk(session)}; break;
+    case tds::PacketType::sql_batch:
+      steps = answer_batch(payload, session);
+      break;
+    case tds::PacketType::rpc:
+      steps = answer_rpc(payload, session);
+      break;
+    case tds::PacketType::transaction_manager:
+      steps = answer_transaction(payload, session);
+      break;
+    case tds::PacketType::bulk:
+      steps = {answer_bulk(session)};
+      break;
     default:
-      throw ConnectionEnded(fmt::format("a message of type 0x{:02X} after login", static_cast<int>(incoming.message.type)));
+      throw ConnectionEnded(
+          fmt::format("a message of type 0x{:02X} after login", static_cast<int>(incoming.message.type)));
     }
     if (incoming.reset) {
       session.transactions = 0;
@@ -352,11 +380,15 @@ private:
     ReplyStream out(channel, session.packet_size, session.spid);
     for (const auto &step : steps) {
       if (channel.ended()) throw ConnectionEnded("the client went away during a reply");
-      if (const auto *bytes = std::get_if<tds::Bytes>(&step)) co_await out.write(*bytes);
-      else if (const auto *rows = std::get_if<GeneratedRows>(&step)) co_await generate(channel, out, *rows);
-      else co_await wait(channel, std::get<Wait>(step));
+      if (const auto *bytes = std::get_if<tds::Bytes>(&step))
+        co_await out.write(*bytes);
+      else if (const auto *rows = std::get_if<GeneratedRows>(&step))
+        co_await generate(channel, out, *rows);
+      else
+        co_await wait(channel, std::get<Wait>(step));
       if (channel.attention()) {
-        co_await out.write(tds::encode_tokens({tds::Done{tds::DoneKind::done, tds::done_error, 0, 0}}, session.version));
+        co_await out.write(
+            tds::encode_tokens({tds::Done{tds::DoneKind::done, tds::done_error, 0, 0}}, session.version));
         break;
       }
     }
@@ -402,7 +434,8 @@ private:
 struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener> {
   using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, shim::Executor>;
 
-  Listener(shim::Executor executor, PeerOptions given) : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))) {
+  Listener(shim::Executor executor, PeerOptions given)
+      : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))) {
     const asio::ip::tcp::endpoint place(asio::ip::make_address(options->address), options->port);
     try {
       acceptor.open(place.protocol());
@@ -410,7 +443,8 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       acceptor.bind(place);
       acceptor.listen();
     } catch (const boost::system::system_error &error) {
-      throw LabError(fmt::format("the peer cannot listen on {}:{}: {}", options->address, options->port, error.code().message()));
+      throw LabError(
+          fmt::format("the peer cannot listen on {}:{}: {}", options->address, options->port, error.code().message()));
     }
     if (!options->records.empty()) {
       fs::create_directories(options->records);
@@ -443,7 +477,8 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
   int next = 1;
 };
 
-PeerServer::PeerServer(shim::Executor executor, PeerOptions options) : listener_(std::make_shared<Listener>(executor, std::move(options))) {
+PeerServer::PeerServer(shim::Executor executor, PeerOptions options)
+    : listener_(std::make_shared<Listener>(executor, std::move(options))) {
   asio::co_spawn(executor, [listener = listener_] { return listener->run(); }, asio::detached);
 }
 

@@ -74,7 +74,8 @@ int decode(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : W
 Process::Process(Command command) : output_(command.output) {
   const auto program = find_program(command.argv.at(0));
   name_ = program.filename();
-  if (::access(program.c_str(), X_OK) != 0) throw LabError(fmt::format("cannot run {}: {}", program.string(), std::strerror(errno)));
+  if (::access(program.c_str(), X_OK) != 0)
+    throw LabError(fmt::format("cannot run {}: {}", program.string(), std::strerror(errno)));
 
   // Everything that allocates comes before fork: the child of a threaded program may only make plain system calls.
   auto strings = merged(command.environment);
@@ -100,7 +101,7 @@ Process::Process(Command command) : output_(command.output) {
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127); // it died before the line above
-    if (!command.terminal) ::setpgid(0, 0); // a Ctrl-C is for the command, not for the lab's daemons
+    if (!command.terminal) ::setpgid(0, 0);  // a Ctrl-C is for the command, not for the lab's daemons
     if (!own_input) {
       const int in = ::open(input.c_str(), O_RDONLY);
       if (in < 0 || ::dup2(in, 0) < 0) ::_exit(126);

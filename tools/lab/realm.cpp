@@ -56,7 +56,8 @@ bool reports_failure(const std::string &output) {
     if (colon == line.npos || line.starts_with("No policy")) continue;
     const auto command = std::string_view(line).substr(0, colon);
     const bool plain = command.find_first_not_of("abcdefghijklmnopqrstuvwxyz_.") == command.npos;
-    if (plain && (line.contains(" while ") || line.contains("Unknown request") || line.contains("does not exist"))) return true;
+    if (plain && (line.contains(" while ") || line.contains("Unknown request") || line.contains("does not exist")))
+      return true;
   }
   return output.contains("usage: ");
 }
@@ -82,8 +83,9 @@ Environment Realm::environment() const {
 }
 
 std::string Realm::kadmin(const std::string &commands) {
-  const auto done = run({.argv = {"kadmin.local", "-r", options_.name, "-p", "sqlshim/admin"}, .environment = environment()},
-                        commands.ends_with('\n') ? commands : commands + "\n");
+  const auto done =
+      run({.argv = {"kadmin.local", "-r", options_.name, "-p", "sqlshim/admin"}, .environment = environment()},
+          commands.ends_with('\n') ? commands : commands + "\n");
   if (done.status != 0 || reports_failure(done.output))
     throw LabError(fmt::format("kadmin.local failed\n{}\n{}", commands, done.output));
   return done.output;
@@ -102,8 +104,11 @@ void Realm::ktadd(const fs::path &keytab, const std::string &principal) {
 
 void Realm::change_key(const std::string &principal) { kadmin("cpw -randkey " + principal); }
 
-void Realm::kinit(const std::string &principal, const std::string &password, const fs::path &ccache, const std::string &clock) {
-  const auto done = run({.argv = {"kinit", "-c", "FILE:" + ccache.string(), principal}, .environment = with_clock(clock)}, password + "\n");
+void Realm::kinit(const std::string &principal, const std::string &password, const fs::path &ccache,
+                  const std::string &clock) {
+  const auto done =
+      run({.argv = {"kinit", "-c", "FILE:" + ccache.string(), principal}, .environment = with_clock(clock)},
+          password + "\n");
   if (done.status != 0) throw LabError(fmt::format("kinit {}: {}", principal, done.output));
 }
 
@@ -127,11 +132,12 @@ void Realm::set_kdc_clock(std::string clock) {
 
 void Realm::write_configuration() const {
   using namespace fmt::literals;
-  write_file(krb5_conf(), fmt::format(fmt::runtime(krb5_conf_template), "realm"_a = options_.name, "kdc"_a = kdc_address_,
-                                      "port"_a = options_.kdc_port, "domain"_a = options_.domain,
-                                      "libdefaults"_a = options_.libdefaults));
-  write_file(folder_ / "kdc.conf", fmt::format(fmt::runtime(kdc_conf_template), "realm"_a = options_.name, "kdc"_a = kdc_address_,
-                                               "port"_a = options_.kdc_port, "folder"_a = folder_.string()));
+  write_file(krb5_conf(), fmt::format(fmt::runtime(krb5_conf_template), "realm"_a = options_.name,
+                                      "kdc"_a = kdc_address_, "port"_a = options_.kdc_port,
+                                      "domain"_a = options_.domain, "libdefaults"_a = options_.libdefaults));
+  write_file(folder_ / "kdc.conf",
+             fmt::format(fmt::runtime(kdc_conf_template), "realm"_a = options_.name, "kdc"_a = kdc_address_,
+                         "port"_a = options_.kdc_port, "folder"_a = folder_.string()));
   write_file(folder_ / "kadm5.acl", "");
 }
 

@@ -48,7 +48,8 @@ public:
   void change_key(const std::string &principal);
 
   /// A TGT by password into `ccache` (a file). `clock` is kinit's own clock, as in RealmOptions.
-  void kinit(const std::string &principal, const std::string &password, const fs::path &ccache, const std::string &clock = {});
+  void kinit(const std::string &principal, const std::string &password, const fs::path &ccache,
+             const std::string &clock = {});
 
   void start_kdc();
   void stop_kdc();

@@ -59,7 +59,8 @@ void append_value(tds::Writer &out, const Value &value) {
                  [&](std::monostate) { out.u8(0); },
                  [&](std::int64_t number) {
                    out.u8(fits_int(number) ? 4 : 8);
-                   fits_int(number) ? out.u32_le(static_cast<std::uint32_t>(number)) : out.u64_le(static_cast<std::uint64_t>(number));
+                   fits_int(number) ? out.u32_le(static_cast<std::uint32_t>(number))
+                                    : out.u64_le(static_cast<std::uint64_t>(number));
                  },
                  [&](const std::u16string &text) {
                    const auto cut = std::u16string_view(text).substr(0, largest_nvarchar / 2);
@@ -102,19 +103,21 @@ void append_generated_columns(tds::Writer &out, std::size_t bytes, tds::Version 
 
 void append_generated_row(tds::Writer &out, std::uint64_t number, std::size_t bytes) {
   out.u8(token_row);
-  append_value(out, static_cast<std::int64_t>(number & 0x7FFFFFFF)); // always INT: the column was announced with 4 bytes
+  append_value(out,
+               static_cast<std::int64_t>(number & 0x7FFFFFFF)); // always INT: the column was announced with 4 bytes
   out.u16_le(static_cast<std::uint16_t>(bytes));
   out.append(tds::Bytes(bytes, static_cast<std::uint8_t>('a' + number % 26)));
 }
 
 std::u16string text_of(const Value &value) {
-  return std::visit(Match{
-                        [](std::monostate) { return std::u16string(); },
-                        [](std::int64_t number) { return tds::to_utf16(std::to_string(number)); },
-                        [](const std::u16string &text) { return text; },
-                        [](const RawValue &raw) { return raw.number ? tds::to_utf16(std::to_string(*raw.number)) : raw.text; },
-                    },
-                    value);
+  return std::visit(
+      Match{
+          [](std::monostate) { return std::u16string(); },
+          [](std::int64_t number) { return tds::to_utf16(std::to_string(number)); },
+          [](const std::u16string &text) { return text; },
+          [](const RawValue &raw) { return raw.number ? tds::to_utf16(std::to_string(*raw.number)) : raw.text; },
+      },
+      value);
 }
 
 std::optional<std::int64_t> number_of(const Value &value) {

@@ -13,9 +13,9 @@ namespace lab {
 
 /// A value whose type and bytes came from a client's parameter: it goes back exactly as it came.
 struct RawValue {
-  tds::Bytes type;  ///< TYPE_INFO
-  tds::Bytes value; ///< TYPE_VARBYTE
-  std::u16string text = {};           ///< what it says, where it is text
+  tds::Bytes type;                         ///< TYPE_INFO
+  tds::Bytes value;                        ///< TYPE_VARBYTE
+  std::u16string text = {};                ///< what it says, where it is text
   std::optional<std::int64_t> number = {}; ///< what it is, where it is an integer
 };
 using Value = std::variant<std::monostate, std::int64_t, std::u16string, RawValue>;

@@ -11,9 +11,9 @@ namespace lab {
 
 struct Session {
   tds::Version version;
-  std::string login;             ///< SUSER_SNAME(): "CORP\svc-reports", "sa"
+  std::string login;               ///< SUSER_SNAME(): "CORP\svc-reports", "sa"
   std::string auth_scheme = "SQL"; ///< KERBEROS, NTLM or SQL: what really happened
-  std::string host_name;         ///< as the client typed it in LOGIN7
+  std::string host_name;           ///< as the client typed it in LOGIN7
   std::string app_name;
   std::string client_interface;
   std::uint32_t client_pid = 0;

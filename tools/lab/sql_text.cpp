@@ -6,7 +6,9 @@
 namespace lab {
 namespace {
 
-bool starts_name(char c) { return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '@' || c == '#' || (c & 0x80); }
+bool starts_name(char c) {
+  return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '@' || c == '#' || (c & 0x80);
+}
 bool continues_name(char c) { return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)) || c == '$'; }
 
 } // namespace
@@ -50,7 +52,8 @@ std::vector<Word> cut(std::string_view sql) {
     } else if (starts_name(c)) {
       while (at < sql.size() && continues_name(sql[at]))
         ++at;
-      words.push_back({Word::Kind::name, std::string(sql.substr(from, at - from)), lower_case(sql.substr(from, at - from))});
+      words.push_back(
+          {Word::Kind::name, std::string(sql.substr(from, at - from)), lower_case(sql.substr(from, at - from))});
     } else if (std::isdigit(static_cast<unsigned char>(c))) {
       while (at < sql.size() && (continues_name(sql[at]) || sql[at] == '.'))
         ++at;

@@ -10,8 +10,9 @@ namespace lab {
 struct Word {
   enum class Kind { name, quoted_name, string, number, symbol };
   Kind kind{};
-  std::string text;  ///< names as typed, strings without their quotes, symbols one character each
-  std::string lower; ///< `text` in lower case for names that were not quoted and symbols; else empty: no quoted text is a keyword
+  std::string text; ///< names as typed, strings without their quotes, symbols one character each
+  std::string
+      lower; ///< `text` in lower case for names that were not quoted and symbols; else empty: no quoted text is a keyword
 };
 
 /// Skips blanks and comments. Never fails: an open quote or comment runs to the end.

@@ -1,0 +1,179 @@
+#include "tools/lab/lab.hpp"
+
+#include <csignal>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace lab {
+namespace {
+
+struct RouteOfLab {
+  const char *name;
+  const char *target;
+};
+constexpr RouteOfLab routes[] = {{"reports", sql1}, {"alias", "sqlalias.corp.test"}};
+
+std::string full_name(const std::string &host) { return host.contains('.') ? host : host + ".corp.test"; }
+
+const sigset_t &our_signals() {
+  static const sigset_t set = [] {
+    sigset_t fresh;
+    ::sigemptyset(&fresh);
+    for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP})
+      ::sigaddset(&fresh, number);
+    return fresh;
+  }();
+  return set;
+}
+
+} // namespace
+
+Lab::Lab(LabOptions options) : options_(std::move(options)) {
+  Plan plan;
+  if (!options_.fault.empty()) find_fault(options_.fault).apply(plan);
+  if (options_.change) options_.change(plan);
+  if (options_.keep) folder_.keep();
+  if (!port_free(block_.server(0), sql_port_)) {
+    sql_port_ = 11433;
+    fmt::print(stderr, "lab: another program holds port 1433 on all addresses: the lab's servers listen on 11433.\n");
+  }
+  bring_up_realm(plan);
+  bring_up_dns(plan);
+  bring_up_servers(plan);
+  write_configuration(plan);
+  if (!plan.kdc_runs) realm_->stop_kdc();
+  if (options_.serve) start_serve();
+}
+
+Lab::~Lab() { stop_serve(); }
+
+void Lab::bring_up_realm(Plan &plan) {
+  realm_.emplace(folder(), block_, plan.realm);
+  const auto keytab = folder() / "peer.keytab";
+  std::string commands =
+      fmt::format("addprinc -pw {} +requires_preauth {}\nktadd -norandkey -k {} {}\n", service_password,
+                  service_account, (folder() / "reports.keytab").string(), service_account);
+  for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
+    commands += fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn(host(index)), keytab.string());
+  realm_->kadmin(commands); // one run: each costs a tenth of a second
+  for (const auto &made : {keytab, folder() / "reports.keytab"})
+    fs::permissions(made, fs::perms::owner_read | fs::perms::owner_write);
+  write_file(folder() / "reports.password", fmt::format("{}\n", service_password));
+  plan.spoil_realm(*realm_);
+}
+
+void Lab::bring_up_dns(const Plan &plan) {
+  dns_.emplace(folder() / "dns", block_);
+  for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
+    if (index > 0 || plan.sql1_has_address) dns_->host(host(index), block_.server(static_cast<int>(index)));
+  dns_->cname("sqlalias.corp.test", sql1);
+  dns_->start();
+}
+
+void Lab::bring_up_servers(Plan &plan) {
+  if (plan.server == Plan::Server::black_hole) black_hole_.emplace(block_.server(0), sql_port_);
+  for (std::size_t index = 0; index <= options_.hosts.size(); ++index) {
+    if (index == 0 && plan.server != Plan::Server::runs) continue;
+    auto behaviour = plan.peer;
+    behaviour.address = block_.server(static_cast<int>(index));
+    behaviour.port = sql_port_;
+    behaviour.keytab = folder() / "peer.keytab";
+    const auto short_name = host(index).substr(0, host(index).find('.'));
+    behaviour.server_name = short_name;
+    for (auto &letter : behaviour.server_name)
+      letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+    peers_.push_back(
+        std::make_unique<Peer>(folder(), behaviour, realm_->environment(), index == 0 ? "peer" : "peer-" + short_name));
+  }
+}
+
+void Lab::write_configuration(const Plan &plan) const {
+  const auto port_suffix = sql_port_ == 1433 ? std::string() : fmt::format(",{}", sql_port_);
+  auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
+                          "[log]\ndecisions = \"decisions.jsonl\"\n\n"
+                          "[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n\n"
+                          "[kerberos]\nconfig = \"krb5.conf\"\n\n"
+                          "[[identity]]\nname = \"reports\"\n{}{}\n",
+                          dns_->server(), plan.identity, plan.identity_extra);
+  for (const auto &[name, target] : routes)
+    toml += fmt::format(
+        "[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n{1}\n"
+        "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"reports\"\n"
+        "encrypt = \"off\"\n{5}\n",
+        name, plan.listener_extra, plan.route_match, target, port_suffix, plan.route_extra);
+  write_file(folder() / "sqlshim.toml", toml);
+  // encryption = off: FreeTDS says NOT_SUP, which is what a peer without TLS can agree to.
+  write_file(folder() / "freetds.conf",
+             fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = off\n  spn = {}\n",
+                         block_.server(0), sql_port_, spn()));
+}
+
+std::string Lab::host(std::size_t index) const { return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1)); }
+std::string Lab::spn(const std::string &host) const { return fmt::format("MSSQLSvc/{}:{}", host, sql_port_); }
+std::string Lab::spn() const { return spn(sql1) + "@" + realm_->name(); }
+
+std::uint16_t Lab::port(const std::string &route) const {
+  const auto found = ports_.find(route);
+  if (found == ports_.end()) throw LabError(fmt::format("the lab's sqlshim has no listener \"{}\"", route));
+  return found->second;
+}
+
+Environment Lab::environment() const {
+  auto result = realm_->environment();
+  const char *path = std::getenv("PATH");
+  result["PATH"] = fmt::format("{}:{}:/usr/sbin", program_folder().string(), path ? path : "/usr/bin:/bin");
+  result["SQLSHIM_LAB"] = folder();
+  result["SQLSHIM_CONFIG"] = folder() / "sqlshim.toml";
+  result["SQLSHIM_SPN"] = spn();
+  result["SQLSHIM_PEER_HOST"] = block_.server(0);
+  result["SQLSHIM_PEER_PORT"] = std::to_string(sql_port_);
+  const bool peer_of_sql1 = !peers_.empty() && peers_.front()->address() == block_.server(0);
+  result["SQLSHIM_PEER_PID"] = peer_of_sql1 ? std::to_string(peers_.front()->pid()) : "";
+  result["FREETDSCONF"] = folder() / "freetds.conf";
+  result["KRB5CCNAME"] = fmt::format("FILE:{}/ccache", folder().string());
+  result["SQLSHIM_PID"] = serve_ ? std::to_string(serve_->pid()) : "";
+  result["SQLSHIM_PORT"] = serve_ ? std::to_string(port(options_.route)) : "";
+  return result;
+}
+
+void Lab::start_serve() {
+  stop_serve();
+  const auto program = program_folder() / "sqlshim";
+  serve_.emplace(
+      Command{.argv = {program, "serve", "--config", folder() / "sqlshim.toml"}, .output = folder() / "serve.log"});
+  for (const auto &[name, target] : routes) {
+    const auto place = serve_->wait_for_line(fmt::format("listening {} ", name));
+    ports_[name] = static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1)));
+  }
+}
+
+void Lab::stop_serve() {
+  if (!serve_) return;
+  serve_->signal(SIGTERM);
+  serve_->stop(); // the second SIGTERM does not wait for sessions to drain
+  serve_.reset();
+}
+
+void Lab::block_signals() { ::pthread_sigmask(SIG_BLOCK, &our_signals(), nullptr); }
+
+int Lab::run(std::vector<std::string> command) {
+  if (command.empty()) {
+    const char *shell = std::getenv("SHELL");
+    command = {shell && *shell ? shell : "/bin/sh"};
+  }
+  Process running({.argv = std::move(command), .environment = environment(), .terminal = true});
+  bool forwarded = false;
+  while (running.running()) {
+    siginfo_t signal{};
+    const timespec soon{0, 20'000'000}; // SIGCHLD belongs to nobody: the end is looked for
+    if (::sigtimedwait(&our_signals(), &signal, &soon) < 0) continue;
+    // What the terminal sends goes to the whole process group, the command included.
+    if (signal.si_code == SI_KERNEL) continue;
+    running.signal(std::exchange(forwarded, true) ? SIGKILL : signal.si_signo);
+  }
+  return running.status().value_or(2);
+}
+
+} // namespace lab

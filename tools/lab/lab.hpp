@@ -1,0 +1,76 @@
+// The whole lab: realm, DNS, peers and sqlshim, brought up on addresses of their own in a folder of their own, and taken down again.
+#pragma once
+
+#include "tools/lab/black_hole.hpp"
+#include "tools/lab/dns.hpp"
+#include "tools/lab/peer.hpp"
+#include "tools/lab/plan.hpp"
+#include "tools/lab/realm.hpp"
+
+namespace lab {
+
+struct LabOptions {
+  std::string fault = {};              ///< --break; empty: nothing is broken
+  std::vector<std::string> hosts = {}; ///< --host: more servers
+  std::string route = "reports";       ///< --route: where SQLSHIM_PORT leads to
+  bool keep = false;                   ///< --keep
+  bool serve = true; ///< start `sqlshim serve`; without it, everything but SQLSHIM_PORT and SQLSHIM_PID
+  std::function<void(Plan &)> change = {}; ///< what a test wants otherwise, after the fault
+};
+
+/// Up when constructed, down when destroyed.
+///
+///   lab::Lab lab({.fault = "spn-missing"});
+///   auto done = lab::run({.argv = {"tsql", "-H", "127.0.0.1", "-p", std::to_string(lab.port())}, .environment = lab.environment()});
+class Lab {
+public:
+  /// Throws LabError when a part does not come up, with the end of its log.
+  explicit Lab(LabOptions options = {});
+  ~Lab();
+
+  const fs::path &folder() const { return folder_.path(); }
+  const Block &block() const { return block_; }
+  Realm &realm() { return *realm_; }
+  Dns &dns() { return *dns_; }
+  /// sql1, then the --host ones in their order.
+  Peer &peer(std::size_t index = 0) { return *peers_.at(index); }
+  Process &serve() { return *serve_; }
+
+  std::string spn() const;                             ///< of sql1, with realm: what SQLSHIM_SPN says
+  std::uint16_t sql_port() const { return sql_port_; } ///< 1433; 11433 where another program holds 0.0.0.0:1433
+  /// Where `sqlshim serve` listens for that route.
+  std::uint16_t port(const std::string &route = "reports") const;
+  std::string decisions() const { return read_file(folder() / "decisions.jsonl"); }
+  /// All that COMMAND gets (reference: SQLSHIM_LAB, SQLSHIM_PORT, FREETDSCONF, …).
+  Environment environment() const;
+
+  void start_serve();
+  void stop_serve();
+
+  /// Runs COMMAND (none: $SHELL) on our terminal and forwards SIGTERM and SIGHUP to it. Its exit status. `block_signals()` must have
+  /// been called before.
+  int run(std::vector<std::string> command);
+  /// Holds back SIGINT, SIGQUIT, SIGTERM and SIGHUP, so that none of them ends us with the lab half up: `run` takes them.
+  static void block_signals();
+
+private:
+  void bring_up_realm(Plan &plan);
+  void bring_up_dns(const Plan &plan);
+  void bring_up_servers(Plan &plan);
+  void write_configuration(const Plan &plan) const;
+  std::string host(std::size_t index) const;
+  std::string spn(const std::string &host) const;
+
+  LabOptions options_;
+  TemporaryFolder folder_;
+  Block block_;
+  std::uint16_t sql_port_ = 1433;
+  std::optional<Realm> realm_;
+  std::optional<Dns> dns_;
+  std::vector<std::unique_ptr<Peer>> peers_;
+  std::optional<BlackHole> black_hole_;
+  std::optional<Process> serve_;
+  std::map<std::string, std::uint16_t> ports_; // of sqlshim, by listener
+};
+
+} // namespace lab

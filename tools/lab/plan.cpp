@@ -1,0 +1,137 @@
+#include "tools/lab/plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace lab {
+namespace {
+
+/// The SPN of sql1, whichever port it has.
+std::string spn_of(Realm &realm) {
+  const auto principals = realm.kadmin("listprincs MSSQLSvc/sql1.corp.test:*");
+  const auto from = principals.find("\nMSSQLSvc/");
+  const auto end = principals.find('\n', from + 1);
+  return principals.substr(from + 1, end - from - 1);
+}
+
+/// A uid that is not ours, for an `allow` or `callers` that leaves us out.
+int other_uid() { return ::getuid() == 1 ? 2 : 1; }
+
+void force_error(Plan &plan, std::uint32_t number, std::string text) {
+  plan.peer.login_error = LoginError{number, 1, 14, std::move(text)};
+}
+
+constexpr auto faults = std::to_array<Fault>({
+    // names
+    {"name-not-found", "DNS knows no address of sql1.corp.test", [](Plan &p) { p.sql1_has_address = false; }},
+    // SPN and ticket
+    {"spn-missing", "the KDC does not know sql1's SPN",
+     [](Plan &p) { p.spoil_realm = [](Realm &r) { r.remove(spn_of(r)); }; }},
+    {"spn-wrong-account", "sql1's SPN has another account's key: the server cannot read the ticket",
+     [](Plan &p) {
+       p.spoil_realm = [](Realm &r) {
+         const auto spn = spn_of(r);
+         r.remove(spn);
+         r.add_spn(spn);
+       };
+     }},
+    {"server-key-old", "the account's password was changed, the server's keytab was not",
+     [](Plan &p) {
+       p.spoil_realm = [](Realm &r) { r.change_key(spn_of(r)); };
+       p.peer.native_errors = true; // only MIT's own code tells an old key from a wrong one
+     }},
+    {"etype-refused", "the KDC may use only RC4 for sql1's SPN, which clients refuse",
+     [](Plan &p) {
+       p.spoil_realm = [](Realm &r) { r.kadmin(fmt::format("setstr {} session_enctypes rc4-hmac", spn_of(r))); };
+     }},
+    // realm and KDC
+    {"realm-unknown", "the identity belongs to a realm that krb5.conf does not know",
+     [](Plan &p) { p.identity = "password_file = \"reports.password\"\nprincipal = \"svc-reports@NOWHERE.TEST\"\n"; }},
+    {"kdc-unreachable", "the KDC is down", [](Plan &p) { p.kdc_runs = false; }},
+    {"clock-skew", "the KDC's clock is ten minutes ahead",
+     [](Plan &p) { p.spoil_realm = [](Realm &r) { r.set_kdc_clock("+10m"); }; }},
+    // credentials
+    {"no-credentials", "the identity's ccache does not exist",
+     [](Plan &p) { p.identity = "ccache = \"absent.ccache\"\n"; }},
+    {"tgt-expired", "the identity's ccache holds a ticket of yesterday",
+     [](Plan &p) {
+       p.identity = "ccache = \"expired.ccache\"\n";
+       p.spoil_realm = [](Realm &r) {
+         r.set_kdc_clock("-2d");
+         r.kinit(service_account, service_password, r.folder() / "expired.ccache", "-2d");
+         r.set_kdc_clock("");
+       };
+     }},
+    {"keytab-mismatch", "svc-reports' password was changed after its keytab was made",
+     [](Plan &p) { p.spoil_realm = [](Realm &r) { r.change_key(service_account); }; }},
+    {"preauth-failed", "the identity's password file holds another password",
+     [](Plan &p) {
+       p.identity = "password_file = \"wrong.password\"\nprincipal = \"svc-reports@CORP.TEST\"\n";
+       p.spoil_realm = [](Realm &r) { write_file(r.folder() / "wrong.password", "not.the.password\n"); };
+     }},
+    {"account-revoked", "svc-reports is disabled",
+     [](Plan &p) {
+       p.spoil_realm = [](Realm &r) { r.kadmin(fmt::format("modprinc -allow_tix {}", service_account)); };
+     }},
+    {"password-expired", "svc-reports must change its password",
+     [](Plan &p) {
+       p.spoil_realm = [](Realm &r) {
+         r.kadmin(fmt::format("modprinc -pwexpire \"2020-01-01 00:00:00\" {}", service_account));
+       };
+     }},
+    // server
+    {"mutual-auth-missing", "the server accepts the login and does not prove who it is",
+     [](Plan &p) { p.peer.omit_sspi_token = true; }},
+    {"login-untrusted", "the server answers the ticket with 18452",
+     [](Plan &p) {
+       force_error(
+           p, 18452,
+           "Login failed. The login is from an untrusted domain and cannot be used with Integrated authentication.");
+     }},
+    {"login-denied", "the server knows no login for svc-reports (18456)",
+     [](Plan &p) { p.peer.principals = std::vector<std::string>{"alice@CORP.TEST"}; }},
+    {"database-denied", "the login may open no database (4060)", [](Plan &p) { p.peer.databases.clear(); }},
+    {"server-closed", "the server closes after PRELOGIN", [](Plan &p) { p.peer.close_at = Moment::prelogin_answered; }},
+    {"protocol-violation", "the login reply holds a token that does not exist",
+     [](Plan &p) { p.peer.unknown_token = true; }},
+    {"mars-refused", "the server answers MARS with 0 (clients without MARS notice nothing)",
+     [](Plan &p) { p.peer.refuse_mars = true; }},
+    {"deadline", "the server never answers LOGIN7",
+     [](Plan &p) {
+       p.peer.hang_at = Moment::login;
+       p.route_extra = "timeouts = { login = \"2s\" }\n";
+     }},
+    // network and TLS
+    {"connection-refused", "nothing listens at sql1", [](Plan &p) { p.server = Plan::Server::absent; }},
+    {"connection-timeout", "sql1 answers no SYN",
+     [](Plan &p) {
+       p.server = Plan::Server::black_hole;
+       p.route_extra = "timeouts = { connect = \"1s\" }\n";
+     }},
+    {"server-requires-tls", "the server answers PRELOGIN with ENCRYPTION req",
+     [](Plan &p) { p.peer.encryption = tds::Encryption::req; }},
+    // us and our caller
+    {"caller-denied", "the listeners take another user only",
+     [](Plan &p) { p.listener_extra = fmt::format("callers = [{}]\n", other_uid()); }},
+    {"identity-denied", "the identity may be used by another user only",
+     [](Plan &p) { p.identity_extra = fmt::format("allow = [{}]\n", other_uid()); }},
+    {"route-denied", "no route matches what the client asks for",
+     [](Plan &p) { p.route_match = ", database = \"nobody-asks-for-this\""; }},
+});
+
+} // namespace
+
+std::span<const Fault> all_faults() { return faults; }
+
+const Fault &find_fault(std::string_view id) {
+  const auto found = std::ranges::find(faults, id, &Fault::id);
+  if (found != faults.end()) return *found;
+  std::string known;
+  for (const auto &fault : faults)
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", fault.id);
+  throw LabError(fmt::format("--break {}: there is no such fault. There are: {}", id, known));
+}
+
+} // namespace lab

@@ -1,0 +1,47 @@
+// What a lab will be, before any of it exists: the good lab, and the faults that --break names.
+#pragma once
+
+#include "tools/lab/peer_options.hpp"
+#include "tools/lab/realm.hpp"
+
+#include <functional>
+#include <span>
+
+namespace lab {
+
+/// A fault changes the plan, and the lab is then brought up from it. Folder-relative names are those of the lab's folder.
+struct Plan {
+  RealmOptions realm;
+  /// Done with the realm complete: SPNs, keytabs, passwords.
+  std::function<void(Realm &)> spoil_realm = [](Realm &) {};
+  bool kdc_runs = true;
+
+  bool sql1_has_address = true; ///< in DNS
+
+  enum class Server { runs, absent, black_hole } server = Server::runs;
+  PeerOptions peer; ///< address, port, keytab and records are filled in by the lab
+
+  // sqlshim.toml
+  std::string identity = "keytab = \"reports.keytab\"\nprincipal = \"svc-reports@CORP.TEST\"\n"; ///< whose credentials
+  std::string identity_extra; ///< more lines of [[identity]]
+  std::string listener_extra; ///< of each [[listener]]
+  std::string route_extra;    ///< of each [[route]]
+  std::string route_match;    ///< more of `match`, ", database = …"
+};
+
+struct Fault {
+  std::string_view id;
+  std::string_view what; ///< one line for --help
+  void (*apply)(Plan &);
+};
+
+/// Every fault, in the order of --help.
+std::span<const Fault> all_faults();
+/// Throws LabError for an unknown id, with those that exist.
+const Fault &find_fault(std::string_view id);
+
+inline constexpr auto service_account = "svc-reports";
+inline constexpr auto service_password = "Reports.Passw0rd";
+inline constexpr auto sql1 = "sql1.corp.test";
+
+} // namespace lab
