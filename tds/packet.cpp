@@ -31,32 +31,32 @@ void encode_packet_header(Writer &out, const PacketHeader &header) {
 }
 
 void MessageReader::feed(ByteView bytes) {
-  if (!failed_) buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+  if (failed_) return;
+  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used_));
+  used_ = 0;
+  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
 }
 
 Result<std::optional<Message>> MessageReader::next() {
   if (failed_) return std::unexpected(*failed_);
   std::optional<Message> message;
-  std::size_t used = 0;
-  while (!message && !failed_ && buffer_.size() - used >= packet_header_size) {
-    const ByteView rest = ByteView(buffer_).subspan(used);
+  while (!message && buffer_.size() - used_ >= packet_header_size) {
+    const auto rest = std::span(buffer_).subspan(used_);
     const auto header = decode_packet_header(rest.first(packet_header_size));
     failed_ = header ? judge(*header) : header.error();
     if (failed_ || rest.size() < header->length) break;
 
     type_ = header->type;
-    const ByteView payload = rest.first(header->length).subspan(packet_header_size);
+    const auto payload = rest.first(header->length).subspan(packet_header_size);
     payload_.insert(payload_.end(), payload.begin(), payload.end());
-    used += header->length;
+    used_ += header->length;
+    wipe(payload); // a LOGIN7 holds a password that is as good as clear
     if (header->status & status_eom) {
       message = Message{header->type, header->spid, std::exchange(payload_, {})};
       type_.reset();
     }
   }
   if (failed_) return std::unexpected(*failed_);
-  // A LOGIN7 holds a password that is as good as clear: what was consumed does not stay in the buffer's spare room.
-  wipe(std::span(buffer_).first(used));
-  buffer_.erase(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(used));
   return message;
 }
 
@@ -73,8 +73,8 @@ std::optional<Error> MessageReader::judge(const PacketHeader &header) const {
 }
 
 std::optional<std::uint8_t> MessageReader::first_byte() const {
-  if (buffer_.empty()) return std::nullopt;
-  return buffer_.front();
+  if (used_ == buffer_.size()) return std::nullopt;
+  return buffer_[used_];
 }
 
 Bytes encode_message(PacketType type, ByteView payload, std::size_t packet_size, std::uint16_t spid) {

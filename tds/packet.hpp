@@ -70,7 +70,7 @@ public:
   /// The next whole message; nullopt when more bytes are needed; Error once the stream is unusable (and ever after).
   Result<std::optional<Message>> next();
   /// Bytes that were fed and are not part of a message handed out: early data, where nothing may follow.
-  std::size_t unread() const { return buffer_.size() + payload_.size(); }
+  std::size_t unread() const { return buffer_.size() - used_ + payload_.size(); }
   /// The first byte fed and not yet consumed, if any: tells PRELOGIN from LOGIN7 from a TLS ClientHello.
   std::optional<std::uint8_t> first_byte() const;
   /// Limits the next message to `max_message` bytes of payload.
@@ -80,8 +80,9 @@ private:
   std::optional<Error> judge(const PacketHeader &header) const;
 
   std::size_t max_message_;
-  Bytes buffer_;  // bytes of a packet that is not whole yet
-  Bytes payload_; // of the packets of the message so far
+  Bytes buffer_;         // as fed
+  std::size_t used_ = 0; // bytes of buffer_ that are consumed; they go with the next feed(), not one message at a time
+  Bytes payload_;        // of the packets of the message so far
   std::optional<PacketType> type_;
   std::optional<Error> failed_;
 };
