@@ -198,7 +198,9 @@ TEST_P(CapturedLogin, goes_both_ways) {
 
   const auto encoded = encode_login7(*login);
   ASSERT_TRUE(encoded) << encoded.error().text();
-  if (row.same_empty_offsets) EXPECT_EQ(*encoded, bytes);
+  if (row.same_empty_offsets) {
+    EXPECT_EQ(*encoded, bytes);
+  }
   EXPECT_EQ(without_empty_offsets(*encoded), without_empty_offsets(bytes));
   const auto again = decode_login7(*encoded);
   ASSERT_TRUE(again) << again.error().text();

@@ -245,7 +245,9 @@ template <class Machine> void expect_an_end_however_the_input_is_damaged(const S
       bytes.resize(std::max<std::size_t>(place, 1));
       const std::string truncated = Play<Machine>(script, steps, {.lenient = true}).run();
       ASSERT_FALSE(truncated.starts_with("!")) << truncated;
-      if (size > 1 && !script.at_once) ASSERT_NE(truncated, "login");
+      if (size > 1 && !script.at_once) {
+        ASSERT_NE(truncated, "login");
+      }
 
       for (const int flip : {0x01, 0x80, 0xFF}) {
         bytes = original->bytes;
