@@ -34,6 +34,7 @@ std::string name_fault(std::string_view name) {
       return "a label of the host name is longer than 63 characters";
     }
   }
+  if (label == 0) return "the host name has an empty label (two dots at the end)";
   return {};
 }
 

@@ -1,0 +1,134 @@
+#include "auth/target.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace auth {
+namespace {
+
+using testing::HasSubstr;
+
+struct Good {
+  const char *typed;
+  const char *host;
+  const char *instance;
+  std::optional<std::uint16_t> port;
+  bool is_address;
+};
+
+TEST(Target, Accepts) {
+  const Good rows[] = {
+      {"sql1", "sql1", "", {}, false},
+      {"SQL1.Corp.Test", "sql1.corp.test", "", {}, false},
+      {"sql1.corp.test.", "sql1.corp.test.", "", {}, false},
+      {"sql_1-a", "sql_1-a", "", {}, false},
+      {"sql1,1433", "sql1", "", 1433, false},
+      {"sql1:1433", "sql1", "", 1433, false},
+      {"tcp:sql1,1433", "sql1", "", 1433, false},
+      {"TCP:sql1", "sql1", "", {}, false},
+      {"sql1\\INST", "sql1", "INST", {}, false},
+      {"sql1\\INST,1433", "sql1", "INST", 1433, false},
+      {"sql1\\Inst$1:1433", "sql1", "Inst$1", 1433, false},
+      {"sql1\\MSSQLSERVER", "sql1", "", {}, false},
+      {"sql1,1", "sql1", "", 1, false},
+      {"sql1,65535", "sql1", "", 65535, false},
+      {"123", "123", "", {}, false},
+      {"10.0.0.1", "10.0.0.1", "", {}, true},
+      {"10.0.0.1,1433", "10.0.0.1", "", 1433, true},
+      {"10.0.0.1:1433", "10.0.0.1", "", 1433, true},
+      {"10.0.0.1\\INST", "10.0.0.1", "INST", {}, true},
+      {"[::1],1433", "::1", "", 1433, true},
+      {"[::1]:1433", "::1", "", 1433, true},
+      {"[::1]", "::1", "", {}, true},
+      {"[::1]\\INST", "::1", "INST", {}, true},
+      {"::1", "::1", "", {}, true},
+      {"::1,1433", "::1", "", 1433, true},
+      {"2001:DB8:0:0::1", "2001:db8::1", "", {}, true},
+      {"tcp:::1", "::1", "", {}, true},
+      {".", "localhost", "", {}, false},
+      {".,1433", "localhost", "", 1433, false},
+      {".\\INST", "localhost", "INST", {}, false},
+      {"(local)", "localhost", "", {}, false},
+      {"(LOCAL)\\INST", "localhost", "INST", {}, false},
+      {"localhost:14330", "localhost", "", 14330, false},
+  };
+  for (const Good &row : rows) {
+    SCOPED_TRACE(row.typed);
+    const auto target = parse_target(row.typed);
+    ASSERT_TRUE(target) << target.error();
+    const Target expected{
+        .typed = row.typed, .host = row.host, .instance = row.instance, .port = row.port, .is_address = row.is_address};
+    EXPECT_EQ(*target, expected) << target->host << " " << target->instance;
+  }
+}
+
+struct Bad {
+  std::string typed;
+  const char *says;
+};
+
+TEST(Target, Refuses) {
+  using namespace std::string_literals;
+  const Bad rows[] = {
+      {"", "empty"},
+      {",1433", "the host name is empty"},
+      {"tcp:", "the host name is empty"},
+      {"sql1, 1433", "a space"},
+      {" sql1", "a space"},
+      {"sql1\t", "control character"},
+      {"sql1\0"s, "control character"},
+      {"sql\0.corp.test"s, "control character"},
+      {"sql1\x7f", "control character"},
+      {"sql1,0", "\"0\": write a number from 1 to 65535"},
+      {"sql1,65536", "65535"},
+      {"sql1,99999999999999999999", "65535"},
+      {"sql1,-1", "65535"},
+      {"sql1,+1433", "65535"},
+      {"sql1,", "the port is \"\""},
+      {"sql1:", "the port is \"\""},
+      {"sql1,abc", "\"abc\""},
+      {"sql1,1433x", "65535"},
+      {"sql1,1433,1434", "65535"},
+      {"sql1,1433\\INST", "65535"},
+      {"sql1\\", "instance name"},
+      {"sql1\\,1433", "instance name"},
+      {"sql1\\A\\B", "instance name"},
+      {"sql1\\A/B", "instance name"},
+      {"sql1\\A@B", "instance name"},
+      {"np:sql1", "named pipes are not supported yet"},
+      {"NP:\\\\sql1\\pipe\\sql\\query", "named pipes"},
+      {"\\\\sql1\\pipe\\sql\\query", "named pipes"},
+      {"lpc:sql1", "shared memory"},
+      {"admin:sql1", "dedicated administrator"},
+      {"(localdb)\\v11", "LocalDB"},
+      {"[::1", "bracket"},
+      {"[sql1]", "no IPv6 address"},
+      {"[10.0.0.1]", "no IPv6 address"},
+      {"[fe80::1%eth0]", "zone"},
+      {"fe80::1%eth0", "write [::1],1433"},
+      {"[::1]1433", "after the address"},
+      {"1:2:3", "neither an IPv6 address"},
+      {"10.0.0.256", "four numbers"},
+      {"10.0.0", "four numbers"},
+      {"sql1.123", "four numbers"},
+      {"sql..test", "empty label"},
+      {".sql1", "empty label"},
+      {"sql1..", "empty label"},
+      {"sql1/x", "a character that no host name has"},
+      {"sql1@OTHER.TEST", "a character"},
+      {"sql1;x", "a character"},
+      {"\xc3\xa4.test", "xn--"},
+      {std::string(64, 'a'), "63"},
+      {std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." + std::string(63, 'd'),
+       "253"},
+  };
+  for (const Bad &row : rows) {
+    SCOPED_TRACE(row.typed);
+    const auto target = parse_target(row.typed);
+    ASSERT_FALSE(target) << target->host;
+    EXPECT_THAT(target.error(), HasSubstr(row.says));
+  }
+}
+
+} // namespace
+} // namespace auth
