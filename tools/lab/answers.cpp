@@ -42,34 +42,32 @@ class Reply {
 public:
   Reply(const Session &session, bool in_procedure) : session_(session), in_procedure_(in_procedure) {}
 
-  tds::Writer &out() { return out_; }
-  void token(const tds::Token &token) { tds::encode_token(out_, token, session_.version); }
+  void token(const tds::Token &token) { tds::encode_token(content(), token, session_.version); }
   void error(const Refusal &refusal) {
     token(server_message(session_, refusal.number, refusal.severity, refusal.text));
     failed_ = true;
   }
 
   void rows(const std::vector<Cell> &cells, bool any = true) {
-    append_columns(out_, cells, session_.version);
+    append_columns(content(), cells, session_.version);
     if (any) append_row(out_, cells);
     end(command_select, any ? 1 : 0);
   }
   void generated(GeneratedRows rows) {
-    append_generated_columns(out_, rows.bytes, session_.version);
+    append_generated_columns(content(), rows.bytes, session_.version);
     step(rows);
     end(command_select, rows.count);
   }
   void wait(Wait wait) { step(wait), end(); }
   /// The end of one statement. The last of a batch loses its MORE bit in finish().
   void end(std::uint16_t command = 0, std::optional<std::uint64_t> count = {}) {
-    flush_done(true);
+    content();
     done_ = tds::Done{in_procedure_ ? tds::DoneKind::doneinproc : tds::DoneKind::done,
                       static_cast<std::uint16_t>(count ? tds::done_count : 0), command, count.value_or(0)};
   }
   /// The end of a procedure that was called by RPC.
   void end_procedure(std::int32_t status, const Parameters &outputs, bool more) {
-    flush_done(true);
-    out_.u8(token_returnstatus);
+    content().u8(token_returnstatus);
     out_.u32_le(static_cast<std::uint32_t>(status));
     std::uint16_t ordinal = 0;
     for (const auto &output : outputs) {
@@ -93,8 +91,13 @@ public:
   }
 
 private:
-  void step(AnswerStep step) {
+  /// Where the next statement writes: what it writes shows that the DONE before it was not the last.
+  tds::Writer &content() {
     flush_done(true);
+    return out_;
+  }
+  void step(AnswerStep step) {
+    content();
     flush();
     steps_.push_back(std::move(step));
   }
@@ -102,7 +105,7 @@ private:
     if (!done_) return;
     if (more) done_->status |= tds::done_more;
     if (std::exchange(failed_, false)) done_->status |= tds::done_error;
-    token(*done_);
+    tds::encode_token(out_, *done_, session_.version);
     done_.reset();
   }
   void flush() {
@@ -540,7 +543,8 @@ private:
     const auto first = at_;
     Cell cell{{}, expression()};
     // A bare column gives the result its name, as in SQL Server; an expression has none.
-    if (single && at_ == first + 1 && columns_ && columns_(words_[first].lower)) cell.name = words_[first].text;
+    if (single && at_ == first + 1 && columns_ && columns_(lower_case(words_[first].text)))
+      cell.name = words_[first].text;
     static constexpr std::array<std::string_view, 14> follows = {"from", "where",   "order", "select",   "set",
                                                                  "if",   "commit",  "begin", "rollback", "exec",
                                                                  "use",  "waitfor", "while", "print"};

@@ -41,7 +41,7 @@ void Peer::restart(PeerOptions options) {
 
 nlohmann::json Peer::record(int number) const {
   const auto text = read_file(options_.records / fmt::format("{:04}.json", number));
-  return text.empty() ? nlohmann::json() : nlohmann::json::parse(text);
+  return text.empty() ? nlohmann::json::object() : nlohmann::json::parse(text);
 }
 
 std::string Peer::received(int number) const {

@@ -24,7 +24,7 @@ public:
   /// Restarts it at the same address and port, to behave otherwise.
   void restart(PeerOptions options);
 
-  /// What it recorded of connection `number`; empty while there is nothing.
+  /// What it recorded of connection `number`; an empty object while there is nothing.
   nlohmann::json record(int number) const;
   std::string received(int number) const; ///< N.tds.bin
 

@@ -1,0 +1,438 @@
+// The peer as a process: real clients (FreeTDS's tsql) and scripted ones against it.
+#include "tests/unit/tools/client.hpp"
+#include "tools/lab/lab.hpp"
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+namespace lab {
+namespace {
+
+using lab_test::Client;
+using lab_test::find;
+using lab_test::find_error;
+using lab_test::sql_login;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// ---------------------------------------------------------------------------------------------- without Kerberos or DNS
+
+class PeerTest : public ::testing::Test {
+protected:
+  Peer start(PeerOptions options = {}) { return Peer(folder.path(), std::move(options)); }
+  ~PeerTest() override {
+    if (HasFailure())
+      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n", read_file(folder.path() / "peer.log").c_str(),
+                   read_file(folder.path() / "peer/0001.json").c_str());
+  }
+  TemporaryFolder folder;
+};
+
+tds::Prelogin hello(bool mars = false) {
+  tds::Prelogin prelogin;
+  prelogin.set_version({9, 0, 0, 0});
+  prelogin.set_encryption(tds::Encryption::not_sup);
+  prelogin.set_mars(mars);
+  return prelogin;
+}
+
+TEST_F(PeerTest, answers_a_login_with_all_that_sql_server_sends) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  client.send(tds::PacketType::prelogin, tds::encode_prelogin(hello()));
+  const auto answer = tds::decode_prelogin(client.receive().value()).value();
+  EXPECT_EQ(tds::describe(answer), "VERSION 16.0.1000, ENCRYPTION not_sup, MARS 0");
+
+  auto login = sql_login();
+  login.packet_size = 8000;
+  login.database = u"reports";
+  login.has_extension = true;
+  login.features = {{tds::FeatureId::utf8_support, {0x01}}};
+  const auto tokens = client.log_in(login);
+  ASSERT_TRUE(find<tds::LoginAck>(tokens));
+  EXPECT_EQ(find<tds::LoginAck>(tokens)->version, tds::tds_7_4);
+  EXPECT_EQ(find<tds::LoginAck>(tokens)->program, u"Microsoft SQL Server");
+  EXPECT_TRUE(find<tds::FeatureExtAck>(tokens));
+  std::vector<std::pair<int, std::u16string>> changes;
+  for (const auto &token : tokens)
+    if (const auto *change = std::get_if<tds::EnvChange>(&token);
+        change && change->type != tds::EnvChangeType::collation)
+      changes.emplace_back(static_cast<int>(change->type), change->new_text());
+  EXPECT_THAT(changes,
+              ::testing::ElementsAre(std::pair(1, u"reports"), std::pair(2, u"us_english"), std::pair(4, u"8000")));
+
+  const auto record = peer.record(1);
+  EXPECT_EQ(record.at("login7").at("host"), "testhost");
+  EXPECT_EQ(record.at("login7").at("packet_size"), 8000);
+  EXPECT_EQ(record.at("auth_scheme"), "SQL");
+  EXPECT_EQ(record.at("server_port"), peer.port());
+  EXPECT_TRUE(record.at("client_port").get<int>() > 0);
+  EXPECT_THAT(record.dump(), Not(HasSubstr("Passw0rd")));
+}
+
+TEST_F(PeerTest, writes_what_came_before_it_answers) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  const auto sent = tds::encode_message(tds::PacketType::prelogin, tds::encode_prelogin(hello()));
+  client.write(sent);
+  client.receive();
+  EXPECT_EQ(peer.received(1), std::string(sent.begin(), sent.end()));
+  EXPECT_EQ(read_file(folder.path() / "peer/0001.wire.bin"), peer.received(1));
+  EXPECT_EQ(peer.record(1).at("prelogin").at("asked"), "VERSION 9.0.0, ENCRYPTION not_sup, MARS 0");
+}
+
+TEST_F(PeerTest, a_wrong_password_is_18456) {
+  auto peer = start();
+  for (const auto *user : {u"sa", u"nobody"}) {
+    Client client(peer.address(), peer.port());
+    const auto tokens = client.log_in(sql_login(user, "wrong"));
+    ASSERT_TRUE(find_error(tokens));
+    EXPECT_EQ(find_error(tokens)->number, 18456u);
+    EXPECT_EQ(find_error(tokens)->severity, 14);
+    EXPECT_EQ(find_error(tokens)->state, 1);
+    EXPECT_FALSE(find<tds::LoginAck>(tokens));
+    EXPECT_EQ(client.receive(), std::nullopt); // and it closes
+  }
+}
+
+TEST_F(PeerTest, a_database_that_it_does_not_have_is_4060) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  auto login = sql_login();
+  login.database = u"nothing";
+  const auto tokens = client.log_in(login);
+  ASSERT_TRUE(find_error(tokens));
+  EXPECT_EQ(find_error(tokens)->number, 4060u);
+}
+
+TEST_F(PeerTest, an_attention_ends_a_wait) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  client.log_in(sql_login());
+  client.batch("waitfor delay '10:00:00'");
+  client.attention();
+  tds::Bytes all; // the reply that was cut short, if it had begun, then the acknowledgement
+  for (bool acknowledged = false; !acknowledged;) {
+    const auto tokens = tds::decode_tokens(client.receive().value(), tds::tds_7_4).value();
+    for (const auto &token : tokens)
+      if (const auto *done = std::get_if<tds::Done>(&token)) acknowledged |= (done->status & tds::done_attention) != 0;
+  }
+  client.batch("print 'still here'");
+  const auto tokens = tds::decode_tokens(client.receive().value(), tds::tds_7_4).value();
+  ASSERT_TRUE(find<tds::ServerMessage>(tokens));
+  EXPECT_EQ(find<tds::ServerMessage>(tokens)->text, u"still here");
+}
+
+TEST_F(PeerTest, an_attention_stops_rows_in_the_middle) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  client.log_in(sql_login());
+  client.batch("exec lab_rows 2000000000, 1000"); // two terabytes, if nobody stops it
+  ASSERT_FALSE(client.read().empty());
+  client.attention();
+  const tds::Bytes acknowledged =
+      tds::encode_tokens({tds::Done{tds::DoneKind::done, tds::done_attention, 0, 0}}, tds::tds_7_4);
+  tds::Bytes end; // read to the acknowledgement, which is a message of its own: header and DONE
+  while (end.size() < acknowledged.size() || !std::equal(acknowledged.rbegin(), acknowledged.rend(), end.rbegin())) {
+    const auto some = client.read();
+    ASSERT_FALSE(some.empty());
+    end.insert(end.end(), some.begin(), some.end());
+    if (end.size() > 1024) end.erase(end.begin(), end.end() - 1024);
+  }
+  client.batch("exec lab_rows 1");
+  EXPECT_FALSE(client.read().empty());
+}
+
+TEST_F(PeerTest, rows_cross_packets_of_the_agreed_size) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  auto login = sql_login();
+  login.packet_size = 512;
+  client.log_in(login);
+  client.batch("exec lab_rows 100, 900");
+  const auto reply = client.receive().value();
+  const auto row_size = 1 + 1 + 4 + 2 + 900; // token, INT with its length, VARCHAR with its length
+  EXPECT_GT(reply.size(), 100u * row_size);
+}
+
+struct FaultCase {
+  const char *name;
+  PeerOptions options;
+};
+
+TEST_F(PeerTest, closes_where_it_is_told_to) {
+  PeerOptions options;
+  options.close_at = Moment::accepted;
+  auto peer = start(options);
+  EXPECT_EQ(Client(peer.address(), peer.port()).receive(), std::nullopt);
+
+  options.close_at = Moment::prelogin;
+  peer.restart(options);
+  Client first(peer.address(), peer.port());
+  first.send(tds::PacketType::prelogin, tds::encode_prelogin(hello()));
+  EXPECT_EQ(first.receive(), std::nullopt);
+
+  options.close_at = Moment::login;
+  peer.restart(options);
+  Client second(peer.address(), peer.port());
+  second.send(tds::PacketType::login7, tds::encode_login7(sql_login()).value());
+  EXPECT_EQ(second.receive(), std::nullopt);
+}
+
+TEST_F(PeerTest, hangs_where_it_is_told_to) {
+  PeerOptions options;
+  options.hang_at = Moment::login;
+  auto peer = start(options);
+  Client client(peer.address(), peer.port());
+  client.send(tds::PacketType::login7, tds::encode_login7(sql_login()).value());
+  EXPECT_TRUE(eventually([&] { return peer.record(1).value("state", "") == "hanging"; }));
+}
+
+TEST_F(PeerTest, shows_each_fault_of_the_login_reply) {
+  PeerOptions options;
+  options.login_error = LoginError{18470, 2, 14, "The account is disabled."};
+  auto peer = start(options);
+  EXPECT_EQ(find_error(Client(peer.address(), peer.port()).log_in(sql_login()))->number, 18470u);
+
+  options = {};
+  options.unknown_token = true;
+  peer.restart(options);
+  Client unknown(peer.address(), peer.port());
+  unknown.send(tds::PacketType::login7, tds::encode_login7(sql_login()).value());
+  EXPECT_FALSE(tds::decode_tokens(unknown.receive().value(), tds::tds_7_4));
+
+  options = {};
+  options.route = RouteTo{"sql2.corp.test", 1444};
+  peer.restart(options);
+  bool routed = false;
+  for (const auto &token : Client(peer.address(), peer.port()).log_in(sql_login()))
+    if (const auto *change = std::get_if<tds::EnvChange>(&token);
+        change && change->type == tds::EnvChangeType::routing) {
+      const auto target = tds::decode_routing(*change);
+      ASSERT_TRUE(target);
+      EXPECT_EQ(target->server, u"sql2.corp.test");
+      EXPECT_EQ(target->port, 1444);
+      routed = true;
+    }
+  EXPECT_TRUE(routed);
+
+  options = {};
+  options.encryption = tds::Encryption::req;
+  options.refuse_mars = true;
+  peer.restart(options);
+  Client stubborn(peer.address(), peer.port());
+  stubborn.send(tds::PacketType::prelogin, tds::encode_prelogin(hello(true)));
+  EXPECT_EQ(tds::describe(tds::decode_prelogin(stubborn.receive().value()).value()),
+            "VERSION 16.0.1000, ENCRYPTION req, MARS 0");
+
+  options = {};
+  options.early_garbage = true;
+  peer.restart(options);
+  const auto garbage = Client(peer.address(), peer.port()).read();
+  EXPECT_TRUE(std::string(garbage.begin(), garbage.end()).starts_with("HTTP/1.1"));
+}
+
+TEST_F(PeerTest, serves_mars_sessions_side_by_side) {
+  auto peer = start();
+  Client client(peer.address(), peer.port());
+  client.send(tds::PacketType::prelogin, tds::encode_prelogin(hello(true)));
+  EXPECT_TRUE(tds::decode_prelogin(client.receive().value()).value().mars());
+  client.log_in(sql_login());
+  const auto frame = [](std::uint8_t flags, std::uint8_t sid, std::uint8_t sequence, tds::ByteView data = {}) {
+    tds::Writer out;
+    out.u8(0x53), out.u8(flags), out.u16_le(sid), out.u32_le(static_cast<std::uint32_t>(16 + data.size())),
+        out.u32_le(sequence), out.u32_le(4);
+    out.append(data);
+    return std::move(out).bytes();
+  };
+  const auto batch = [](std::string_view sql) {
+    tds::Writer out;
+    out.u32_le(4);
+    out.utf16(tds::to_utf16(sql));
+    return tds::encode_message(tds::PacketType::sql_batch, out.bytes());
+  };
+  client.write(frame(1, 0, 0));
+  client.write(frame(1, 1, 0));
+  client.write(frame(8, 0, 1, batch("waitfor delay '10:00:00'"))); // the first session waits, the second goes on
+  client.write(frame(8, 1, 1, batch("print 'second'")));
+  const auto reply = client.read();
+  ASSERT_GT(reply.size(), 16u + 8u);
+  EXPECT_EQ(reply[0], 0x53);
+  EXPECT_EQ(reply[1], 8); // DATA
+  EXPECT_EQ(reply[2], 1); // of session 1
+  EXPECT_EQ(reply[16], 0x04);
+}
+
+TEST_F(PeerTest, garbage_from_a_client_ends_that_client_only) {
+  auto peer = start();
+  Client bad(peer.address(), peer.port());
+  bad.write(tds::Bytes{'G', 'E', 'T', ' ', '/', ' ', 'H', 'T', 'T', 'P', 0, 0, 0});
+  Client good(peer.address(), peer.port());
+  EXPECT_TRUE(find<tds::LoginAck>(good.log_in(sql_login())));
+}
+
+TEST(PeerOptionsJson, survives_the_way_to_the_process_and_back) {
+  PeerOptions options;
+  options.address = "127.1.2.3";
+  options.port = 1433;
+  options.keytab = "/a/keytab";
+  options.principals = std::vector<std::string>{"alice@CORP.TEST"};
+  options.close_at = Moment::sspi_answered;
+  options.encryption = tds::Encryption::req;
+  options.login_error = LoginError{18456, 2, 14, "no"};
+  options.route = RouteTo{"x", 3};
+  options.login_delay = std::chrono::milliseconds(7);
+  const nlohmann::json first = options;
+  EXPECT_EQ(nlohmann::json(first.get<PeerOptions>()), first);
+  EXPECT_THROW((nlohmann::json{{"no_such_key", 1}}.get<PeerOptions>()), LabError);
+}
+
+// --------------------------------------------------------------------------------------------------- the lab, no sqlshim
+
+class LabTest : public ::testing::Test {
+protected:
+  void bring_up(LabOptions options = {}) {
+    options.serve = false;
+    lab.emplace(std::move(options));
+    lab->realm().kinit("alice", "alicepw", lab->folder() / "ccache");
+  }
+  std::string tsql(const std::string &sql, Environment more = {}, std::vector<std::string> arguments = {}) {
+    auto environment = lab->environment();
+    environment.merge(more);
+    std::vector<std::string> argv{"tsql", "-S", "peer"};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    return run({.argv = argv, .environment = environment}, sql + "\ngo\n").output;
+  }
+  ~LabTest() override {
+    if (!HasFailure() || !lab) return;
+    for (const auto *file : {"kdc.log", "peer.log", "peer/0001.json"})
+      std::fprintf(stderr, "---- %s\n%s\n", file, tail(lab->folder() / file, 60).c_str());
+  }
+  std::optional<Lab> lab;
+};
+
+constexpr auto ask_scheme =
+    "select auth_scheme, net_transport, encrypt_option from sys.dm_exec_connections where session_id=@@spid";
+
+TEST_F(LabTest, tsql_logs_in_directly_with_kerberos_in_every_version) {
+  bring_up();
+  for (const auto *version : {"7.0", "7.1", "7.2", "7.3", "7.4"}) {
+    const auto output = tsql(ask_scheme, {{"TDSVER", version}});
+    EXPECT_THAT(output, HasSubstr("KERBEROS\tTCP\tFALSE")) << version;
+  }
+  const auto record = lab->peer().record(5);
+  EXPECT_EQ(record.at("initiator"), "alice@CORP.TEST");
+  EXPECT_EQ(record.at("spn"), lab->spn());
+  EXPECT_EQ(record.at("mechanism"), "kerberos");
+  EXPECT_EQ(record.at("login"), "CORP\\alice");
+  EXPECT_THAT(lab->realm().log(), HasSubstr("ISSUE"));
+}
+
+TEST_F(LabTest, tsql_logs_in_with_a_password) {
+  bring_up();
+  EXPECT_THAT(
+      tsql("select suser_sname(), auth_scheme from sys.dm_exec_connections", {}, {"-U", "sa", "-P", "Lab.Passw0rd"}),
+      HasSubstr("sa\tSQL"));
+  EXPECT_THAT(tsql("select 1", {}, {"-U", "sa", "-P", "wrong"}), HasSubstr("Login failed for user 'sa'."));
+}
+
+TEST_F(LabTest, a_principal_without_login_is_refused_after_its_ticket_was_good) {
+  bring_up({.fault = "login-denied",
+            .change = [](Plan &plan) { plan.peer.principals = std::vector<std::string>{"bob@CORP.TEST"}; }});
+  EXPECT_THAT(tsql("select 1"), HasSubstr("Login failed for user 'CORP\\alice'."));
+  EXPECT_EQ(lab->peer().record(1).at("outcome"), "refused");
+}
+
+TEST_F(LabTest, a_wrong_key_is_41_on_the_wire) {
+  bring_up({.fault = "spn-wrong-account"});
+  EXPECT_THAT(tsql("select 1"), HasSubstr("20002"));
+  EXPECT_EQ(lab->peer().record(1).at("krb_error"), 41);
+}
+
+TEST_F(LabTest, an_old_key_is_44_on_the_wire) {
+  bring_up({.fault = "server-key-old"});
+  EXPECT_THAT(tsql("select 1"), HasSubstr("20002"));
+  EXPECT_EQ(lab->peer().record(1).at("krb_error"), 44);
+}
+
+TEST_F(LabTest, a_missing_spn_never_reaches_the_server) {
+  bring_up({.fault = "spn-missing"});
+  EXPECT_THAT(tsql("select 1"), HasSubstr("20002"));
+  EXPECT_THAT(lab->realm().log(), HasSubstr("Server not found in Kerberos database"));
+}
+
+TEST_F(LabTest, the_expired_ticket_is_expired) {
+  bring_up({.fault = "tgt-expired"});
+  auto environment = lab->environment();
+  const auto cache = "FILE:" + (lab->folder() / "expired.ccache").string();
+  EXPECT_EQ(run({.argv = {"klist", "-c", cache}, .environment = environment}).status, 0);
+  EXPECT_EQ(run({.argv = {"klist", "-s", "-c", cache}, .environment = environment}).status,
+            1); // -s: says only whether it is usable
+}
+
+TEST_F(LabTest, one_more_host_has_its_own_server_and_spn) {
+  bring_up({.hosts = {"sql2"}});
+  EXPECT_EQ(lab->peer(1).address(), lab->block().server(1));
+  auto environment = lab->environment();
+  EXPECT_EQ(
+      run({.argv = {"kvno", "MSSQLSvc/sql2.corp.test:" + std::to_string(lab->sql_port())}, .environment = environment})
+          .status,
+      0);
+}
+
+TEST_F(LabTest, the_command_has_what_it_needs_and_kadmin_works) {
+  bring_up();
+  const auto done = run(
+      {.argv = {"sh", "-c",
+                "kadmin.local -p sqlshim/admin -q \"delprinc -force $SQLSHIM_SPN\" && test -f $SQLSHIM_CONFIG && "
+                "test $KRB5CCNAME = FILE:$SQLSHIM_LAB/ccache && kill -0 $SQLSHIM_PEER_PID && command -v sqlshim-lab"},
+       .environment = lab->environment()});
+  EXPECT_EQ(done.status, 0) << done.output;
+  EXPECT_THAT(done.output, HasSubstr("deleted"));
+}
+
+TEST_F(LabTest, two_labs_run_side_by_side) {
+  bring_up();
+  Lab other({.serve = false});
+  EXPECT_NE(other.block().text(), lab->block().text());
+  EXPECT_THAT(tsql(ask_scheme), HasSubstr("KERBEROS"));
+}
+
+TEST_F(LabTest, nothing_of_it_is_left) {
+  bring_up();
+  const auto folder = lab->folder();
+  const auto kdc = lab->realm().kdc().pid(), dns = lab->dns().process().pid(), peer = lab->peer().pid();
+  lab.reset();
+  EXPECT_FALSE(fs::exists(folder));
+  for (const auto pid : {kdc, dns, peer})
+    EXPECT_FALSE(fs::exists("/proc/" + std::to_string(pid)));
+}
+
+class EveryFault : public ::testing::TestWithParam<std::string_view> {};
+TEST_P(EveryFault, comes_up) {
+  const auto id = GetParam();
+  EXPECT_NO_THROW(Lab({.fault = std::string(id), .serve = false})) << id;
+}
+std::vector<std::string_view> fault_ids() {
+  std::vector<std::string_view> ids;
+  for (const auto &fault : all_faults())
+    ids.push_back(fault.id);
+  return ids;
+}
+INSTANTIATE_TEST_SUITE_P(all, EveryFault, ::testing::ValuesIn(fault_ids()), [](const auto &info) {
+  std::string name(info.param);
+  std::ranges::replace(name, '-', '_');
+  return name;
+});
+
+TEST(Faults, an_unknown_one_is_named_with_those_that_exist) {
+  try {
+    find_fault("no-such-fault");
+    FAIL() << "no error";
+  } catch (const LabError &error) {
+    EXPECT_THAT(error.what(), ::testing::AllOf(HasSubstr("no-such-fault"), HasSubstr("spn-missing")));
+  }
+}
+
+} // namespace
+} // namespace lab
