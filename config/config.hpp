@@ -53,9 +53,9 @@ enum class ClientAuth { any, sql, integrated };
 
 struct Listener {
   std::string name;
-  std::optional<Address> address;            ///< TCP; port 0 lets the kernel choose
+  std::optional<Address> address; ///< TCP; port 0 lets the kernel choose
   std::optional<std::filesystem::path> unix_path;
-  mode_t mode = 0600;                        ///< of the Unix socket
+  mode_t mode = 0600; ///< of the Unix socket
   std::vector<Who> callers{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   ClientAuth client_auth = ClientAuth::any;
   tds::ServerVersion version{16, 0, 0, 0};
@@ -95,7 +95,7 @@ struct Timeouts {
 struct Route {
   std::string name;
   Match match;
-  std::string target; ///< as typed
+  std::string target;   ///< as typed
   std::string identity; ///< name of one; may be empty when every attempt is tcp+sql
   std::vector<AttemptKind> attempts{AttemptKind::tcp_kerberos};
   Encrypt encrypt = Encrypt::off;

@@ -548,12 +548,11 @@ bool Loaded::ok() const { return std::ranges::all_of(problems, &Problem::warning
 
 Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv_conf) {
   Loader loader(file, resolv_conf);
-  const toml::parse_result result = toml::parse(text, file.string());
-  if (result)
-    loader.read(result.table());
+  const auto table = parse_toml(text);
+  if (table)
+    loader.read(*table);
   else
-    loader.report().problem(Place::of(result.error().source()), "",
-                            fmt::format("not TOML: {}", result.error().description()));
+    loader.report().problem(table.error().place, "", "not TOML: " + table.error().what);
   return std::move(loader).result();
 }
 

@@ -2,24 +2,13 @@
 #pragma once
 
 #include "config/load.hpp"
+#include "config/toml.hpp"
 #include "config/value.hpp"
 
 #include <set>
 #include <span>
 
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#include <toml++/toml.h>
-
 namespace config {
-
-/// Where something stands in the file.
-struct Place {
-  int line = 0, column = 0;
-  static Place of(const toml::source_region &region) {
-    return {static_cast<int>(region.begin.line), static_cast<int>(region.begin.column)};
-  }
-};
 
 class Report {
 public:

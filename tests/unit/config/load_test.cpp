@@ -1,0 +1,515 @@
+#include "config/load.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace config;
+using namespace std::chrono_literals;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+namespace fs = std::filesystem;
+
+/// A folder of its own for each test, and no KRB5_CONFIG.
+class Load : public testing::Test {
+protected:
+  Load() {
+    std::string pattern = (fs::temp_directory_path() / "sqlshim-load-XXXXXX").string();
+    folder = ::mkdtemp(pattern.data());
+    write("resolv.conf", "nameserver 10.0.0.2\nsearch corp.test\noptions ndots:2\n");
+    write("reports.keytab", "");
+    ::unsetenv("KRB5_CONFIG");
+  }
+  ~Load() override {
+    fs::remove_all(folder);
+    ::unsetenv("KRB5_CONFIG");
+    ::unsetenv("SQLSHIM_CONFIG");
+  }
+  fs::path write(const std::string &name, std::string_view text,
+                 fs::perms mode = fs::perms::owner_read | fs::perms::owner_write) const {
+    std::ofstream(folder / name) << text;
+    fs::permissions(folder / name, mode);
+    return folder / name;
+  }
+  Loaded parse(std::string_view text) const { return config::parse(text, folder / "f", folder / "resolv.conf"); }
+  /// The problems, without the folder.
+  std::vector<std::string> problems(std::string_view text) const {
+    std::vector<std::string> texts;
+    for (const Problem &problem : parse(text).problems) {
+      std::string line = problem.text();
+      const std::string prefix = folder.string() + "/";
+      for (std::size_t at = line.find(prefix); at != std::string::npos; at = line.find(prefix, at))
+        line.erase(at, prefix.size());
+      texts.push_back(line);
+    }
+    return texts;
+  }
+
+  fs::path folder;
+};
+
+// A configuration that is right; each test changes one thing. Line numbers count from its first line.
+constexpr std::string_view listener = "[[listener]]\n"                           // 1
+                                      "name = \"reports\"\n"                     // 2
+                                      "address = \"127.0.0.1:14330\"\n";         // 3
+constexpr std::string_view identity = "[[identity]]\n"                           // 4
+                                      "name = \"svc\"\n"                         // 5
+                                      "keytab = \"reports.keytab\"\n"            // 6
+                                      "principal = \"svc-reports@CORP.TEST\"\n"; // 7
+constexpr std::string_view route = "[[route]]\n"                                 // 8
+                                   "name = \"reports\"\n"                        // 9
+                                   "target = \"sql1.corp.test\"\n"               // 10
+                                   "identity = \"svc\"\n";                       // 11
+
+std::string with(std::string_view more) {
+  return std::string(listener) + std::string(identity) + std::string(route) + std::string(more);
+}
+std::string with_listener(std::string_view keys) {
+  return std::string(listener) + std::string(keys) + std::string(identity) + std::string(route);
+}
+std::string with_identity(std::string_view keys) {
+  return std::string(listener) + std::string(identity) + std::string(keys) + std::string(route);
+}
+
+TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
+  const Loaded loaded = parse(with(""));
+  ASSERT_THAT(loaded.problems, IsEmpty()) << loaded.problems[0].text();
+  EXPECT_TRUE(loaded.ok());
+  const Config &config = loaded.config;
+  EXPECT_EQ(config.file, folder / "f");
+  EXPECT_EQ(config.log.decisions, folder / "decisions.jsonl");
+  EXPECT_EQ(config.log.level, Level::info);
+  EXPECT_THAT(config.dns.servers, ElementsAre(Address{"10.0.0.2", 53}));
+  EXPECT_THAT(config.dns.search, ElementsAre("corp.test"));
+  EXPECT_EQ(config.dns.ndots, 2);
+  EXPECT_EQ(config.kerberos.config, "/etc/krb5.conf");
+  EXPECT_EQ(config.kerberos.refusals, 0ms);
+
+  ASSERT_EQ(config.listeners.size(), 1u);
+  const Listener &one = config.listeners[0];
+  EXPECT_EQ(one.name, "reports");
+  EXPECT_EQ(one.address, (Address{"127.0.0.1", 14330}));
+  EXPECT_FALSE(one.unix_path);
+  ASSERT_EQ(one.callers.size(), 1u);
+  EXPECT_TRUE(one.callers[0].self);
+  EXPECT_EQ(one.client_auth, ClientAuth::any);
+  EXPECT_EQ(one.version, (tds::ServerVersion{16, 0, 0, 0}));
+
+  ASSERT_EQ(config.identities.size(), 1u);
+  EXPECT_EQ(config.identities[0].kind, IdentityKind::keytab);
+  EXPECT_EQ(config.identities[0].source, folder / "reports.keytab");
+  EXPECT_EQ(config.identities[0].principal, "svc-reports@CORP.TEST");
+  EXPECT_TRUE(config.identities[0].allow.at(0).self);
+
+  ASSERT_EQ(config.routes.size(), 1u);
+  const Route &first = config.routes[0];
+  EXPECT_EQ(first.target, "sql1.corp.test");
+  EXPECT_EQ(first.identity, "svc");
+  EXPECT_THAT(first.attempts, ElementsAre(AttemptKind::tcp_kerberos));
+  EXPECT_EQ(first.spn, "");
+  EXPECT_EQ(first.mutual_auth, MutualAuth::required);
+  EXPECT_EQ(first.unprotected, Unprotected::refuse);
+  EXPECT_EQ(first.timeouts.login, 15s);
+}
+
+TEST_F(Load, EveryKeyArrives) {
+  write("krb5.conf", "");
+  const Loaded loaded = parse(
+      "[log]\ndecisions = \"-\"\nlevel = \"debug\"\n"
+      "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = [\"a.test\", \"b.test.\"]\n"
+      "[kerberos]\nconfig = \"krb5.conf\"\nrefusals = \"5s\"\n"
+      "[[listener]]\nname = \"l\"\nunix = \"run/l.sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\", \"8\"]\n"
+      "client_auth = \"sql\"\nversion = \"15.0.2000\"\n"
+      "[[identity]]\nname = \"c\"\nccache = \"FILE:reports.keytab\"\nallow = \"root\"\n"
+      "[[identity]]\nname = \"p\"\npassword_file = \"reports.keytab\"\nprincipal = \"p@A.TEST\"\n"
+      "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", "
+      "\"tcp+sql\"]\n"
+      "encrypt = \"off\"\nspn = \"MSSQLSvc/x:1444@A.TEST\"\nmutual_auth = \"or-verified-tls\"\nunprotected = "
+      "\"accept\"\n"
+      "match = { listener = \"l\", server = \"s*\", database = \"d\", user = \"u\", app = \"a?\", caller = [\"@root\"] "
+      "}\n"
+      "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", login = \"1m\", idle = \"0s\" }\n");
+  EXPECT_TRUE(loaded.ok()) << loaded.problems[0].text();
+  const Config &config = loaded.config;
+  EXPECT_EQ(config.log.decisions, "-");
+  EXPECT_EQ(config.log.level, Level::debug);
+  EXPECT_THAT(config.dns.servers, ElementsAre(Address{"127.81.3.2", 5353}, Address{"::1", 53}));
+  EXPECT_THAT(config.dns.search, ElementsAre("a.test", "b.test"));
+  EXPECT_EQ(config.dns.ndots, 1); // resolv.conf's belongs to resolv.conf's search list
+  EXPECT_EQ(config.kerberos.config, folder / "krb5.conf");
+  EXPECT_EQ(config.kerberos.refusals, 5s);
+
+  const Listener &one = config.listeners.at(0);
+  EXPECT_EQ(one.unix_path, folder / "run/l.sock");
+  EXPECT_FALSE(one.address);
+  EXPECT_EQ(one.mode, mode_t{0660});
+  ASSERT_EQ(one.callers.size(), 4u);
+  EXPECT_EQ(one.callers[0].uid, uid_t{0});
+  EXPECT_EQ(one.callers[1].uid, uid_t{7});
+  EXPECT_EQ(one.callers[2].gid, gid_t{0});
+  EXPECT_EQ(one.callers[3].uid, uid_t{8});
+  EXPECT_EQ(one.client_auth, ClientAuth::sql);
+  EXPECT_EQ(one.version, (tds::ServerVersion{15, 0, 2000, 0}));
+
+  EXPECT_EQ(config.identities.at(0).kind, IdentityKind::ccache);
+  EXPECT_EQ(config.identities[0].source, "FILE:" + (folder / "reports.keytab").string());
+  EXPECT_EQ(config.identities[0].principal, "");
+  EXPECT_EQ(config.identities[0].allow.at(0).uid, uid_t{0});
+  EXPECT_EQ(config.identities.at(1).kind, IdentityKind::password_file);
+
+  const Route &first = config.routes.at(0);
+  EXPECT_EQ(first.target, "sql1\\INST,1444");
+  EXPECT_THAT(first.attempts, ElementsAre(AttemptKind::tcp_kerberos, AttemptKind::tcp_sql));
+  EXPECT_EQ(first.spn, "MSSQLSvc/x:1444@A.TEST");
+  EXPECT_EQ(first.mutual_auth, MutualAuth::or_verified_tls);
+  EXPECT_EQ(first.unprotected, Unprotected::accept);
+  EXPECT_EQ(first.match.listener, "l");
+  EXPECT_EQ(first.match.server, "s*");
+  EXPECT_EQ(first.match.database, "d");
+  EXPECT_EQ(first.match.user, "u");
+  EXPECT_EQ(first.match.app, "a?");
+  EXPECT_EQ(first.match.caller.at(0).gid, gid_t{0});
+  EXPECT_EQ(first.timeouts.connect, 1s);
+  EXPECT_EQ(first.timeouts.dns, 200ms);
+  EXPECT_EQ(first.timeouts.kdc, 3s);
+  EXPECT_EQ(first.timeouts.login, 1min);
+  EXPECT_EQ(first.timeouts.idle, 0s);
+}
+
+struct Row {
+  const char *name;
+  std::string text;
+  std::vector<std::string> problems; ///< all of them, in order
+};
+void PrintTo(const Row &row, std::ostream *out) { *out << row.name; }
+
+class LoadProblems : public Load, public testing::WithParamInterface<Row> {};
+
+TEST_P(LoadProblems, AreNamed) {
+  EXPECT_THAT(problems(GetParam().text), testing::ElementsAreArray(GetParam().problems));
+  EXPECT_EQ(parse(GetParam().text).ok(), std::ranges::all_of(GetParam().problems, [](const std::string &problem) {
+              return problem.find(": warning: ") != std::string::npos;
+            }));
+}
+
+const Row rows[] = {
+    // the file
+    {"NotToml", "[log\n", {"f:1:5: not TOML: Error while parsing table header: expected ']', saw '\\n'"}},
+    {"Empty",
+     "",
+     {"f: listener: there is none, so nobody could connect; write [[listener]] with name and address = "
+      "\"127.0.0.1:14330\"",
+      "f: route: there is none, so every login would be refused; write [[route]] with name, target and identity"}},
+    {"UnknownTable", with("[kerberso]\n"), {"f:12:2: kerberso: unknown key; did you mean \"kerberos\"?"}},
+    {"UnknownKey", with("tarpet = \"x\"\n"), {"f:12:1: route[0].tarpet: unknown key; did you mean \"target\"?"}},
+    {"LaterTable", with("[limits]\nconnections = 1\n"), {"f:12:2: limits: not supported by this version; take it out"}},
+    {"RouteAsTable",
+     std::string(listener) + "[route]\n",
+     {"f:4:1: route: there may be several of them; write [[route]] with two brackets"}},
+
+    // [log], [dns], [kerberos]
+    {"LogLevel",
+     with("[log]\nlevel = \"warning\"\n"),
+     {"f:13:9: log.level: \"warning\" is unknown; write one of \"trace\", \"debug\", \"info\", \"warn\", \"error\""}},
+    {"LogPathEmpty",
+     with("[log]\ndecisions = \"\"\n"),
+     {"f:13:13: log.decisions: is empty; write a path, or \"-\" for standard output"}},
+    {"DnsServerName",
+     with("[dns]\nservers = [\"10.0.0.1\", \"dns1\"]\n"),
+     {"f:13:24: dns.servers[1]: \"dns1\" is no address and port; write \"127.0.0.1:14330\""}},
+    {"DnsServersNone",
+     with("[dns]\nservers = []\n"),
+     {"f:13:11: dns.servers: is empty; name at least one server, or leave it out to use resolv.conf"}},
+    {"DnsServersString",
+     with("[dns]\nservers = \"10.0.0.1\"\n"),
+     {"f:13:11: dns.servers: must be an array, not a string; write servers = [\"10.0.0.1\"]"}},
+    {"DnsSearch",
+     with("[dns]\nsearch = [\".corp.test\"]\n"),
+     {"f:13:11: dns.search[0]: is no domain; write it without a dot in front, as \"corp.test\""}},
+    {"DnsLater",
+     with("[dns]\nresolver = \"own\"\n"),
+     {"f:13:1: dns.resolver: not supported by this version; take it out"}},
+    {"KerberosConfigAbsent",
+     with("[kerberos]\nconfig = \"no.conf\"\n"),
+     {"f:13:10: kerberos.config: warning: no.conf does not exist (yet); logins that need it will fail"}},
+
+    // [[listener]]
+    {"ListenerWithoutName",
+     "[[listener]]\naddress = \"127.0.0.1:0\"\n" + std::string(identity) + std::string(route),
+     {"f:1:1: listener[0].name: is missing; write name = \"…\""}},
+    {"ListenerName",
+     "[[listener]]\nname = \"a b\"\naddress = \"127.0.0.1:0\"\n" + std::string(identity) + std::string(route),
+     {"f:2:8: listener[0].name: \"a b\" is no proper name; write letters, digits, '.', '_' or '-', 64 at most"}},
+    {"ListenerNowhere",
+     "[[listener]]\nname = \"a\"\n" + std::string(identity) + std::string(route),
+     {"f:1:1: listener[0]: has neither address nor unix; write address = \"127.0.0.1:14330\" or unix = \"PATH\""}},
+    {"ListenerTwice",
+     with_listener("unix = \"a.sock\"\n"),
+     {"f:1:1: listener[0]: has both address and unix; write one of them, and a second [[listener]] for the other"}},
+    {"ListenerBeyondLoopback",
+     "[[listener]]\nname = \"a\"\naddress = \"0.0.0.0:1433\"\n" + std::string(identity) + std::string(route),
+     {"f:3:11: listener[0].address: \"0.0.0.0:1433\" is not loopback, and callers from other machines cannot be "
+      "proven; write \"127.0.0.1:1433\""}},
+    {"ListenersAlike",
+     std::string(listener) + std::string(listener) + std::string(identity) + std::string(route),
+     {"f:5:8: listener[1].name: \"reports\" is the name of listener[0] already; write another",
+      "f:6:11: listener[1].address: \"127.0.0.1:14330\" is taken by listener[0]; write another port"}},
+    {"SocketsAlike",
+     with("[[listener]]\nname = \"a\"\nunix = \"s\"\n[[listener]]\nname = \"b\"\nunix = \"./x/../s\"\n"),
+     {"f:17:8: listener[2].unix: \"s\" is taken by listener[1]; write another path"}},
+    {"SocketPathLong",
+     with("[[listener]]\nname = \"a\"\nunix = \"/" + std::string(107, 'x') + "\"\n"),
+     {"f:14:8: listener[1].unix: is 108 bytes long with its folder; the kernel takes 107, write a shorter path"}},
+    {"ModeOfAddress",
+     with_listener("mode = \"0660\"\n"),
+     {"f:4:8: listener[0].mode: is for Unix sockets; take it out, or write unix instead of address"}},
+    {"ModeDecimal",
+     with("[[listener]]\nname = \"a\"\nunix = \"s\"\nmode = 660\n"),
+     {"f:15:8: listener[1].mode: 660 is decimal; write \"0660\" or 0o660"}},
+    {"ModeOctal", with("[[listener]]\nname = \"a\"\nunix = \"s\"\nmode = 0o660\n"), {}},
+    {"Callers",
+     with_listener("callers = [\"self\", \"no-such-user-here\", \"*\", -1, true]\n"),
+     {"f:4:20: listener[0].callers[1]: \"no-such-user-here\": this machine has no such user; write a user's name, "
+      "\"@GROUP\", a uid, or \"self\" for "
+      "who runs sqlshim",
+      "f:4:41: listener[0].callers[2]: \"*\": there are no patterns for users; write a user's name, \"@GROUP\", a uid, "
+      "or \"self\" for who runs "
+      "sqlshim",
+      "f:4:46: listener[0].callers[3]: -1 is no uid; it is negative",
+      "f:4:50: listener[0].callers[4]: must be a string, not true or false; put it in quotes"}},
+    {"CallersNone",
+     with_listener("callers = []\n"),
+     {"f:4:11: listener[0].callers: is empty, so nobody could; name users or \"@groups\", or take it out"}},
+    {"ClientAuth",
+     with_listener("client_auth = \"ntlm\"\n"),
+     {"f:4:15: listener[0].client_auth: \"ntlm\" is unknown; write one of \"any\", \"sql\", \"integrated\""}},
+    {"Version",
+     with_listener("version = \"2022\"\n"),
+     {"f:4:11: listener[0].version: \"2022\" is no version; write MAJOR.MINOR.BUILD, as \"16.0.0\""}},
+    {"ListenerTls",
+     with_listener("tls = \"off\"\n"),
+     {"f:4:1: listener[0].tls: not supported by this version; take it out"}},
+
+    // [[identity]]
+    {"IdentityWithoutSource",
+     std::string(listener) + "[[identity]]\nname = \"svc\"\n" + std::string(route),
+     {"f:4:1: identity[0]: has no credentials; write keytab and principal, ccache, or password_file and principal"}},
+    {"IdentityOfTwoSources",
+     with_identity("ccache = \"KEYRING:session:x\"\n"),
+     {"f:4:1: identity[0]: has keytab and ccache; write one of them, and another [[identity]] for the other"}},
+    {"IdentityWithoutPrincipal",
+     std::string(listener) + "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\n" + std::string(route),
+     {"f:4:1: identity[0].principal: is missing; a keytab needs one, write principal = \"NAME@REALM\""}},
+    {"IdentityPrincipal",
+     std::string(listener) + "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\nprincipal = \"svc\"\n" +
+         std::string(route),
+     {"f:7:13: identity[0].principal: \"svc\" has no realm; write NAME@REALM, as \"svc-reports@CORP.TEST\""}},
+    {"IdentityLater",
+     std::string(listener) + "[[identity]]\nname = \"svc\"\nfrom = \"client\"\n" + std::string(route),
+     {"f:6:1: identity[0].from: not supported by this version; take it out"}},
+    {"IdentityFileAbsent",
+     std::string(listener) + "[[identity]]\nname = \"svc\"\nccache = \"no.ccache\"\n" + std::string(route),
+     {"f:6:10: identity[0].ccache: warning: no.ccache does not exist (yet); logins that need it will fail"}},
+    {"IdentitiesAlike",
+     with(identity),
+     {"f:13:8: identity[1].name: \"svc\" is the name of identity[0] already; write another"}},
+
+    // [[route]]
+    {"RouteWithoutTarget",
+     std::string(listener) + std::string(identity) + "[[route]]\nname = \"r\"\nidentity = \"svc\"\n",
+     {"f:8:1: route[0].target: is missing; write the server as you would type it, as target = \"sql1.corp.test\""}},
+    {"RouteTargetInstance",
+     std::string(listener) + std::string(identity) +
+         "[[route]]\nname = \"r\"\ntarget = 'sql1\\X'\nidentity = \"svc\"\n",
+     {"f:10:10: route[0].target: the port of a named instance cannot be looked up by this version; write it, as "
+      "'sql1\\X,PORT'"}},
+    {"RouteWithoutIdentity",
+     std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\n",
+     {"f:4:1: route[0].identity: is missing; tcp+kerberos needs one, write the name of an [[identity]]"}},
+    {"RouteIdentityUnknown",
+     std::string(listener) + std::string(identity) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"svd\"\n",
+     {"f:11:12: route[0].identity: \"svd\" is unknown; did you mean \"svc\"?"}},
+    {"RouteIdentityOfNone",
+     std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"svc\"\n",
+     {"f:7:12: route[0].identity: there is no identity \"svc\"; write an [[identity]] with that name"}},
+    {"Attempts",
+     with("attempts = [\"tcp+kerberos\", \"tcp+ntlm\", \"np+kerberos\", \"tcp+kerbero\", \"tcp+kerberos\"]\n"),
+     {"f:12:29: route[0].attempts[1]: \"tcp+ntlm\" is not supported by this version; write \"tcp+kerberos\"",
+      "f:12:41: route[0].attempts[2]: \"np+kerberos\" is not supported by this version; write \"tcp+kerberos\"",
+      "f:12:56: route[0].attempts[3]: \"tcp+kerbero\" is unknown; did you mean \"tcp+kerberos\"?",
+      "f:12:71: route[0].attempts[4]: \"tcp+kerberos\" stands here twice; take one out"}},
+    {"AttemptsNone", with("attempts = []\n"), {"f:12:12: route[0].attempts: is empty; write [\"tcp+kerberos\"]"}},
+    {"PasswordUnprotected",
+     std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n",
+     {"f:7:12: route[0].attempts: tcp+sql sends the application's password over the network, and this version cannot "
+      "encrypt it; take tcp+sql out, "
+      "or write unprotected = \"accept\""}},
+    {"PasswordAccepted",
+     std::string(listener) +
+         "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n",
+     {"f:8:15: route[0].unprotected: warning: passwords of applications go over the network to the server readable by "
+      "anybody"}},
+    {"EncryptLater",
+     with("encrypt = \"require\"\n"),
+     {"f:12:11: route[0].encrypt: \"require\" comes with TLS, not supported yet: write \"off\""}},
+    {"EncryptUnknown", with("encrypt = \"none\"\n"), {"f:12:11: route[0].encrypt: \"none\" is unknown; write \"off\""}},
+    {"SpnWithoutClass",
+     with("spn = \"sql1:1433\"\n"),
+     {"f:12:7: route[0].spn: \"sql1:1433\" is no SPN of SQL Server; write MSSQLSvc/HOST:PORT or "
+      "MSSQLSvc/HOST:PORT@REALM"}},
+    {"SpnEmptyIsComputed", with("spn = \"\"\n"), {}},
+    {"RouteLater",
+     with("ca_file = \"x\"\nfallback_on = []\n"),
+     {"f:12:1: route[0].ca_file: not supported by this version; take it out",
+      "f:13:1: route[0].fallback_on: not supported by this version; take it out"}},
+    {"Timeouts",
+     with("timeouts = { connect = 5, dns = \"2\", kdc = \"-1s\", login = \"0s\", total = \"1s\" }\n"),
+     {"f:12:24: route[0].timeouts.connect: 5 has no unit; write \"5s\" or \"5ms\"",
+      "f:12:33: route[0].timeouts.dns: \"2\" has no unit; write \"2s\" or \"2ms\"",
+      "f:12:44: route[0].timeouts.kdc: \"-1s\" is negative; write \"0s\" for never",
+      "f:12:59: route[0].timeouts.login: \"0s\" would be no deadline at all, which only idle may have; write \"5s\"",
+      "f:12:65: route[0].timeouts.total: unknown key; known here: connect, dns, idle, kdc, login"}},
+    {"MatchEmpty",
+     with("match = { server = \"\" }\n"),
+     {"f:12:20: route[0].match.server: is empty; take it out to match everything, or write a pattern (\"*\" any text, "
+      "\"?\" one character)"}},
+    {"MatchListener",
+     with("match = { listener = \"report\" }\n"),
+     {"f:1:1: listener[0]: warning: no route takes logins from listener \"reports\": all will be refused",
+      "f:12:22: route[0].match.listener: \"report\" is unknown; did you mean \"reports\"?"}},
+    {"MatchCaller",
+     with("match = { caller = \"no-such-user-here\" }\n"),
+     {"f:12:20: route[0].match.caller: \"no-such-user-here\": this machine has no such user; write a user's name, "
+      "\"@GROUP\", a uid, or \"self\" for "
+      "who runs sqlshim"}},
+    {"RouteNeverReached",
+     with("[[route]]\nname = \"b\"\ntarget = \"sql2\"\nidentity = \"svc\"\nmatch = { database = \"x\" }\n"),
+     {"f:12:1: route[1]: warning: is never reached: route[0] (\"reports\") stands before it and matches all that it "
+      "matches; put it first, or give "
+      "it a narrower match"}},
+};
+INSTANTIATE_TEST_SUITE_P(Table, LoadProblems, testing::ValuesIn(rows),
+                         [](const auto &instance) { return std::string(instance.param.name); });
+
+TEST_F(Load, ARouteIsShadowedOnlyByOneThatMatchesAllOfIt) {
+  struct Pair {
+    const char *first, *second;
+    bool shadowed;
+  };
+  for (const Pair &pair : std::initializer_list<Pair>{
+           {"", "", true},
+           {"", "server = \"x\"", true},
+           {"server = \"x\"", "", false},
+           {"server = \"*\"", "", true},
+           {"server = \"X\"", "server = \"x\"", true},
+           {"server = \"x*\"", "server = \"xy\"", true},
+           {"server = \"x*\"", "server = \"y\"", false},
+           {"server = \"?\"", "server = \"*\"", false},
+           {"server = \"x*\"", "server = \"x*\"", true},
+           {"server = \"x\"", "server = \"x\", database = \"d\"", true},
+           {"server = \"x\", database = \"d\"", "server = \"x\"", false},
+           {"caller = [0]", "caller = [0]", true},
+           {"caller = [0, 1]", "caller = [1]", true},
+           {"caller = [0]", "caller = [0, 1]", false},
+           {"caller = [0]", "", false},
+           {"", "caller = [0]", true},
+       }) {
+    const auto table = [](const char *match) {
+      return "[[route]]\ntarget = \"sql1\"\nidentity = \"svc\"\nmatch = { " + std::string(match) + " }\nname = ";
+    };
+    const auto found = problems(std::string(listener) + std::string(identity) + table(pair.first) + "\"a\"\n" +
+                                table(pair.second) + "\"b\"\n");
+    EXPECT_EQ(!found.empty(), pair.shadowed) << pair.first << " before " << pair.second;
+    if (pair.shadowed) EXPECT_THAT(found, ElementsAre(HasSubstr("route[1]: warning: is never reached"))) << pair.first;
+  }
+}
+
+TEST_F(Load, SecretsThatEverybodyCanReadAreRefused) {
+  write("reports.keytab", "", fs::perms(0644));
+  EXPECT_THAT(
+      problems(with("")),
+      ElementsAre("f:6:10: identity[0].keytab: reports.keytab can be read or written by everybody on this machine; run "
+                  "chmod 0600 reports.keytab"));
+  EXPECT_FALSE(parse(with("")).ok());
+  write("reports.keytab", "", fs::perms(0640));
+  EXPECT_THAT(problems(with("")), IsEmpty());
+}
+
+TEST_F(Load, TheEnvironmentNamesKrb5Conf) {
+  ::setenv("KRB5_CONFIG", "/some/krb5.conf:/other", 1);
+  EXPECT_EQ(parse(with("")).config.kerberos.config, "/some/krb5.conf:/other");
+  write("a", "");
+  EXPECT_EQ(parse(with("[kerberos]\nconfig = \"a:/dev/null\"\n")).config.kerberos.config,
+            (folder / "a").string() + ":/dev/null");
+}
+
+TEST_F(Load, CcachesOfOtherTypesAreNames) {
+  for (const char *name : {"KEYRING:persistent:0", "KCM:", "DIR:/tmp/x"}) {
+    const Loaded loaded =
+        parse(std::string(listener) + "[[identity]]\nname = \"svc\"\nccache = \"" + name + "\"\n" + std::string(route));
+    EXPECT_EQ(loaded.config.identities.at(0).source, name);
+  }
+}
+
+TEST_F(Load, FilesThatCannotBeRead) {
+  EXPECT_THAT(load(folder / "absent").problems.at(0).text(),
+              AllOf(HasSubstr("absent: cannot be read: No such file or directory"), HasSubstr("--config FILE")));
+  EXPECT_THAT(load(folder).problems.at(0).text(), HasSubstr(": is a folder; name the file"));
+  const fs::path large = write("large", std::string(largest_file + 1, '#'));
+  EXPECT_THAT(load(large).problems.at(0).text(), HasSubstr("large: is larger than 1048576 bytes"));
+  EXPECT_FALSE(load(large).ok());
+}
+
+TEST_F(Load, AFileIsReadWhole) {
+  const Loaded loaded = load(
+      write("good.toml", with("[dns]\nservers = [\"10.0.0.9\"]\nsearch = []\n") + std::string(largest_file / 2, '#')));
+  EXPECT_TRUE(loaded.ok()) << loaded.problems[0].text();
+  EXPECT_THAT(loaded.config.dns.servers, ElementsAre(Address{"10.0.0.9", 53}));
+  EXPECT_THAT(loaded.config.dns.search, IsEmpty());
+}
+
+TEST_F(Load, WhichFile) {
+  EXPECT_EQ(which_file(""), "/etc/sqlshim/sqlshim.toml");
+  ::setenv("SQLSHIM_CONFIG", "/from/environment.toml", 1);
+  EXPECT_EQ(which_file(""), "/from/environment.toml");
+  EXPECT_EQ(which_file("given.toml"), "given.toml");
+}
+
+TEST(Problem, AsText) {
+  Problem problem{.file = "sqlshim.toml",
+                  .line = 12,
+                  .column = 3,
+                  .key = "route[0].tarpet",
+                  .what = "unknown key",
+                  .warning = false};
+  EXPECT_EQ(problem.text(), "sqlshim.toml:12:3: route[0].tarpet: unknown key");
+  problem.warning = true;
+  EXPECT_EQ(problem.text(), "sqlshim.toml:12:3: route[0].tarpet: warning: unknown key");
+  EXPECT_EQ(
+      (Problem{.file = "f", .line = 0, .column = 0, .key = {}, .what = "cannot be read", .warning = false}.text()),
+      "f: cannot be read");
+}
+
+// Nothing that a file may hold may end the process.
+TEST_F(Load, OddInputIsAProblemAndNoMore) {
+  for (const std::string &text :
+       {std::string("\0", 1), std::string("\xff\xfe"), std::string("a = \"\\uD800\""), std::string(300, '['),
+        "a = " + std::string(100'000, '['),
+        std::string("route = 1\nlistener = \"x\"\nidentity = [1]\nlog = []\ndns = 1"),
+        std::string(
+            "[[route]]\nmatch = 1\ntimeouts = []\nname = 1\ntarget = 2\nidentity = []\nattempts = 1\nspn = 1.5")}) {
+    const Loaded loaded = parse(text);
+    EXPECT_FALSE(loaded.ok()) << text.substr(0, 20);
+    EXPECT_THAT(loaded.problems, Not(IsEmpty()));
+  }
+}
+
+} // namespace
