@@ -1,0 +1,268 @@
+// Every cause, produced for real: a lab with one fault, tsql as the client, and what the client, the decision log and the diagnosis then say.
+#include "shim/diagnosis/diagnose.hpp"
+#include "tests/support/decisions.hpp"
+#include "tests/support/tds_client.hpp"
+#include "tests/support/tsql.hpp"
+
+#include <gmock/gmock.h>
+
+namespace {
+
+using namespace testing;
+namespace fs = std::filesystem;
+
+constexpr auto spn = "MSSQLSvc/sql1.corp.test:1433";
+
+/// What a login through a broken lab must show. Substrings: all of `client` in what tsql prints (line breaks as tsql prints them).
+struct Broken {
+  const char *fault;
+  const char *cause;
+  std::vector<std::string> client; ///< in tsql's output, beside cause id and connection id
+  const char *step;
+  const char *blames;
+  std::vector<std::string> evidence; ///< names of events that must stand in the trail
+};
+
+void PrintTo(const Broken &broken, std::ostream *out) { *out << broken.fault; }
+
+class Causes : public TestWithParam<Broken> {};
+
+TEST_P(Causes, IsNamedToClientAndLog) {
+  const auto &broken = GetParam();
+  lab::Lab lab({.fault = broken.fault});
+  auto ran = test::tsql(lab);
+  SCOPED_TRACE(ran.output + "\n" + lab.decisions());
+  ASSERT_TRUE(lab::eventually([&] { return lab.decisions().find("\"closed\"") != std::string::npos; }));
+
+  auto trail = test::last_connection(lab.decisions());
+  test::check_trail(trail);
+  auto refused = test::events_of<shim::Refused>(trail);
+  ASSERT_EQ(refused.size(), 1u);
+  EXPECT_EQ(refused[0].cause, broken.cause);
+  EXPECT_EQ(refused[0].step, broken.step);
+  EXPECT_EQ(refused[0].fault, broken.blames);
+  EXPECT_FALSE(refused[0].remedy.empty());
+  std::vector<std::string> seen;
+  for (const auto &record : trail)
+    seen.emplace_back(shim::name_of(record.event));
+  for (const auto &event : broken.evidence)
+    EXPECT_THAT(seen, Contains(event));
+
+  EXPECT_THAT(ran.output, HasSubstr(std::string(broken.cause) + ":"));
+  EXPECT_THAT(ran.output, HasSubstr("Msg 50811 (severity 14, state 1) from sqlshim"));
+  EXPECT_THAT(ran.output, HasSubstr(trail.front().conn)) << "the connection id leads from the client's error to the log";
+  for (const auto &text : broken.client)
+    EXPECT_THAT(ran.output, HasSubstr(text));
+
+  // The diagnosis can be made again from the log alone, and says the same.
+  auto again = shim::diagnose(trail);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(shim::id(again->cause), broken.cause);
+  EXPECT_EQ(again->remedy, refused[0].remedy);
+  EXPECT_TRUE(lab.serve().running()) << "sqlshim serves on, whatever a login came to";
+}
+
+const std::vector<std::string> asked_kdc = {"dns.answered", "target.resolved", "plan.made", "kdc.answered", "spn.tried", "attempt.ended"};
+const std::vector<std::string> reached_server = {"ticket.chosen", "server.connected", "attempt.ended"};
+
+INSTANTIATE_TEST_SUITE_P(
+    Lab, Causes,
+    Values(Broken{"name-not-found", "name-not-found", {"sql1.corp.test", "nxdomain"}, "resolve", "dns", {"dns.answered"}},
+           Broken{"spn-missing", "spn-missing", {spn, "Server not found in Kerberos database", "setspn -S MSSQLSvc/sql1.corp.test:1433"}, "ticket", "directory", asked_kdc},
+           Broken{"spn-wrong-account", "spn-wrong-account", {spn, "setspn"}, "server-login", "directory", reached_server},
+           Broken{"server-key-old", "server-key-old", {spn, "keytab"}, "server-login", "server", reached_server},
+           Broken{"etype-refused", "etype-refused", {spn, "encryption type"}, "ticket", "directory", asked_kdc},
+           Broken{"realm-unknown", "realm-unknown", {"NOWHERE.TEST"}, "ticket", "configuration", {"plan.made", "spn.tried"}},
+           Broken{"kdc-unreachable", "kdc-unreachable", {":18088", "refused"}, "ticket", "kdc", {"kdc.answered", "spn.tried"}},
+           Broken{"clock-skew", "clock-skew", {"60", "seconds"}, "ticket", "client", {"kdc.answered", "spn.tried"}},
+           Broken{"no-credentials", "no-credentials", {"absent.ccache"}, "ticket", "configuration", {"policy.decided"}},
+           Broken{"tgt-expired", "tgt-expired", {"svc-reports@CORP.TEST", "kinit"}, "ticket", "configuration", {"policy.decided"}},
+           Broken{"keytab-mismatch", "keytab-mismatch", {"svc-reports@CORP.TEST", "keytab"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
+           Broken{"preauth-failed", "preauth-failed", {"svc-reports@CORP.TEST", "password"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
+           Broken{"account-revoked", "account-revoked", {"svc-reports@CORP.TEST"}, "ticket", "directory", {"kdc.answered", "spn.tried"}},
+           Broken{"password-expired", "password-expired", {"svc-reports@CORP.TEST"}, "ticket", "directory", {"kdc.answered", "spn.tried"}},
+           Broken{"mutual-auth-missing", "mutual-auth-missing", {"sql1.corp.test"}, "server-login", "server", reached_server},
+           Broken{"login-untrusted", "login-untrusted", {"18452", "untrusted domain"}, "server-login", "server", {"server.message", "attempt.ended"}},
+           Broken{"login-denied", "login-denied", {"18456", "svc-reports"}, "server-login", "server", {"server.message", "attempt.ended"}},
+           Broken{"database-denied", "database-denied", {"4060"}, "server-login", "server", {"server.message", "attempt.ended"}},
+           Broken{"server-closed", "server-closed", {"sql1.corp.test"}, "server-login", "server", {"server.connected", "attempt.ended"}},
+           Broken{"protocol-violation", "protocol-violation", {"the server"}, "server-login", "server", {"server.connected", "attempt.ended"}},
+           Broken{"deadline", "deadline", {"2000 ms", "server-login"}, "server-login", "network", {"server.connected"}},
+           Broken{"connection-refused", "connection-refused", {":1433"}, "connect", "network", {"ticket.chosen", "attempt.ended"}},
+           Broken{"connection-timeout", "connection-timeout", {"1000 ms"}, "connect", "network", {"ticket.chosen", "attempt.ended"}},
+           Broken{"server-requires-tls", "server-requires-tls", {"TLS"}, "server-login", "server", {"prelogin.answered", "attempt.ended"}},
+           Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
+           Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
+           Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
+    [](const auto &row) {
+      std::string name = row.param.fault;
+      for (char &c : name)
+        if (c == '-') c = '_';
+      return name;
+    });
+
+// --- what the client itself does wrong: one good lab for all -------------------------------------------------------------------------------------
+
+class ClientCauses : public Test {
+protected:
+  static void SetUpTestSuite() { lab_ = new lab::Lab(); }
+  static void TearDownTestSuite() {
+    delete lab_;
+    lab_ = nullptr;
+  }
+
+  /// The `refused` event of the last connection, once it is closed.
+  shim::Refused refusal() {
+    std::vector<shim::Record> trail;
+    lab::eventually([&] {
+      trail = test::last_connection(lab_->decisions());
+      return !trail.empty() && std::holds_alternative<shim::Closed>(trail.back().event);
+    });
+    test::check_trail(trail);
+    auto refused = test::events_of<shim::Refused>(trail);
+    EXPECT_EQ(refused.size(), 1u) << lab_->decisions();
+    return refused.empty() ? shim::Refused{} : refused[0];
+  }
+  test::Connection connect() { return {"127.0.0.1", lab_->port()}; }
+
+  static lab::Lab *lab_;
+};
+lab::Lab *ClientCauses::lab_ = nullptr;
+
+TEST_F(ClientCauses, ClientRequiresTls) {
+  lab::write_file(lab_->folder() / "tls.conf", "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab_->port()) + "\ntds version = 7.4\nencryption = require\n");
+  auto ran = lab::run({.argv = {"tsql", "-S", "shim", "-U", "x", "-P", "y"}, .environment = {{"FREETDSCONF", (lab_->folder() / "tls.conf").string()}}}, test::which_scheme);
+  EXPECT_NE(ran.status, 0);
+  auto refused = refusal();
+  EXPECT_EQ(refused.cause, "client-requires-tls");
+  EXPECT_EQ(refused.fault, "client");
+}
+
+TEST_F(ClientCauses, TlsFirstIsToldWhatIsNotSupported) {
+  auto connection = connect();
+  const tds::Bytes client_hello_start = {0x16, 0x03, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x01, 0x03};
+  connection.send(client_hello_start);
+  connection.finish();
+  auto answer = connection.receive_all();
+  EXPECT_THAT(tds::to_utf8(std::u16string(reinterpret_cast<const char16_t *>(answer.data()), answer.size() / 2)) +
+                  tds::to_utf8(std::u16string(reinterpret_cast<const char16_t *>(answer.data() + 1), (answer.size() - 1) / 2)),
+              HasSubstr("client-requires-tls"));
+  EXPECT_EQ(refusal().cause, "client-requires-tls");
+}
+
+TEST_F(ClientCauses, Tds42) {
+  auto ran = test::tsql(*lab_, {.environment = {{"TDSVER", "4.2"}}, .arguments = {"-U", "x", "-P", "y"}});
+  EXPECT_THAT(ran.output, HasSubstr("tds-too-old"));
+  EXPECT_EQ(refusal().cause, "tds-too-old");
+}
+
+TEST_F(ClientCauses, NtlmOfTheClient) {
+  auto ran = test::tsql(*lab_, {.environment = {}, .arguments = {"-U", "CORP\\x", "-P", "y"}});
+  EXPECT_THAT(ran.output, HasSubstr("client-auth-refused"));
+  EXPECT_EQ(refusal().cause, "client-auth-refused");
+}
+
+TEST_F(ClientCauses, FederatedAuthentication) {
+  auto connection = connect();
+  test::ClientOptions options;
+  options.features.push_back({tds::FeatureId::fedauth, {0x02, 0, 0, 0, 0}});
+  auto login = test::log_in(connection, options);
+  EXPECT_THAT(login.error(), StartsWith("fedauth-not-supported: "));
+  EXPECT_EQ(refusal().cause, "fedauth-not-supported");
+}
+
+TEST_F(ClientCauses, BytesBeforeTheAnswerAreNeverForwarded) {
+  auto connection = connect();
+  tds::Writer out;
+  tds::Prelogin prelogin;
+  prelogin.set_version({});
+  prelogin.set_encryption(tds::Encryption::not_sup);
+  connection.send(tds::encode_message(tds::PacketType::prelogin, tds::encode_prelogin(prelogin)));
+  ASSERT_FALSE(connection.receive().empty());
+  auto login = tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({})));
+  auto early = tds::encode_message(tds::PacketType::sql_batch, tds::Bytes{'e', 0, 'a', 0, 'r', 0, 'l', 0, 'y', 0});
+  login.insert(login.end(), early.begin(), early.end());
+  connection.send(login);
+  connection.receive_all();
+  auto refused = refusal();
+  EXPECT_EQ(refused.cause, "protocol-violation");
+  for (int number = 1; lab_->peer().received(number) != ""; ++number)
+    EXPECT_THAT(lab_->peer().received(number), Not(HasSubstr(std::string("e\0a\0r\0l\0y", 9))));
+}
+
+TEST_F(ClientCauses, GarbageIsAProtocolViolation) {
+  auto connection = connect();
+  const tds::Bytes garbage(64, 'G');
+  connection.send(garbage);
+  connection.finish();
+  connection.receive_all();
+  auto refused = refusal();
+  EXPECT_EQ(refused.cause, "protocol-violation");
+  EXPECT_EQ(refused.step, "client-login");
+}
+
+TEST(Causes, MarsRefused) {
+  lab::Lab lab({.fault = "mars-refused"});
+  test::Connection connection("127.0.0.1", lab.port());
+  auto login = test::log_in(connection, {.mars = true});
+  EXPECT_THAT(login.error(), StartsWith("mars-refused: "));
+  test::Connection without("127.0.0.1", lab.port());
+  EXPECT_TRUE(test::log_in(without).reply) << "who does not ask for MARS notices nothing";
+}
+
+TEST(Causes, ServerThatRoutesElsewhere) {
+  lab::Lab lab({.change = [](lab::Plan &plan) { plan.peer.route = lab::RouteTo{"sql9.corp.test", 1433}; }});
+  auto ran = test::tsql(lab);
+  EXPECT_THAT(ran.output, HasSubstr("redirect-refused:"));
+  EXPECT_THAT(ran.output, HasSubstr("sql9.corp.test"));
+}
+
+TEST(Causes, NativeWrongKeyIsTheWrongAccountToo) {
+  lab::Lab lab({.fault = "spn-wrong-account", .change = [](lab::Plan &plan) { plan.peer.native_errors = true; }});
+  EXPECT_THAT(test::tsql(lab).output, HasSubstr("spn-wrong-account:"));
+}
+
+TEST(Causes, ServerThatClosesOnTheTicketIsTheWrongAccount) {
+  lab::Lab lab({.change = [](lab::Plan &plan) { plan.peer.close_at = lab::Moment::login; }});
+  EXPECT_THAT(test::tsql(lab).output, HasSubstr("spn-wrong-account:"));
+}
+
+TEST(Causes, AClientThatIsSilentMeetsItsDeadline) {
+  lab::Lab lab;
+  test::Connection connection("127.0.0.1", lab.port());
+  // The limit is 10 s from accepting; the receive gives up a little later than that.
+  auto started = std::chrono::steady_clock::now();
+  tds::Bytes answer;
+  while (answer.empty() && std::chrono::steady_clock::now() - started < std::chrono::seconds(20))
+    answer = connection.receive();
+  EXPECT_FALSE(answer.empty());
+  EXPECT_THAT(lab.decisions(), HasSubstr("\"cause\":\"deadline\""));
+}
+
+/// The lab by hand, as in the issue: sqlshim runs on throughout, and a HUP is all that it needs.
+TEST(Causes, MendedWhileSqlshimRunsOn) {
+  lab::Lab lab;
+  EXPECT_THAT(test::tsql(lab).output, HasSubstr("KERBEROS"));
+  auto forget = [&] {
+    auto reloads = test::events_of<shim::Reloaded>(test::records_of(lab.decisions())).size();
+    lab.serve().signal(SIGHUP);
+    ASSERT_TRUE(lab::eventually([&] { return test::events_of<shim::Reloaded>(test::records_of(lab.decisions())).size() > reloads; }));
+  };
+
+  lab.realm().remove(lab.spn());
+  forget();
+  auto missing = test::tsql(lab).output;
+  EXPECT_THAT(missing, AllOf(HasSubstr("spn-missing:"), HasSubstr(spn), HasSubstr("setspn -S")));
+
+  lab.realm().add_spn(lab.spn());
+  forget();
+  EXPECT_THAT(test::tsql(lab).output, AllOf(HasSubstr("spn-wrong-account:"), HasSubstr(spn)));
+
+  fs::remove(lab.folder() / "peer.keytab");
+  lab.realm().ktadd(lab.folder() / "peer.keytab", lab.spn());
+  auto mended = test::tsql(lab).output; // no HUP: the rejected ticket has left the store, and the new key is the account's
+  EXPECT_THAT(mended, HasSubstr("KERBEROS")) << lab.decisions();
+  EXPECT_TRUE(lab.serve().running());
+}
+
+} // namespace

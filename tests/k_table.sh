@@ -1,0 +1,18 @@
+#!/bin/bash
+# Holds k_table.txt: every row from K1 to K21 is there, and every test that it names exists. Usage: k_table.sh SOURCE_FOLDER BUILD_FOLDER
+set -u
+table=$1/tests/k_table.txt
+known=$(ctest -N --test-dir "$2" | sed -nE 's/^ *Test +#[0-9]+: //p')
+failures=0
+complain() { echo "k_table.txt: $*"; failures=$((failures + 1)); }
+
+for row in $(seq -f 'K%.0f' 1 21); do
+  grep -qE "^$row " "$table" || complain "$row is missing"
+done
+while read -r row test rest; do
+  case $row in '' | '#'*) continue ;; esac
+  [[ $row =~ ^K([1-9]|1[0-9]|2[01])$ && -n $test && -z $rest ]] || { complain "not a row: $row $test $rest"; continue; }
+  [ "$test" = later ] || grep -qxF -- "$test" <<<"$known" || complain "$row names a test that does not exist: $test"
+done <"$table"
+[ "$failures" -eq 0 ] || exit 1
+echo "k_table.txt: $(grep -cE '^K.* later$' "$table") rows later, the others held by tests that exist"

@@ -1,0 +1,59 @@
+// A blocking TDS client for tests: logs in with user and password, sends a batch, reads the reply. For what tsql cannot be made to send.
+#pragma once
+
+#include "tds/connect_login.hpp"
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+namespace test {
+
+/// A TCP connection that closes itself; reads and writes give up after ten seconds.
+class Connection {
+public:
+  Connection(const std::string &address, std::uint16_t port);
+  ~Connection();
+  Connection(const Connection &) = delete;
+
+  bool open() const { return fd_ >= 0; }
+  int fd() const { return fd_; }
+  std::uint16_t local_port() const;
+  void send(tds::ByteView bytes);
+  /// What comes next, at least one byte; empty at the end of the stream or after ten seconds.
+  tds::Bytes receive();
+  /// Everything until the other side closes.
+  tds::Bytes receive_all();
+  void close();
+  /// Says that nothing more will be sent.
+  void finish();
+
+private:
+  int fd_ = -1;
+};
+
+/// What a login came to.
+struct Login {
+  std::optional<tds::LoginReply> reply;
+  std::optional<tds::ConnectRefused> refused;
+  std::vector<tds::ServerMessage> messages;
+  /// The text of the ERROR that refused it; empty where there is none.
+  std::string error() const;
+};
+
+struct ClientOptions {
+  std::u16string user = u"x", database, app = u"tds_client", server = u"sqlshim";
+  bool mars = false;
+  bool prelogin = true;
+  tds::Encryption encryption = tds::Encryption::not_sup;
+  tds::Version version = tds::tds_7_4;
+  std::vector<tds::Feature> features;
+  tds::Bytes sspi; ///< a token of the client's own: asks for integrated login
+};
+
+tds::Login7 make_login7(const ClientOptions &options);
+Login log_in(Connection &connection, const ClientOptions &options = {});
+/// Sends a batch and returns the payload of the whole reply message.
+tds::Bytes query(Connection &connection, std::u16string_view batch);
+
+} // namespace test

@@ -1,0 +1,57 @@
+#!/bin/bash
+# Installs what a bare Debian 12 lacks to build sqlshim, run its lab and its tests. Prints the apt line first. Starts and enables no system service.
+# Usage: tools/install.sh [build] [lab] [test]   (default: all three)
+set -eu
+
+build="clang-19 lld-19 cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev libc-ares-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
+       nlohmann-json3-dev"
+lab="krb5-kdc krb5-admin-server krb5-user dnsmasq-base freetds-bin faketime procps"
+test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace git ca-certificates"
+
+wanted=""
+for part in ${*:-build lab test}; do
+  case $part in
+  build) wanted+=" $build" ;;
+  lab) wanted+=" $lab" ;;
+  test) wanted+=" $test" ;;
+  *) echo "usage: tools/install.sh [build] [lab] [test]" >&2; exit 2 ;;
+  esac
+done
+
+missing=""
+for package in $wanted; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=" $package"
+done
+[ -n "$missing" ] || exit 0
+
+line="apt-get install -y --no-install-recommends$missing"
+echo "missing packages: $line"
+if [ "$(id -u)" -eq 0 ]; then
+  run() { "$@"; }
+elif command -v sudo >/dev/null; then
+  echo "(this asks for your password by sudo)"
+  run() { sudo "$@"; }
+else
+  echo "not root, and no sudo: run the line above as root, then start this again" >&2
+  exit 2
+fi
+
+# The KDC's packages would start and enable a KDC of the system's own. A policy-rc.d that says no (101) keeps them from it; one that is there already stays.
+policy=/usr/sbin/policy-rc.d
+own_policy=""
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\nexit 101\n' | run tee $policy >/dev/null
+  run chmod 755 $policy
+  own_policy=yes
+fi
+restore() { [ -z "$own_policy" ] || run rm -f $policy; }
+trap restore EXIT
+
+run apt-get update -qq || { echo "apt-get update failed: check /etc/apt/sources.list and the network" >&2; exit 2; }
+run env DEBIAN_FRONTEND=noninteractive $line -qq >/tmp/sqlshim-apt.$$ 2>&1 || { tail -20 /tmp/sqlshim-apt.$$ >&2; rm -f /tmp/sqlshim-apt.$$; exit 2; }
+rm -f /tmp/sqlshim-apt.$$
+if command -v systemctl >/dev/null; then
+  for service in krb5-kdc krb5-admin-server; do
+    case $missing in *" $service"*) run systemctl disable --quiet $service 2>/dev/null || true ;; esac
+  done
+fi
