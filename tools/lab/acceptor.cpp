@@ -1,5 +1,6 @@
 #include "tools/lab/acceptor.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <gssapi/gssapi.h>
 #include <gssapi/gssapi_ext.h>
@@ -71,6 +72,28 @@ bool windows_tells_apart(int code) {
   return code == 32 /* TKT_EXPIRED */ || code == 33 /* TKT_NYV */ || code == 34 /* REPEAT */ || code == 37 /* SKEW */;
 }
 
+/// The code in the KRB-ERROR that MIT made, raw or inside SPNEGO; 0 where it made none.
+int code_in(tds::ByteView token) {
+  constexpr std::uint8_t error_id[] = {0x03, 0x00};
+  tds::Bytes start(std::begin(kerberos_oid), std::end(kerberos_oid));
+  start.insert(start.end(), std::begin(error_id), std::end(error_id));
+  const auto found = std::ranges::search(token, start);
+  if (found.empty()) return 0;
+  const auto rest = token.subspan(static_cast<std::size_t>(found.end() - token.begin()));
+  krb5_context kerberos = nullptr;
+  if (krb5_init_context(&kerberos) != 0) return 0;
+  krb5_data encoded{0, static_cast<unsigned>(rest.size()),
+                    reinterpret_cast<char *>(const_cast<std::uint8_t *>(rest.data()))};
+  krb5_error *error = nullptr;
+  int code = 0;
+  if (krb5_rd_error(kerberos, &encoded, &error) == 0) {
+    code = static_cast<int>(error->error);
+    krb5_free_error(kerberos, error);
+  }
+  krb5_free_context(kerberos);
+  return code;
+}
+
 } // namespace
 
 struct Acceptor::Context {
@@ -90,8 +113,10 @@ struct Acceptor::Context {
   Step failure(OM_uint32 major, OM_uint32 minor, gss_OID mechanism, tds::ByteView native) const {
     Step step{.text = status_text(major, minor, mechanism)};
     if (framing != tds::Mechanism::kerberos && framing != tds::Mechanism::spnego) return step; // no KRB-ERROR for NTLM
+    // SPNEGO maps minor codes to numbers of its own, so the token is looked at first.
     const auto protocol = static_cast<std::int64_t>(static_cast<std::int32_t>(minor)) - ERROR_TABLE_BASE_krb5;
-    const int code = protocol > 0 && protocol < 128 ? static_cast<int>(protocol) : 60; // KRB_ERR_GENERIC
+    int code = code_in(native);
+    if (code == 0) code = protocol > 0 && protocol < 128 ? static_cast<int>(protocol) : 60; // KRB_ERR_GENERIC
     step.krb_error = options.native_errors || windows_tells_apart(code) ? code : 41;
     if (options.native_errors && !native.empty()) {
       step.token.assign(native.begin(), native.end());
