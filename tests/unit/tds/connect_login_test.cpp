@@ -404,6 +404,12 @@ std::vector<ConnectScript> refused_scripts() {
       script("closed_after_the_second_token",
              up_to_login({replies({sspi}), Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), Ends{}}), "closed",
              "LOGIN7", token_was_sent(true)),
+      script("closed_without_any_token_of_ours", {sends_prelogin(), answers(), Asks{}, sends_login({}), Ends{}},
+             "closed", "LOGIN7", token_was_sent(false)),
+      script("closed_after_a_token_that_came_late",
+             {sends_prelogin(), answers(), Asks{}, sends_login({}), replies({sspi}), Asks{ap_rep, last_leg, true},
+              sends_sspi(last_leg), Ends{}},
+             "closed", "LOGIN7", token_was_sent(true)),
       script("closed_within_the_reply", up_to_login_complete({Gets{prefix(replies({ack, done}).bytes, 20)}, Ends{}}),
              "closed", "LOGIN7", token_was_sent(true)),
   };
@@ -463,6 +469,17 @@ TEST(ConnectLogin, messages_without_end_are_refused) {
   const std::size_t fed = bytes_until_refused(message);
   EXPECT_GT(fed, largest_login_reply - 2 * message.size());
   EXPECT_LT(fed, largest_login_reply + 2 * message.size());
+}
+
+TEST(ConnectLogin, a_message_that_makes_all_together_too_long_is_refused_at_its_header) {
+  ConnectLogin machine = waiting_for_the_reply();
+  const Bytes message = replies(std::vector<Token>(20'000, info)).bytes;
+  ASSERT_GT(message.size(), largest_login_reply / 2);
+  ASSERT_LT(message.size(), largest_login_reply);
+  machine.receive(message);
+  ASSERT_TRUE(std::holds_alternative<Receive>(machine.next()));
+  machine.receive(prefix(message, message.size() - 1)); // never whole
+  EXPECT_TRUE(std::holds_alternative<ConnectRefused>(machine.next()));
 }
 
 TEST(ConnectLogin, empty_messages_without_end_are_refused) {

@@ -327,6 +327,13 @@ TEST_P(TextLimit, an_offset_past_the_end_is_not_decoded) {
   EXPECT_EQ(decoded.error(),
             (Error{"LOGIN7", std::string("ib") + GetParam().name, "points past the end (130 > 128)", GetParam().slot}));
 }
+TEST_P(TextLimit, an_offset_far_past_the_end_is_not_decoded) {
+  Bytes bytes = every_field_bytes;
+  bytes[GetParam().slot + 1] = 0xFF;
+  const auto decoded = decode_login7(bytes);
+  ASSERT_FALSE(decoded);
+  EXPECT_EQ(decoded.error().field, std::string("ib") + GetParam().name);
+}
 TEST_P(TextLimit, a_text_that_reaches_past_the_end_is_not_decoded) {
   Bytes bytes = every_field_bytes;
   bytes[GetParam().slot] = 0x7F;

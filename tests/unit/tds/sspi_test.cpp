@@ -24,6 +24,7 @@ const MechanismRow mechanisms[] = {
     {"other_oid", hex("60 0b 0609 2a864886f712010203"), Mechanism::unknown},
     {"tag_alone", hex("60"), Mechanism::unknown},
     {"length_cut", hex("60 8205"), Mechanism::unknown},
+    {"length_of_five_bytes", hex("60 85000000000b 0609 2a864886f712010202"), Mechanism::unknown},
     {"length_of_127_bytes", hex("60 ff 0609 2a864886f712010202"), Mechanism::unknown},
     {"spnego_answer", hex("a1 16 3014"), Mechanism::unknown},
     {"other_bytes", hex("deadbeef"), Mechanism::unknown},
