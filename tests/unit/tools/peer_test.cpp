@@ -155,11 +155,6 @@ TEST_F(PeerTest, rows_cross_packets_of_the_agreed_size) {
   EXPECT_GT(reply.size(), 100u * row_size);
 }
 
-struct FaultCase {
-  const char *name;
-  PeerOptions options;
-};
-
 TEST_F(PeerTest, closes_where_it_is_told_to) {
   PeerOptions options;
   options.close_at = Moment::accepted;
@@ -424,6 +419,29 @@ INSTANTIATE_TEST_SUITE_P(all, EveryFault, ::testing::ValuesIn(fault_ids()), [](c
   std::ranges::replace(name, '-', '_');
   return name;
 });
+
+// ------------------------------------------------------------------------------------------------------------ the program
+
+Finished sqlshim_lab(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), program_folder() / "sqlshim-lab");
+  return run({.argv = std::move(arguments)});
+}
+
+TEST(LabProgram, its_help_lists_every_fault) {
+  const auto help = sqlshim_lab({"lab", "--help"});
+  EXPECT_EQ(help.status, 0);
+  for (const auto &fault : all_faults())
+    EXPECT_THAT(help.output, HasSubstr(std::string(fault.id)));
+}
+
+TEST(LabProgram, wrong_usage_is_status_2) {
+  EXPECT_EQ(sqlshim_lab({"lab", "--no-such-option"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"lab", "command-without-dashes"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"lab", "--route", "nowhere", "--", "true"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"--break", "no-such-fault", "--", "true"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"--"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"peer"}).status, 2);
+}
 
 TEST(Faults, an_unknown_one_is_named_with_those_that_exist) {
   try {

@@ -78,9 +78,8 @@ protected:
     ::setenv("KRB5RCACHENAME", "none:", 1);
   }
   ~RealmTest() override {
-    if (HasFailure()) fmt_print(realm.log());
+    if (HasFailure()) std::fprintf(stderr, "---- kdc.log\n%s", realm.log().c_str());
   }
-  static void fmt_print(const std::string &text) { std::fprintf(stderr, "---- kdc.log\n%s", text.c_str()); }
 
   TemporaryFolder folder;
   Block block;
