@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <utility>
 
 namespace shim {
 

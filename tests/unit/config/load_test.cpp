@@ -428,7 +428,9 @@ TEST_F(Load, ARouteIsShadowedOnlyByOneThatMatchesAllOfIt) {
     const auto found = problems(std::string(listener) + std::string(identity) + table(pair.first) + "\"a\"\n" +
                                 table(pair.second) + "\"b\"\n");
     EXPECT_EQ(!found.empty(), pair.shadowed) << pair.first << " before " << pair.second;
-    if (pair.shadowed) EXPECT_THAT(found, ElementsAre(HasSubstr("route[1]: warning: is never reached"))) << pair.first;
+    if (pair.shadowed) {
+      EXPECT_THAT(found, ElementsAre(HasSubstr("route[1]: warning: is never reached"))) << pair.first;
+    }
   }
 }
 

@@ -1,0 +1,347 @@
+#include "shim/diagnosis/diagnose.hpp"
+
+#include "shim/log/render.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <gmock/gmock.h>
+
+namespace {
+
+using namespace shim;
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr auto spn = "MSSQLSvc/sql1.corp.test:1433@CORP.TEST";
+
+using Records = std::vector<Record>;
+
+Records trail_of(std::vector<Event> events) {
+  Records trail;
+  for (Event &event : events)
+    trail.push_back({.at = {},
+                     .conn = "7f3a01c2",
+                     .seq = trail.size() + 1,
+                     .since_accept = Micros(trail.size()),
+                     .event = std::move(event)});
+  return trail;
+}
+Records operator+(Records trail, std::vector<Event> more) {
+  for (Record &record : trail_of(std::move(more)))
+    trail.push_back(std::move(record));
+  return trail;
+}
+
+// The parts of a login, as the proxy writes them.
+const Records asked = trail_of(
+    {Accepted{"reports", "127.0.0.1:50000", "127.0.0.1:14330"}, CallerProven{1000, "alice", {"users"}, "sock_diag", 1},
+     LoginReceived{"7.4", "sql1", "dw", "app-user", "tsql", "ws1", 42, 4096, "sql", "none", 0, {}},
+     PolicyDecided{"reports", "allow", "dw-route", "svc", "matched"}});
+const Records resolved =
+    asked + std::vector<Event>{DnsAnswered{"sql1.corp.test", "A", "ok", 300, {"10.0.0.5"}, "10.0.0.2:53", false, 1},
+                               TargetResolved{"sql1", "sql1.corp.test", 1433, "dns", {"10.0.0.5:1433"}},
+                               PlanMade{{std::string("tcp+kerberos ") + spn}}};
+const KdcAnswered preauth{"10.0.0.3:88", "AS", 25, "Additional pre-authentication required", "", 0, 1};
+const KdcAnswered granted{"10.0.0.3:88", "TGS", 0, "", "", 20, 1};
+const KdcAnswered not_found{"10.0.0.3:88", "TGS", 7, "Server not found in Kerberos database", "", 20, 1};
+const SpnTried refused{spn, "port", "refused", "service-unknown", "Server not found"};
+const Records ticket =
+    resolved + std::vector<Event>{preauth, granted, SpnTried{spn, "port", "ticket", "ok", "from the KDC"},
+                                  TicketChosen{spn, "svc-reports@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "", false}};
+const Records connected =
+    ticket + std::vector<Event>{ServerConnected{"10.0.0.5:1433", 1, 1}, PreloginAnswered{"server", "", ""}};
+const TokenExchanged first_token{1, "spnego", 1500, 0, "0x2e", "0x2e", false};
+const TokenExchanged last_token{2, "spnego", 0, 120, "0x2e", "0x2e", true};
+const Records token_sent = connected + std::vector<Event>{first_token};
+const Records complete = token_sent + std::vector<Event>{last_token};
+
+Failure failure(std::string step, Cause cause, std::string detail = {}) {
+  return {std::move(step), cause, std::move(detail)};
+}
+
+struct Row {
+  const char *name;
+  Records trail;
+  Failure failure;
+  Cause cause;
+};
+const Row rows[] = {
+    // What the step says stands where nothing tells more.
+    {"spn missing", resolved + std::vector<Event>{preauth, not_found, refused}, failure("ticket", Cause::spn_missing),
+     Cause::spn_missing},
+    {"a name that DNS has not", asked, failure("resolve", Cause::name_not_found), Cause::name_not_found},
+    {"closed before a token", connected, failure("server-login", Cause::server_closed), Cause::server_closed},
+    {"nothing happened", {}, failure("accept", Cause::log_unavailable), Cause::log_unavailable},
+
+    // A server that closes on our token could not use the ticket.
+    {"closed on the token", token_sent, failure("server-login", Cause::server_closed), Cause::spn_wrong_account},
+    {"closed after a complete context", complete, failure("server-login", Cause::server_closed), Cause::server_closed},
+    {"closed with a word", token_sent + std::vector<Event>{ServerSaid{17830, 1, 20, "A network error occurred"}},
+     failure("server-login", Cause::server_closed), Cause::server_closed},
+    {"the next server closed before its token", token_sent + std::vector<Event>{ServerConnected{"10.0.0.6:1433", 2, 1}},
+     failure("server-login", Cause::server_closed), Cause::server_closed},
+    {"late, but not closed", token_sent, failure("server-login", Cause::deadline), Cause::deadline},
+
+    // What the server says.
+    {"18456", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
+     failure("server-login", Cause::login_denied), Cause::login_denied},
+    {"18456, then closed", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed"}},
+     failure("server-login", Cause::server_closed), Cause::login_denied},
+    {"anonymous",
+     complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'NT AUTHORITY\\ANONYMOUS LOGON'."}},
+     failure("server-login", Cause::login_denied), Cause::anonymous_logon},
+    {"18452",
+     token_sent + std::vector<Event>{ServerSaid{18452, 1, 14, "Login failed. The login is from an untrusted domain"}},
+     failure("server-login", Cause::login_denied), Cause::login_untrusted},
+    {"4060 before 18456",
+     complete + std::vector<Event>{ServerSaid{4060, 1, 11, "Cannot open database \"dw\""},
+                                   ServerSaid{18456, 1, 14, "Login failed"}},
+     failure("server-login", Cause::login_denied), Cause::database_denied},
+    {"4064", complete + std::vector<Event>{ServerSaid{4064, 1, 11, "Cannot open user default database"}},
+     failure("server-login", Cause::login_denied), Cause::database_denied},
+    {"another number", complete + std::vector<Event>{ServerSaid{18470, 1, 14, "The account is disabled"}},
+     failure("server-login", Cause::login_denied), Cause::login_denied},
+    {"what an earlier server said",
+     complete + std::vector<Event>{ServerSaid{4060, 1, 11, "x"}, ServerConnected{"10.0.0.6:1433", 2, 1}},
+     failure("server-login", Cause::login_denied), Cause::login_denied},
+    {"no proof, whatever it said", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "x"}},
+     failure("server-login", Cause::mutual_auth_missing), Cause::mutual_auth_missing},
+
+    // What the KDC says.
+    {"clock skew",
+     resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1}},
+     failure("ticket", Cause::no_credentials), Cause::clock_skew},
+    {"clock skew at one KDC, a ticket from the next",
+     resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1}, granted,
+                                   not_found, refused},
+     failure("ticket", Cause::spn_missing), Cause::spn_missing},
+    {"clock skew long ago, the server says no",
+     complete +
+         std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "", "", 412000, 1}, ServerSaid{18456, 1, 14, "x"}},
+     failure("server-login", Cause::login_denied), Cause::login_denied},
+    {"spn.tried tells more", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "service-not-unique", ""}},
+     failure("ticket", Cause::spn_missing), Cause::spn_duplicate},
+    {"the account does not exist",
+     resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "client-unknown", ""}},
+     failure("ticket", Cause::preauth_failed), Cause::no_credentials},
+    {"spn.tried tells nothing", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "policy", ""}},
+     failure("ticket", Cause::account_revoked), Cause::account_revoked},
+    {"a word of a later version", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "kdc-asleep", ""}},
+     failure("ticket", Cause::kdc_unreachable), Cause::kdc_unreachable},
+    {"late in the ticket step", resolved + std::vector<Event>{refused}, failure("ticket", Cause::deadline),
+     Cause::deadline},
+};
+
+TEST(Diagnose, EveryRule) {
+  for (const Row &row : rows)
+    EXPECT_EQ(id(diagnose(row.trail, row.failure).cause), id(row.cause)) << row.name;
+}
+
+TEST(Diagnose, TheRulesHoldForTheirOwnResult) {
+  // An old log holds the sharpened cause already.
+  for (const Row &row : rows) {
+    const Diagnosis first = diagnose(row.trail, row.failure);
+    const Records logged =
+        row.trail + std::vector<Event>{Refused{row.failure.step, std::string(to_string(first.fault)),
+                                               std::string(id(first.cause)), row.failure.detail, first.remedy},
+                                       Closed{}};
+    const auto again = diagnose(logged);
+    ASSERT_TRUE(again) << row.name;
+    EXPECT_EQ(id(again->cause), id(first.cause)) << row.name;
+    EXPECT_EQ(again->sentence, first.sentence) << row.name;
+    EXPECT_EQ(again->remedy, first.remedy) << row.name;
+    EXPECT_EQ(again->evidence, first.evidence) << row.name;
+  }
+}
+
+TEST(Diagnose, OldLogsWithoutARefusal) {
+  EXPECT_EQ(diagnose(complete), std::nullopt);
+  EXPECT_EQ(diagnose(std::span<const Record>{}), std::nullopt);
+  EXPECT_EQ(diagnose(trail_of({Refused{"ticket", "kdc", "cause-of-a-later-version", "", ""}})), std::nullopt);
+}
+
+TEST(Diagnose, SpnMissingInFull) {
+  const Diagnosis diagnosis = diagnose(resolved + std::vector<Event>{preauth, not_found, refused},
+                                       failure("ticket", Cause::spn_missing, "the step's words"));
+  EXPECT_EQ(diagnosis.spn, spn);
+  EXPECT_EQ(diagnosis.fault, Fault::directory);
+  EXPECT_EQ(diagnosis.said, "Server not found in Kerberos database");
+  EXPECT_EQ(diagnosis.said_by, "KDC");
+  EXPECT_THAT(diagnosis.sentence, HasSubstr(spn));
+  EXPECT_THAT(diagnosis.remedy, HasSubstr("setspn -S MSSQLSvc/sql1.corp.test:1433 DOMAIN\\SERVICEACCOUNT"));
+  EXPECT_THAT(diagnosis.evidence, ElementsAre(HasSubstr("target.resolved"), HasSubstr("kdc.answered"),
+                                              HasSubstr("code=7"), HasSubstr("spn.tried")));
+}
+
+TEST(Diagnose, NamesTheFirstOfSeveralCandidates) {
+  const std::string second = "MSSQLSvc/sql1.corp.test@CORP.TEST";
+  const SpnTried second_refused{second, "bare", "refused", "service-unknown", ""};
+  EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, second_refused}, failure("ticket", Cause::spn_missing)).spn,
+            spn);
+  // ... but after a ticket, what was refused before counts no more.
+  EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, SpnTried{second, "bare", "ticket", "ok", ""},
+                                                   TicketChosen{second, "svc@CORP.TEST", "", 1, "", false}},
+                     failure("server-login", Cause::spn_wrong_account))
+                .spn,
+            second);
+  EXPECT_EQ(diagnose(ticket + std::vector<Event>{second_refused}, failure("ticket", Cause::spn_missing)).spn, second);
+  // Before any was tried, the plan names it.
+  EXPECT_EQ(diagnose(resolved, failure("ticket", Cause::kdc_unreachable)).spn, spn);
+  EXPECT_EQ(
+      diagnose(asked + std::vector<Event>{PlanMade{{"tcp+sql"}}}, failure("connect", Cause::connection_refused)).spn,
+      "");
+}
+
+TEST(Diagnose, ClockSkewHasSecondsAndDirection) {
+  const auto sentence = [](std::int64_t skew_ms) {
+    return diagnose(resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "",
+                                                              skew_ms, 1}},
+                    failure("ticket", Cause::clock_skew))
+        .sentence;
+  };
+  EXPECT_THAT(sentence(412'400), HasSubstr("(10.0.0.3:88) is 412 seconds ahead of this machine's"));
+  EXPECT_THAT(sentence(-7'200'600), HasSubstr("is 7201 seconds behind this machine's"));
+  EXPECT_THAT(sentence(0), HasSubstr("too many seconds"));
+  // The server's complaint is about its own clock, which we cannot read.
+  const Diagnosis server =
+      diagnose(token_sent, failure("server-login", Cause::clock_skew, "Clock skew too great [37]"));
+  EXPECT_THAT(server.sentence, AllOf(HasSubstr("(the server sql1.corp.test)"), HasSubstr("too many seconds")));
+  EXPECT_EQ(server.said, "Clock skew too great [37]");
+  EXPECT_EQ(server.said_by, "");
+}
+
+TEST(Diagnose, SilentKdcsAreAllNamed) {
+  const Diagnosis diagnosis =
+      diagnose(resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", -1, "connection refused", "", 0, 1},
+                                             KdcAnswered{"10.0.0.4:88", "AS", -1, "no answer in 2000 ms", "", 0, 1}},
+               failure("ticket", Cause::kdc_unreachable, "no KDC of CORP.TEST answered"));
+  EXPECT_THAT(
+      diagnosis.sentence,
+      HasSubstr(
+          "No KDC of realm CORP.TEST answered: 10.0.0.3:88 (connection refused), 10.0.0.4:88 (no answer in 2000 ms)."));
+  EXPECT_EQ(diagnosis.said, "no KDC of CORP.TEST answered");
+  EXPECT_EQ(diagnosis.said_by, "");
+}
+
+TEST(Diagnose, TheServersWordsCount) {
+  const Diagnosis diagnosis =
+      diagnose(complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
+               failure("server-login", Cause::login_denied, "18456: …"));
+  EXPECT_EQ(diagnosis.said, "Login failed for user 'CORP\\svc-reports'.");
+  EXPECT_EQ(diagnosis.said_by, "server");
+  EXPECT_THAT(diagnosis.sentence, HasSubstr("(svc-reports@CORP.TEST)"));
+  EXPECT_THAT(diagnosis.remedy, HasSubstr("CREATE LOGIN [DOMAIN\\svc-reports] FROM WINDOWS"));
+  EXPECT_THAT(diagnosis.evidence, Contains(HasSubstr("ticket.chosen")));
+  EXPECT_THAT(diagnosis.evidence, Contains(HasSubstr("server.message")));
+}
+
+TEST(Diagnose, FactsOfTheCallerAndTheRoute) {
+  struct Line {
+    Cause cause;
+    const char *text;
+  };
+  for (const Line &line : std::initializer_list<Line>{
+           {Cause::caller_denied, "Listener reports does not admit alice (uid 1000)."},
+           {Cause::identity_denied, "Identity svc may not be used by alice (uid 1000)."},
+           {Cause::route_denied, "listener reports, caller alice (uid 1000), database dw, user app-user"},
+       })
+    EXPECT_THAT(diagnose(asked, failure("policy", line.cause)).sentence, HasSubstr(line.text));
+  const Diagnosis name = diagnose(
+      asked + std::vector<Event>{DnsAnswered{"sql9.corp.test", "A", "nxdomain", 0, {}, "10.0.0.2:53", false, 1}},
+      failure("resolve", Cause::name_not_found, "sql9.corp.test: nxdomain"));
+  EXPECT_THAT(name.sentence, HasSubstr("sql9.corp.test"));
+  EXPECT_THAT(name.remedy, AllOf(HasSubstr("route dw-route"), HasSubstr("dig sql9.corp.test")));
+  EXPECT_THAT(name.evidence, Contains(HasSubstr("rcode=nxdomain")));
+}
+
+TEST(Diagnose, WhoseFaultADeadlineIs) {
+  for (const auto &[step, fault] : {std::pair{"client-login", Fault::client},
+                                    {"resolve", Fault::dns},
+                                    {"ticket", Fault::kdc},
+                                    {"connect", Fault::network},
+                                    {"server-login", Fault::server},
+                                    {"accept", Fault::us}}) {
+    EXPECT_EQ(diagnose(asked, failure(step, Cause::deadline)).fault, fault) << step;
+    EXPECT_EQ(diagnose(asked, failure(step, Cause::limit)).fault, Fault::us) << step;
+  }
+}
+
+TEST(Diagnose, KindsOfAuthHaveACause) {
+  for (int i = 0; i <= static_cast<int>(auth::Kind::other); ++i) {
+    const auto kind = static_cast<auth::Kind>(i);
+    const bool says_nothing = kind == auth::Kind::ok || kind == auth::Kind::preauth_required ||
+                              kind == auth::Kind::policy || kind == auth::Kind::other;
+    EXPECT_EQ(cause_of(kind).has_value(), !says_nothing) << auth::to_string(kind);
+  }
+  EXPECT_EQ(cause_of(auth::Kind::key_wrong), Cause::spn_wrong_account);
+  EXPECT_EQ(cause_of(auth::Kind::key_version_wrong), Cause::server_key_old);
+}
+
+// ---- what the client reads ----
+
+TEST(ClientText, HasCauseSpnWordsRemedyAndConnection) {
+  const Diagnosis missing =
+      diagnose(resolved + std::vector<Event>{not_found, refused}, failure("ticket", Cause::spn_missing));
+  EXPECT_THAT(
+      client_text(missing, "7f3a01c2"),
+      AllOf(
+          testing::StartsWith(
+              "spn-missing: The KDC knows no service principal name MSSQLSvc/sql1.corp.test:1433@CORP.TEST"),
+          HasSubstr(" The KDC said: \"Server not found in Kerberos database\"."),
+          HasSubstr(
+              " Remedy: Register it on the account that SQL Server runs as: setspn -S MSSQLSvc/sql1.corp.test:1433 DOMAIN\\SERVICEACCOUNT"),
+          testing::EndsWith(" (sqlshim connection 7f3a01c2)")));
+  const Diagnosis denied = diagnose(complete, failure("server-login", Cause::login_denied, "18456"));
+  EXPECT_THAT(client_text(denied, "7f3a01c2"),
+              AllOf(HasSubstr(" SPN: MSSQLSvc/sql1.corp.test:1433@CORP.TEST."), HasSubstr(" Detail: 18456.")));
+}
+
+TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
+  // Everything that comes from outside, at its worst.
+  std::string worst;
+  while (worst.size() < 10'000)
+    worst += "\x1b[2J\n\u202E\xff{spn}\"";
+  const Records hostile = trail_of(
+      {Accepted{worst, worst, worst}, CallerProven{1, worst, {worst}, worst, 1},
+       LoginReceived{worst, worst, worst, worst, worst, worst, 0, 0, worst, worst, 0, {worst}},
+       PolicyDecided{worst, worst, worst, worst, worst}, DnsAnswered{worst, worst, worst, 0, {worst}, worst, false, 0},
+       TargetResolved{worst, worst, 1, worst, {worst}}, KdcAnswered{worst, worst, -1, worst, worst, 1, 1},
+       KdcAnswered{worst, worst, 7, worst, worst, 1, 1}, SpnTried{worst, worst, "refused", worst, worst},
+       TicketChosen{worst, worst, worst, 1, worst, false}, ServerConnected{worst, 1, 1},
+       ServerSaid{18456, 1, 14, worst}});
+  for (const CauseEntry &entry : all_causes())
+    for (const char *step : {"ticket", "server-login"}) {
+      const std::string text = client_text(diagnose(hostile, failure(step, entry.cause, worst)), "7f3a01c2");
+      EXPECT_LE(text.size(), 2000u) << entry.id;
+      EXPECT_EQ(text.find_first_of("\n\r\x1b\x7f"), std::string::npos) << entry.id;
+      EXPECT_EQ(text, printable(text, 2000)) << entry.id;
+      EXPECT_THAT(text, AllOf(HasSubstr(" Remedy: "), testing::EndsWith(" (sqlshim connection 7f3a01c2)"))) << entry.id;
+    }
+}
+
+TEST(ClientText, OrdinaryRemediesAreWhole) {
+  for (const CauseEntry &entry : all_causes()) {
+    const Diagnosis diagnosis = diagnose(complete, failure("server-login", entry.cause));
+    EXPECT_THAT(client_text(diagnosis, "7f3a01c2"), AllOf(HasSubstr(diagnosis.sentence), HasSubstr(diagnosis.remedy)))
+        << entry.id;
+  }
+}
+
+// ---- old logs ----
+
+TEST(Diagnose, RunsOverALogOfVersion1) {
+  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "../../../data/decisions-v1.jsonl");
+  ASSERT_TRUE(file);
+  Records trail;
+  for (std::string line; std::getline(file, line);)
+    if (auto record = from_json(line); record && !record->conn.empty()) trail.push_back(*std::move(record));
+  const auto diagnosis = diagnose(trail);
+  ASSERT_TRUE(diagnosis);
+  EXPECT_EQ(diagnosis->cause, Cause::spn_missing);
+}
+
+} // namespace
