@@ -42,13 +42,13 @@ struct Login {
 };
 
 struct ClientOptions {
-  std::u16string user = u"x", database, app = u"tds_client", server = u"sqlshim";
+  std::u16string user = u"x", database = {}, app = u"tds_client", server = u"sqlshim";
   bool mars = false;
   bool prelogin = true;
   tds::Encryption encryption = tds::Encryption::not_sup;
   tds::Version version = tds::tds_7_4;
-  std::vector<tds::Feature> features;
-  tds::Bytes sspi; ///< a token of the client's own: asks for integrated login
+  std::vector<tds::Feature> features = {};
+  tds::Bytes sspi = {}; ///< a token of the client's own: asks for integrated login
 };
 
 tds::Login7 make_login7(const ClientOptions &options);
