@@ -8,11 +8,12 @@ std::uint16_t port_of(const auth::Target &target) { return target.port.value_or(
 
 bool needs_browser(const auth::Target &target) { return !target.instance.empty() && !target.port; }
 
-std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts, const auth::KerberosConfig &kerberos, const std::string &identity_realm) {
+std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts, const auth::KerberosConfig &kerberos, const std::string &identity_realm,
+                               bool client_is_integrated) {
   std::vector<Attempt> plan;
   for (auto kind : route.attempts) {
     if (kind == config::AttemptKind::tcp_sql) {
-      plan.push_back({kind, std::nullopt});
+      if (!client_is_integrated) plan.push_back({kind, std::nullopt});
       continue;
     }
     for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), route.spn, kerberos, identity_realm))

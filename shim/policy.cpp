@@ -1,6 +1,5 @@
 #include "shim/policy.hpp"
 
-
 #include <algorithm>
 
 namespace shim {
@@ -22,8 +21,8 @@ bool matches(const config::Match &match, const Request &request, uid_t self) {
          glob(match.server, request.server) && glob(match.database, request.database) && glob(match.user, request.user) && glob(match.app, request.app);
 }
 
-bool sends_clients_password(const config::Route &route) {
-  return std::ranges::find(route.attempts, config::AttemptKind::tcp_sql) != route.attempts.end();
+bool only_sends_clients_password(const config::Route &route) {
+  return std::ranges::all_of(route.attempts, [](auto kind) { return kind == config::AttemptKind::tcp_sql; });
 }
 
 } // namespace
@@ -72,7 +71,7 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
   if (route == config.routes.end()) return deny(Cause::route_denied, "no route", "no route matches this login");
 
   std::string rule = "route " + route->name;
-  if (request.integrated && sends_clients_password(*route) && route->attempts.size() == 1)
+  if (request.integrated && only_sends_clients_password(*route))
     return deny(Cause::client_auth_refused, rule, "the route sends the client's own user and password on, and the client gave none (it asks for integrated login)");
 
   Decision decision;

@@ -64,7 +64,6 @@ void Relay::pump(Direction &direction) {
     if (would_block(error)) return wait_readable(direction);
     if (error == asio::error::eof) return finish_direction(direction);
     if (error) return end(direction.reader, error.message());
-    moved_since_ = true;
     std::size_t written = 0;
     if (!write_some(direction, buffer, count, written)) return;
     if (written < count) {
@@ -84,6 +83,7 @@ bool Relay::write_some(Direction &direction, const char *data, std::size_t size,
     auto count = direction.to.write_some(asio::buffer(data + written, size - written), error);
     written += count;
     direction.moved += count;
+    if (count != 0) moved_since_ = true;
     if (would_block(error)) return true;
     if (error) {
       end(direction.writer, error.message());

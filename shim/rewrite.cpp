@@ -7,13 +7,13 @@ namespace shim {
 tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind) {
   auto login = asked.clone();
   if (login.tds_version == tds::tds_8_0) login.tds_version = tds::tds_7_4;
+  login.sspi.clear(); // the client's own token never goes to the server
   if (kind == config::AttemptKind::tcp_kerberos) {
     login.option_flags2 |= tds::option2_integrated_security;
     login.option_flags3 &= static_cast<std::uint8_t>(~tds::option3_change_password);
     login.user_name.clear();
     login.password.wipe();
     login.change_password.wipe();
-    login.sspi.clear();
   }
   return login;
 }
@@ -33,10 +33,10 @@ tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target
 }
 
 std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind) {
-  if (kind == config::AttemptKind::tcp_sql) return "";
+  bool passwords_go_on = kind == config::AttemptKind::tcp_sql;
   std::string what;
-  if (!asked.user_name.empty() || !asked.password.empty()) what = "user and password";
-  if (!asked.change_password.empty()) what += std::string(what.empty() ? "" : ", ") + "new password";
+  if (!passwords_go_on && (!asked.user_name.empty() || !asked.password.empty())) what = "user and password";
+  if (!passwords_go_on && !asked.change_password.empty()) what += std::string(what.empty() ? "" : ", ") + "new password";
   if (!asked.sspi.empty())
     what += std::string(what.empty() ? "" : ", ") + tds::to_string(tds::recognise(asked.sspi)) + " token (" + std::to_string(asked.sspi.size()) + " bytes)";
   return what;

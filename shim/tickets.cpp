@@ -2,6 +2,8 @@
 
 #include "shim/log/render.hpp"
 
+#include <algorithm>
+
 namespace shim {
 namespace {
 
@@ -29,6 +31,16 @@ auth::Error error_of(auth::Kind kind, std::string text) {
   return error;
 }
 
+/// What each KDC did: also those that could not even be tried, which `asking` says nothing of.
+std::string why_unreachable(const std::vector<auth::KdcAddress> &known, const std::vector<KdcEndpoint> &asked, const std::string &asking) {
+  std::string why = asked.empty() ? "" : asking;
+  for (const auto &kdc : known) {
+    if (std::ranges::any_of(asked, [&](const KdcEndpoint &one) { return one.name == kdc.text(); })) continue;
+    why += (why.empty() ? "" : "; ") + kdc.text() + (kdc.https ? ": a KDC proxy (https), which is not supported" : ": its name has no address that could be found");
+  }
+  return why;
+}
+
 } // namespace
 
 struct Tickets::Flight {
@@ -53,9 +65,10 @@ std::shared_ptr<Tickets::Flight> Tickets::join(const auth::TicketKey &key) {
 
 void Tickets::land(const auth::TicketKey &key, std::optional<Outcome> outcome) {
   std::lock_guard lock(mutex_);
-  if (outcome && *outcome)
+  if (outcome && *outcome) {
     store_.put(key, **outcome);
-  else
+    forget_earlier(key);
+  } else
     store_.release(key);
   if (outcome && !*outcome && refusals_.count() != 0 && keeps(outcome->error()))
     refused_[key] = {outcome->error(), std::chrono::steady_clock::now() + refusals_};
@@ -69,9 +82,20 @@ void Tickets::land(const auth::TicketKey &key, std::optional<Outcome> outcome) {
   }
 }
 
+void Tickets::forget_earlier(const auth::TicketKey &key) {
+  auto name_of = [](const auth::TicketKey &any) { return std::string_view(any.identity).substr(0, any.identity.rfind('#')); };
+  std::erase_if(stored_, [&](const auth::TicketKey &other) {
+    if (other.identity == key.identity || name_of(other) != name_of(key)) return false;
+    store_.drop(other, store_.lookup(other, auth::Time::min()).ticket);
+    return true;
+  });
+  stored_.insert(key);
+}
+
 void Tickets::forget() {
   std::lock_guard lock(mutex_);
   store_.clear();
+  stored_.clear();
   refused_.clear();
 }
 
@@ -170,7 +194,8 @@ Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, Fe
     auto known = kerberos_.kdcs.find(ask.realm);
     if (known == kerberos_.kdcs.end() || known->second.empty())
       co_return std::unexpected(TicketError{error_of(auth::Kind::realm_unknown, "no KDC is configured for realm " + ask.realm), false});
-    auto answer = co_await ask_kdc(co_await find_kdcs(kerberos_, ask.realm, context), std::move(ask.message), ask.proof, context.kdc_limit);
+    auto kdcs = co_await find_kdcs(kerberos_, ask.realm, context);
+    auto answer = co_await ask_kdc(kdcs, std::move(ask.message), ask.proof, context.kdc_limit);
     KdcAnswered event;
     event.exchange = ask.exchange;
     event.us = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started).count();
@@ -178,9 +203,9 @@ Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, Fe
       for (const auto &kdc : known->second)
         event.kdc += (event.kdc.empty() ? "" : " ") + kdc.text();
       event.code = -1;
-      event.text = answer.error();
+      event.text = why_unreachable(known->second, kdcs, answer.error());
       context.emit(event);
-      co_return std::unexpected(TicketError{error_of(auth::Kind::other, answer.error()), true});
+      co_return std::unexpected(TicketError{error_of(auth::Kind::other, event.text), true});
     }
     exchange->reply(answer->message);
     event.kdc = answer->kdc;

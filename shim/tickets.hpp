@@ -10,6 +10,7 @@
 #include "shim/net/kdc.hpp"
 
 #include <functional>
+#include <set>
 
 namespace shim {
 
@@ -66,14 +67,18 @@ private:
   /// Null: the caller has the claim and must `land`. Else somebody else's flight.
   std::shared_ptr<Flight> join(const auth::TicketKey &key);
   void land(const auth::TicketKey &key, std::optional<Outcome> outcome);
+  /// Tickets of other generations of the same identity serve nobody any more: they go when one of this generation comes. (A ccache that is no file has a new
+  /// generation at each login.) Under `mutex_`.
+  void forget_earlier(const auth::TicketKey &key);
   struct Landing;
 
   auth::KerberosConfig kerberos_;
   Millis refusals_;
   std::function<void(Event)> background_;
   auth::TicketStore store_;
-  std::mutex mutex_; // of the two below
+  std::mutex mutex_; // of the three below
   std::map<auth::TicketKey, std::shared_ptr<Flight>> flights_;
+  std::set<auth::TicketKey> stored_;
   struct Refusal {
     TicketError error;
     std::chrono::steady_clock::time_point until;

@@ -283,7 +283,8 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request, st
     event.endpoints.push_back(to_text(endpoint));
   request.trail.emit(event);
 
-  auto plan = make_plan(request.route, facts, request.tickets.kerberos(), identity ? identity->identity->realm() : "");
+  auto plan = make_plan(request.route, facts, request.tickets.kerberos(), identity ? identity->identity->realm() : "",
+                        request.asked.login.integrated_security());
   PlanMade made;
   for (const auto &attempt : plan)
     made.attempts.push_back(attempt.text());

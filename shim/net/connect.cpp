@@ -95,7 +95,7 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   for (std::size_t i = 0; i < endpoints.size() && !race->winner && !timed_out(); ++i) {
     race->sockets.push_back(std::make_shared<TcpSocket>(executor));
     asio::co_spawn(executor, one_try(race, i, endpoints[i]), asio::detached);
-    if (i + 1 < endpoints.size()) co_await race->changed.wait(std::min(stagger, left_of(limit.count() ? limit : stagger, started)));
+    if (i + 1 < endpoints.size()) co_await race->changed.wait(limit.count() ? std::min(stagger, left_of(limit, started)) : stagger);
   }
   while (!race->winner && race->failed < race->sockets.size() && !timed_out())
     co_await race->changed.wait(left_of(limit, started));

@@ -57,39 +57,42 @@ std::optional<std::string> name_at(const ns_msg &message, const unsigned char *a
   return lower(text);
 }
 
-std::optional<auth::DnsRecord> decode_record(const ns_msg &message, const ns_rr &record) {
+/// False: malformed. A type that we do not know is well-formed, and yields no record.
+bool decode_record(const ns_msg &message, const ns_rr &record, std::vector<auth::DnsRecord> &records) {
   auth::DnsRecord out{lower(ns_rr_name(record)), {}, {}, std::chrono::seconds(ns_rr_ttl(record))};
   const unsigned char *data = ns_rr_rdata(record);
   char text[INET6_ADDRSTRLEN];
   switch (ns_rr_type(record)) {
   case ns_t_a:
-    if (ns_rr_rdlen(record) != 4) return std::nullopt;
+    if (ns_rr_rdlen(record) != 4) return false;
     out.type = auth::DnsType::a;
     out.data = inet_ntop(AF_INET, data, text, sizeof text);
-    return out;
+    break;
   case ns_t_aaaa:
-    if (ns_rr_rdlen(record) != 16) return std::nullopt;
+    if (ns_rr_rdlen(record) != 16) return false;
     out.type = auth::DnsType::aaaa;
     out.data = inet_ntop(AF_INET6, data, text, sizeof text);
-    return out;
+    break;
   case ns_t_cname:
-  case ns_t_ptr:
+  case ns_t_ptr: {
     out.type = ns_rr_type(record) == ns_t_cname ? auth::DnsType::cname : auth::DnsType::ptr;
-    if (auto name = name_at(message, data)) {
-      out.data = *name;
-      return out;
-    }
-    return std::nullopt;
-  case ns_t_srv: // priority 2, weight 2, port 2, target (RFC 2782)
-    if (ns_rr_rdlen(record) < 7) return std::nullopt;
-    out.type = auth::DnsType::srv;
-    if (auto name = name_at(message, data + 6)) {
-      out.data = std::to_string(ns_get16(data)) + " " + std::to_string(ns_get16(data + 2)) + " " + std::to_string(ns_get16(data + 4)) + " " + *name;
-      return out;
-    }
-    return std::nullopt;
-  default: return std::nullopt;
+    auto name = name_at(message, data);
+    if (!name || ns_rr_rdlen(record) == 0) return false;
+    out.data = *name;
+    break;
   }
+  case ns_t_srv: { // priority 2, weight 2, port 2, target (RFC 2782)
+    if (ns_rr_rdlen(record) < 7) return false;
+    out.type = auth::DnsType::srv;
+    auto name = name_at(message, data + 6);
+    if (!name) return false;
+    out.data = std::to_string(ns_get16(data)) + " " + std::to_string(ns_get16(data + 2)) + " " + std::to_string(ns_get16(data + 4)) + " " + *name;
+    break;
+  }
+  default: return true;
+  }
+  records.push_back(std::move(out));
+  return true;
 }
 
 } // namespace
@@ -100,7 +103,7 @@ bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::
   for (int i = 0; i < ns_msg_count(parsed, ns_s_an); ++i) {
     ns_rr record;
     if (ns_parserr(&parsed, ns_s_an, i, &record) != 0) return false;
-    if (auto known = decode_record(parsed, record)) records.push_back(std::move(*known));
+    if (!decode_record(parsed, record, records)) return false;
   }
   return true;
 }
@@ -258,13 +261,15 @@ Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit) {
     answer = co_await channels_[i]->ask(question, limit.count() == 0 ? limit : std::max(share, Millis(1)));
     if (!try_next(answer.outcome)) break;
   }
-  if (answer.outcome == auth::DnsOutcome::ok) remember(answer);
+  remember(answer);
   co_return answer;
 }
 
 void Resolver::remember(const auth::DnsAnswer &answer) {
-  if (answer.records.empty()) return;
-  auto smallest = answer.records.front().ttl;
+  // That a name has no AAAA record stays true about as long as its A record: without this, every login would ask again.
+  bool no_data = answer.outcome == auth::DnsOutcome::no_data;
+  if (!no_data && (answer.outcome != auth::DnsOutcome::ok || answer.records.empty())) return;
+  std::chrono::seconds smallest = no_data ? no_data_kept : answer.records.front().ttl;
   for (const auto &record : answer.records)
     smallest = std::min(smallest, record.ttl);
   if (smallest.count() <= 0) return;

@@ -10,7 +10,7 @@
 
 namespace shim {
 
-/// One resolver a worker thread; not thread-safe. Answers are cached by their smallest TTL (at most `most_cached` of them); failures are not.
+/// One resolver a worker thread; not thread-safe. Answers are cached by their smallest TTL, "no such record of this name" for a minute (at most `most_cached` in all); failures are not.
 class Resolver {
 public:
   Resolver(Executor executor, std::vector<config::Address> servers);
@@ -24,6 +24,7 @@ public:
   void forget() { cache_.clear(); }
 
   static constexpr std::size_t most_cached = 1024;
+  static constexpr std::chrono::seconds no_data_kept{60};
 
 private:
   class Channel;

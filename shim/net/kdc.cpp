@@ -21,6 +21,7 @@ struct Talk {
   auth::Bytes framed;
   bool proof = false;
   bool sent = false; ///< to at least one KDC
+  bool lost = false; ///< a KDC that had the message failed afterwards
   bool over = false;
   std::size_t failed = 0;
   std::string failures;
@@ -51,22 +52,26 @@ Task<> converse(std::shared_ptr<Talk> talk, std::size_t index, KdcEndpoint kdc) 
   if (connect_error) co_return talk->fail(kdc, connect_error.message());
   if (talk->proof && talk->sent) co_return; // another KDC has it: this one must not
   talk->sent = true;
+  auto lose = [&](const std::string &why) {
+    talk->lost = true;
+    talk->fail(kdc, why);
+  };
 
   auto [write_error, written] = co_await asio::async_write(*socket, asio::buffer(talk->framed), as_result);
   if (talk->over) co_return;
-  if (write_error) co_return talk->fail(kdc, "after connecting: " + write_error.message());
+  if (write_error) co_return lose("after connecting: " + write_error.message());
 
   std::array<unsigned char, 4> prefix;
   auto [prefix_error, prefix_read] = co_await asio::async_read(*socket, asio::buffer(prefix), as_result);
   if (talk->over) co_return;
-  if (prefix_error) co_return talk->fail(kdc, "closed without an answer (" + prefix_error.message() + ")");
+  if (prefix_error) co_return lose("closed without an answer (" + prefix_error.message() + ")");
   std::size_t length = std::size_t(prefix[0]) << 24 | std::size_t(prefix[1]) << 16 | std::size_t(prefix[2]) << 8 | prefix[3];
-  if (length == 0 || length > largest_kdc_reply) co_return talk->fail(kdc, "announced an answer of " + std::to_string(length) + " bytes");
+  if (length == 0 || length > largest_kdc_reply) co_return lose("announced an answer of " + std::to_string(length) + " bytes");
 
   auth::Bytes message(length);
   auto [read_error, read] = co_await asio::async_read(*socket, asio::buffer(message), as_result);
   if (talk->over) co_return;
-  if (read_error) co_return talk->fail(kdc, "broke off in mid-answer (" + read_error.message() + ")");
+  if (read_error) co_return lose("broke off in mid-answer (" + read_error.message() + ")");
   if (!talk->answer) talk->answer = KdcAnswer{std::move(message), to_text(kdc.endpoint)};
   talk->changed.notify();
 }
@@ -97,14 +102,14 @@ Task<std::expected<KdcAnswer, std::string>> ask_kdc(std::vector<KdcEndpoint> kdc
       co_await talk->changed.wait(std::min(left_of(patience, since), limit.count() ? left_of(limit, started) : patience));
     }
   }
-  // With proof sent, the one failure of the KDC that has it ends the request.
-  auto hopeless = [&] { return talk->failed >= talk->sockets.size() || (talk->proof && talk->sent && talk->failed > 0); };
+  // With proof sent, the failure of the KDC that has it ends the request; the failure of another, which never had it, does not.
+  auto hopeless = [&] { return talk->failed >= talk->sockets.size() || (talk->proof && talk->lost); };
   while (!talk->answer && !hopeless() && !timed_out())
     co_await talk->changed.wait(left_of(limit, started));
 
   if (talk->answer) co_return std::move(*talk->answer);
   std::string why = talk->failures;
-  if (talk->failed < talk->sockets.size()) why += (why.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
+  if (!hopeless()) why += (why.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
   if (kdcs.empty()) why = "no KDC is known for the realm";
   co_return std::unexpected(std::move(why));
 }

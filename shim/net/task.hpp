@@ -20,14 +20,22 @@ using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executo
 using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
 using Millis = std::chrono::milliseconds;
 
+namespace detail {
+/// Keeps Asio's operator|| from flattening a task's own std::variant into its result.
+template <class T> struct Boxed {
+  T value;
+};
+template <class T> Task<Boxed<T>> box(Task<T> task) { co_return Boxed<T>{co_await std::move(task)}; }
+} // namespace detail
+
 /// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
 /// its frame is gone.
 template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis limit) {
   if (limit.count() == 0) co_return co_await std::move(task);
   Timer timer(co_await asio::this_coro::executor, limit);
   using namespace asio::experimental::awaitable_operators;
-  auto first = co_await (std::move(task) || timer.async_wait(as_result));
-  if (first.index() == 0) co_return std::optional<T>(std::move(std::get<0>(first)));
+  auto first = co_await (detail::box(std::move(task)) || timer.async_wait(as_result));
+  if (first.index() == 0) co_return std::optional<T>(std::move(std::get<0>(first).value));
   co_return std::nullopt;
 }
 
