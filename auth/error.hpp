@@ -72,5 +72,7 @@ std::optional<KrbError> decode_krb_error(ByteView message);
 /// Finds a KRB-ERROR in a server's context token, raw (RFC 4121: OID, 03 00, KRB-ERROR) or inside SPNEGO. Codes from GSSAPI cannot
 /// be used for this: the mechanism glue renumbers them. nullopt: there is none.
 std::optional<KrbError> find_krb_error(ByteView token);
+/// Whether a server's token holds an AP-REP (RFC 4120 5.5.2), wrapped in the same ways: what is wrong with it is then the server's proof.
+bool holds_ap_rep(ByteView token);
 
 } // namespace auth

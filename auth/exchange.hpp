@@ -37,7 +37,8 @@ public:
   virtual std::variant<AskKdc, TicketPtr, Error> next() = 0;
   /// The KDC's answer to the last AskKdc.
   virtual void reply(ByteView message) = 0;
-  /// What the last reply was; nullopt before the first.
+  /// What the last reply was; nullopt before the first. Complete as soon as reply() has returned. With a ticket, server_time is the KDC's
+  /// clock as the ticket shows it: skew can be measured where nothing failed.
   virtual const std::optional<KdcReply> &last_reply() const = 0;
 };
 
@@ -46,8 +47,12 @@ public:
 std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, const std::string &config_path,
                                       Trace trace);
 
+/// Errors of both: `said` and `server_time` come from the KDC's first refusal, libkrb5 may ask again in another way before it gives up. A reply
+/// whose clock is further away than KerberosConfig::clock_skew is kind clock_skew even where it holds a ticket.
+
 /// Service ticket for `spn` ("MSSQLSvc/sql1.corp.test:1433@CORP.TEST": an exact principal name with realm) with a TGT (TGS exchange;
-/// referrals are followed by libkrb5 and show as further AskKdc with another realm).
+/// referrals are followed by libkrb5 and show as further AskKdc with another realm). A refusal on the way, by a KDC that knows no way to the
+/// SPN's realm, is kind wrong_realm, not service_unknown. Ticket::server is the name that a GSSAPI context must ask for.
 std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn, const std::string &config_path,
                                                  Trace trace);
 

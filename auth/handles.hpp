@@ -83,9 +83,6 @@ std::string library_text(krb5_context context, krb5_error_code code);
 /// All of it; `what` is put in front of the sentence: "keytab /etc/x: ".
 Error library_error(krb5_context context, krb5_error_code code, std::string_view what = {});
 
-/// A server's token holds an AP-REP (RFC 4120 5.5.2), raw or inside SPNEGO: what is wrong with it is then the server's proof.
-bool holds_ap_rep(ByteView token);
-
 /// "alice@CORP.TEST"
 std::string unparse(krb5_context context, krb5_const_principal principal);
 

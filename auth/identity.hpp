@@ -1,4 +1,4 @@
-// An identity's credentials, loaded. The only file in auth/ that reads files; it never writes one.
+// An identity's credentials, loaded. Besides krb5.conf (kerberos_config.hpp) these are the only files that auth/ reads; it writes none.
 #pragma once
 
 #include "auth/error.hpp"

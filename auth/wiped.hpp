@@ -20,9 +20,10 @@ public:
 
   /// Room for `capacity` bytes to be written by the caller, followed by `shrink`.
   char *room() { return bytes_.data(); }
+  /// Keeps the first `size` bytes and wipes the others.
   void shrink(std::size_t size) {
     size_ = size;
-    bytes_[size_] = '\0';
+    explicit_bzero(bytes_.data() + size_, bytes_.size() - size_);
   }
 
   std::size_t size() const { return size_; }

@@ -64,34 +64,6 @@ TEST(Error, KindsOfServerErrors) {
     EXPECT_EQ(to_string(kind_of_server_error(code)), to_string(kind)) << code;
 }
 
-TEST(Error, LibraryCodes) {
-  struct {
-    krb5_error_code code;
-    Kind kind;
-    std::int64_t number;
-  } rows[] = {
-      {0, Kind::ok, 0},
-      {KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN, Kind::service_unknown, 7},
-      {KRB5KRB_AP_ERR_SKEW, Kind::clock_skew, 37},
-      {KRB5_KDCREP_SKEW, Kind::clock_skew, KRB5_KDCREP_SKEW},
-      {KRB5KRB_AP_ERR_TKT_EXPIRED, Kind::ticket_expired, 32},
-      {KRB5_REALM_UNKNOWN, Kind::realm_unknown, KRB5_REALM_UNKNOWN},
-      {KRB5_PROG_ETYPE_NOSUPP, Kind::etype_refused, KRB5_PROG_ETYPE_NOSUPP},
-      {KRB5_FCC_NOFILE, Kind::no_credentials, KRB5_FCC_NOFILE},
-      {KRB5KRB_AP_ERR_MSG_TYPE, Kind::malformed, 40},
-      {ASN1_OVERRUN, Kind::malformed, ASN1_OVERRUN},
-      {ENOENT, Kind::other, ENOENT},
-  };
-  const Context context = value(make_bare_context());
-  for (const auto &row : rows) {
-    EXPECT_EQ(to_string(kind_of_library_error(row.code)), to_string(row.kind)) << row.code;
-    EXPECT_EQ(rfc_number(row.code), row.number);
-  }
-  const Error error = library_error(context.get(), KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN, "sql1: ");
-  EXPECT_EQ(error.text, "sql1: Server not found in Kerberos database");
-  EXPECT_EQ(error.said, "");
-}
-
 TEST(Error, DecodesWhatLibkrb5Makes) {
   for (const int code : {0, 7, 37, 41, 127})
     for (const std::string said :

@@ -190,7 +190,7 @@ TEST_F(ExchangeTest, LeavesNothingBehindWhereverItStops) {
               request_service_ticket(tgt, spn, config_, {})->next();
               answer_all(*request_service_ticket(tgt, spn, config_, {}), refusal);
             }),
-            1.0);
+            nothing);
 }
 
 } // namespace

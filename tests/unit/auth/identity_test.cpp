@@ -300,7 +300,7 @@ TEST_F(IdentityTest, LeavesNothingBehind) {
               loaded(Source::ccache, folder_.file("ccache"), "");
               EXPECT_FALSE(load(Source::keytab, folder_.file("keytab"), "bob"));
             }),
-            1.0);
+            nothing);
 }
 
 TEST_F(IdentityTest, Spellings) {

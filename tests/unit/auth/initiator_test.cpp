@@ -132,7 +132,7 @@ TEST(Initiator, LeavesNothingBehindWhereverItStops) {
                 ASSERT_TRUE(refused->step({}));
                 ASSERT_FALSE(refused->step(refusal));
               }),
-              1.0);
+              nothing);
 }
 
 } // namespace

@@ -52,7 +52,7 @@ TEST(Ticket, LeavesNothingBehind) {
               PrivateCcache ccache(context.get());
               check(make_private_ccache(context.get(), *ticket, ccache), "make_private_ccache");
             }),
-            1.0);
+            nothing);
 }
 
 TEST(Ticket, SpoiledCredentialsAreAnError) {
