@@ -25,7 +25,7 @@ struct Loaded {
 
 /// Parses `text` as the content of `file` (relative paths are relative to its folder). Unknown keys and tables are problems, with the nearest
 /// known spelling as hint. Users and groups are looked up here (blocking). Reads resolv.conf where [dns] says nothing, and KRB5_CONFIG where
-/// [kerberos] says nothing. Looks at the owner and mode of files with secrets, but opens no keytab and connects nowhere.
+/// [kerberos] says nothing. Looks at the mode of files with secrets, but opens no keytab and connects nowhere.
 Loaded parse(std::string_view text, const std::filesystem::path &file,
              const std::filesystem::path &resolv_conf = "/etc/resolv.conf");
 /// Reads and parses a file of at most `largest_file` bytes; an unreadable or larger one is a Problem.

@@ -15,9 +15,9 @@ int serve(const std::filesystem::path &config);
 int check(std::ostream &out, const std::filesystem::path &config);
 
 struct LogOptions {
-  std::string name;    ///< of what is read, for complaints: the file, or "standard input"
-  std::string conn;    ///< show this connection only (the id, or its beginning)
-  std::string cause;   ///< show only connections that were refused for this cause
+  std::string name{};  ///< of what is read, for complaints: the file, or "standard input"
+  std::string conn{};  ///< show this connection only (the id, or its beginning)
+  std::string cause{}; ///< show only connections that were refused for this cause
   bool time = false;   ///< put the time of day (UTC) in front
   bool colour = false; ///< for a terminal
 };

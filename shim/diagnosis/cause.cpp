@@ -14,81 +14,69 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     // names
     {Cause::name_not_found, "name-not-found", Fault::dns, "DNS has no address for the target {target}.",
      "Check the spelling of target in route {route}. If it is right, ask the same DNS server for it by hand (dig "
-     "{name}) and "
-     "add the missing record there; a short name needs the right suffix in [dns] search, or write the full name as "
-     "target."},
+     "{name}) and add the missing record there; a short name needs the right suffix in [dns] search, or write the "
+     "full name as target."},
 
     // SPN and ticket
     {Cause::spn_missing, "spn-missing", Fault::directory,
      "The KDC knows no service principal name {spn}: it is not registered in the directory.",
-     "Register it on the account that SQL Server runs as: setspn -S {bare_spn} {account} (the machine account if it "
-     "runs "
-     "as LocalSystem or Network Service). First check that host and port in the SPN are the server's own; a wrong host "
-     "comes from DNS or an alias. If the server shall register the SPN itself at start, its account needs Read and "
-     "Write "
-     "servicePrincipalName on itself."},
+     "Register it on the account that SQL Server runs as: setspn -S {bare_spn} {account} (the machine account if "
+     "it runs as LocalSystem or Network Service). First check that host and port in the SPN are the server's own; "
+     "a wrong host comes from DNS or an alias. If the server shall register the SPN itself at start (it logs "
+     "SpnRegister error 8344 when it cannot), its account needs Read and Write servicePrincipalName on itself."},
     {Cause::spn_wrong_account, "spn-wrong-account", Fault::directory,
-     "The KDC gave a ticket for {spn}, but the server could not use it: the SPN is on another account than the one SQL "
-     "Server runs as, or the server does not have that account's present key.",
-     "See which account holds it: setspn -Q {bare_spn}; and what the service account holds: setspn -L {account}. Move "
-     "it: "
-     "setspn -D {bare_spn} WRONGACCOUNT, then setspn -S {bare_spn} {account}. If the account is right, its password "
-     "was "
-     "changed: restart SQL Server on Windows; on Linux write its keytab anew and restart it."},
+     "The KDC gave a ticket for {spn}, but the server could not use it: the SPN is on another account than the one "
+     "SQL Server runs as, or the server does not have that account's present key.",
+     "See which account holds it: setspn -Q {bare_spn}; and what the service account holds: setspn -L {account}. "
+     "Move it: setspn -D {bare_spn} WRONGACCOUNT, then setspn -S {bare_spn} {account}. If the account is right, "
+     "its password was changed: restart SQL Server on Windows; on Linux write its keytab anew and restart it."},
     {Cause::spn_duplicate, "spn-duplicate", Fault::directory,
      "The SPN {spn} is registered on more than one account, so the KDC cannot tell whose key to use.",
-     "There must be one and only one: setspn -X lists duplicates; setspn -D {bare_spn} WRONGACCOUNT takes it from each "
-     "account but {account}, which SQL Server runs as."},
+     "There must be one and only one: setspn -X lists duplicates; setspn -D {bare_spn} WRONGACCOUNT takes it from "
+     "each account but {account}, which SQL Server runs as."},
     {Cause::server_key_old, "server-key-old", Fault::server,
      "The server has no key of the version that the KDC used for the ticket for {spn}: the account's password was "
-     "changed "
-     "after the server got its key.",
-     "Compare the versions: kvno {spn} here, klist -kte mssql.keytab at the server. On Linux write the server's keytab "
-     "anew and restart SQL Server; on Windows restart SQL Server. sqlshim has dropped the ticket, the next login asks "
-     "for "
-     "a new one."},
+     "changed after the server got its key.",
+     "Compare the versions: kvno {spn} here, klist -kte mssql.keytab at the server. On Linux write the server's "
+     "keytab anew and restart SQL Server; on Windows restart SQL Server. sqlshim has dropped the ticket, the next "
+     "login asks for a new one."},
     {Cause::etype_refused, "etype-refused", Fault::directory,
      "KDC, service and identity {identity} have no encryption type in common.",
      "Allow AES for the account of SQL Server and for the account of identity {identity} "
-     "(msDS-SupportedEncryptionTypes), "
-     "then set their passwords anew, since AES keys are made only then, and write the keytabs anew. Check "
-     "permitted_enctypes "
-     "in krb5.conf."},
+     "(msDS-SupportedEncryptionTypes), then set their passwords anew, since AES keys are made only then, and write "
+     "the keytabs anew. Check permitted_enctypes in krb5.conf."},
 
     // realm and KDC
     {Cause::realm_unknown, "realm-unknown", Fault::configuration,
      "Nothing tells the Kerberos realm of {host}, or where a KDC of realm {realm} is.",
-     "In krb5.conf (the file of [kerberos] config) add \".{domain} = REALM\" below [domain_realm], and below [realms] "
-     "\"REALM = { kdc = HOST }\". Or give route {route} an spn with its realm: spn = "
+     "In krb5.conf (the file of [kerberos] config) add \".{domain} = REALM\" below [domain_realm], and below "
+     "[realms] \"REALM = { kdc = HOST }\". Or give route {route} an spn with its realm: spn = "
      "\"MSSQLSvc/{host}:{port}@REALM\"."},
     {Cause::realm_wrong, "realm-wrong", Fault::configuration,
      "The KDC does not serve the realm {realm} that was asked for.",
-     "Correct the realm of {host} below [domain_realm] in krb5.conf, or the kdc lines of realm {realm} below [realms], "
-     "or "
-     "the @REALM at the end of spn in route {route}."},
+     "Correct the realm of {host} below [domain_realm] in krb5.conf, or the kdc lines of realm {realm} below "
+     "[realms], or the @REALM at the end of spn in route {route}."},
     {Cause::kdc_unreachable, "kdc-unreachable", Fault::network, "No KDC of realm {realm} answered: {kdc}.",
-     "Check that the kdc lines of realm {realm} in krb5.conf name running domain controllers, and that TCP port 88 (or "
-     "the "
-     "port written there) is open from this machine to them. sqlshim asks over TCP only."},
+     "Check that the kdc lines of realm {realm} in krb5.conf name running domain controllers, and that TCP port 88 "
+     "(or the port written there) is open from this machine to them. sqlshim asks over TCP only."},
     {Cause::clock_skew, "clock-skew", Fault::configuration,
      "The clocks are too far apart: the other side's clock ({kdc}) is {seconds} seconds {direction} this machine's.",
-     "Set this machine's clock by the time source of the domain (chronyc makestep, or timedatectl set-ntp true), then "
-     "check "
-     "the domain controllers' and the server's. Kerberos allows 300 seconds unless configured otherwise."},
+     "Set this machine's clock by the time source of the domain (chronyc makestep, or timedatectl set-ntp true), "
+     "then check the domain controllers' and the server's. Kerberos allows 300 seconds unless configured "
+     "otherwise."},
 
     // credentials
     {Cause::no_credentials, "no-credentials", Fault::configuration, "Identity {identity} has no usable credentials.",
-     "Check that its keytab, ccache or password_file exists, can be read by the user who runs sqlshim, and fits its "
-     "principal: klist -kt FILE lists a keytab, klist -c FILE a ccache (which kinit fills). The principal must be "
-     "spelled "
-     "as in the directory."},
+     "Check that its keytab, ccache or password_file exists, can be read by the user who runs sqlshim, and fits "
+     "its principal: klist -kt FILE lists a keytab, klist -c FILE a ccache (which kinit fills). The principal must "
+     "be spelled as in the directory."},
     {Cause::tgt_expired, "tgt-expired", Fault::configuration, "The Kerberos ticket of identity {identity} has expired.",
      "Run kinit for its ccache again. An identity with a keytab gets new tickets by itself."},
     {Cause::keytab_mismatch, "keytab-mismatch", Fault::configuration,
      "The key in the keytab of identity {identity} is not the one that the KDC holds.",
      "The account's password was changed after the keytab was made, or the keytab was made for another account. "
-     "Compare "
-     "the versions (klist -kte FILE here, msDS-KeyVersionNumber in the directory) and write the keytab anew."},
+     "Compare the versions (klist -kte FILE here, msDS-KeyVersionNumber in the directory) and write the keytab "
+     "anew."},
     {Cause::preauth_failed, "preauth-failed", Fault::configuration,
      "The KDC did not accept the password of identity {identity}.",
      "Correct the password in its password_file (one line) before trying again: repeated failures lock the account."},
@@ -98,8 +86,7 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::password_expired, "password-expired", Fault::directory,
      "The password of the account of identity {identity} has expired.",
      "Set a new password for it in the directory, then write it to the password_file or make the keytab anew. A "
-     "service "
-     "account is best kept from expiring."},
+     "service account is best kept from expiring."},
 
     // mechanisms
     {Cause::mechanism_missing, "mechanism-missing", Fault::configuration,
@@ -108,66 +95,54 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::mutual_auth_missing, "mutual-auth-missing", Fault::server,
      "The server at {endpoint} let the login in without proving that it is {spn}.",
      "Make sure that target {target} leads to the real server and that nothing in between answers for it. sqlshim "
-     "sends "
-     "no query to a server that has not proven itself."},
+     "sends no query to a server that has not proven itself."},
     {Cause::channel_binding_refused, "channel-binding-refused", Fault::server,
      "The server demands Extended Protection, and the token did not carry the channel binding that it expects.",
-     "Set Extended Protection of SQL Server to Allowed or Off (SQL Server Configuration Manager, Protocols, Advanced), "
-     "or "
-     "remove what ends TLS between sqlshim and the server."},
+     "Set Extended Protection of SQL Server to Allowed or Off (SQL Server Configuration Manager, Protocols, "
+     "Advanced), or remove what ends TLS between sqlshim and the server."},
 
     // the server said no
     {Cause::login_untrusted, "login-untrusted", Fault::server,
      "The server says that the login comes from an untrusted domain (18452): it could not accept the token of {login}.",
-     "Read error 17806 beside it in the server's error log: 0x8009030c means that the account was refused (disabled, "
-     "restricted, or its domain is not trusted), 0x80090346 that channel bindings are demanded (Extended Protection). "
-     "Check "
-     "the trust between the account's domain and the server's."},
+     "Read error 17806 beside it in the server's error log: 0x8009030c means that the account was refused "
+     "(disabled, restricted, or its domain is not trusted), 0x80090346 that channel bindings are demanded "
+     "(Extended Protection). Check the trust between the account's domain and the server's."},
     {Cause::login_denied, "login-denied", Fault::server,
      "The server knows who is asking ({login}) and refuses the login (18456). Names and tickets are in order.",
-     "Give the account a login in SQL Server: CREATE LOGIN [{windows_login}] FROM WINDOWS. The state of error 18456 in "
-     "the "
-     "server's error log says more: 5 no such login, 7 disabled, 8 wrong password, 11 and 12 no access to the server, "
-     "38 "
-     "and 46 no such database."},
+     "Give the account a login in SQL Server: CREATE LOGIN [{windows_login}] FROM WINDOWS. The state of error "
+     "18456 in the server's error log says more: 5 no such login, 7 disabled, 8 wrong password, 11 and 12 no "
+     "access to the server, 38 and 46 no such database."},
     {Cause::anonymous_logon, "anonymous-logon", Fault::server,
-     "The server saw NT AUTHORITY\\ANONYMOUS LOGON instead of an account: credentials were lost on the way, as in a "
-     "double "
-     "hop without delegation.",
+     "The server saw NT AUTHORITY\\ANONYMOUS LOGON instead of an account: credentials were lost on the way, as in "
+     "a double hop without delegation.",
      "If {host} passes logins on (a linked server, another proxy), its account needs constrained delegation to the "
-     "next "
-     "server, and the account of the login must not be marked as sensitive. Else check that a Kerberos ticket was "
-     "used: the "
-     "decision log shows it as ticket.chosen."},
+     "next server, and the account of the login must not be marked as sensitive. Else check that a Kerberos ticket "
+     "was used: the decision log shows it as ticket.chosen."},
     {Cause::database_denied, "database-denied", Fault::server,
      "The server accepts {login} but not into database {database} (4060).",
-     "Check the database's name in the application's settings. If it is right, add the user there: USE [{database}]; "
-     "CREATE USER [{windows_login}] FOR LOGIN [{windows_login}]."},
+     "Check the database's name in the application's settings. If it is right, add the user there: USE "
+     "[{database}]; CREATE USER [{windows_login}] FOR LOGIN [{windows_login}]."},
     {Cause::server_closed, "server-closed", Fault::server,
      "The server at {endpoint} closed the connection during the login without saying why.",
-     "Read the server's error log for that second. A server that demands TLS from the first byte (strict encryption) "
-     "does "
-     "this too; sqlshim cannot speak that yet. Check that {host}:{port} is a SQL Server at all."},
+     "Read the server's error log for that second. A server that demands TLS from the first byte (strict "
+     "encryption) does this too; sqlshim cannot speak that yet. Check that {host}:{port} is a SQL Server at all."},
 
     // network and TLS
     {Cause::connection_refused, "connection-refused", Fault::network,
      "Nothing listens at {host}:{port}, or a firewall refuses for it.",
-     "Check that SQL Server runs and that TCP/IP is enabled for it (SQL Server Configuration Manager), and on which "
-     "port: a "
-     "named instance has a port of its own, write it in route {route}: target = \"{host},PORT\"."},
+     "Check that SQL Server runs and that TCP/IP is enabled for it (SQL Server Configuration Manager), and on "
+     "which port: a named instance has a port of its own, write it in route {route}: target = \"{host},PORT\"."},
     {Cause::connection_timeout, "connection-timeout", Fault::network, "{host}:{port} did not answer in time.",
      "Check that the address is the server's present one and that firewalls let TCP port {port} through from this "
-     "machine. "
-     "The deadline is timeouts.connect of route {route}."},
+     "machine. The deadline is timeouts.connect of route {route}."},
     {Cause::client_requires_tls, "client-requires-tls", Fault::client,
      "The application demands an encrypted connection to sqlshim, which this version does not offer.",
-     "Turn encryption off in the application's connection to sqlshim, which stays on this machine: Encrypt=no (ODBC), "
-     "encrypt=false (JDBC), encryption = off (freetds.conf)."},
+     "Turn encryption off in the application's connection to sqlshim, which stays on this machine: Encrypt=no "
+     "(ODBC), encrypt=false (JDBC), encryption = off (freetds.conf)."},
     {Cause::server_requires_tls, "server-requires-tls", Fault::server,
      "The server at {endpoint} demands encryption, which this version does not speak yet.",
-     "Turn Force Encryption off at the server (SQL Server Configuration Manager, Protocols), or wait for the version "
-     "of "
-     "sqlshim with TLS."},
+     "Turn Force Encryption off at the server (SQL Server Configuration Manager, Protocols), or wait for the "
+     "version of sqlshim with TLS."},
     {Cause::redirect_refused, "redirect-refused", Fault::configuration,
      "The server sent the login on to another server, and this version does not follow.",
      "Write the server that it named as target of route {route}."},
@@ -181,8 +156,8 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "If that user shall connect here, add the name to callers of listener {listener}."},
     {Cause::client_auth_refused, "client-auth-refused", Fault::client,
      "Listener {listener} does not take this kind of login.",
-     "Use a plain user and password in the application's connection (any will do where the route has an identity), or "
-     "change client_auth of listener {listener}. NTLM from an application is not supported by this version."},
+     "Use a plain user and password in the application's connection (any will do where the route has an identity), "
+     "or change client_auth of listener {listener}. NTLM from an application is not supported by this version."},
     {Cause::route_denied, "route-denied", Fault::configuration,
      "No route matches this login: listener {listener}, caller {caller}, database {database}, user {user}.",
      "Add a [[route]] whose match fits, or widen one. sqlshim log shows all that the application said, as "
@@ -191,19 +166,17 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "Identity {identity} may not be used by {caller}.",
      "If that user shall reach the server with these credentials, add the name to allow of identity {identity}."},
     {Cause::limit, "limit", Fault::us, "Too many connections to listener {listener} are in the middle of their login.",
-     "Try again in a moment. If it stays, find out which program connects without ever logging in: sqlshim log shows "
-     "the "
-     "callers."},
+     "Try again in a moment. If it stays, find out which program connects without ever logging in: sqlshim log "
+     "shows the callers."},
     {Cause::deadline, "deadline", Fault::us, "The login did not finish in time.",
      "sqlshim log shows which step took how long. Deadlines are timeouts of route {route}."},
     {Cause::log_unavailable, "log-unavailable", Fault::us,
      "The decision log cannot be written, and sqlshim lets no login in that it cannot account for.",
-     "Make room on the disk that holds [log] decisions, or correct the file's permissions; logins go on by themselves "
-     "then."},
+     "Make room on the disk that holds [log] decisions, or correct the file's permissions; logins go on by "
+     "themselves then."},
     {Cause::protocol_violation, "protocol-violation", Fault::us, "Bytes came that TDS does not allow at that place.",
      "Check that both ends speak TDS: the application a SQL Server driver, {host}:{port} a SQL Server. If they do, "
-     "please "
-     "report it with the decision log."},
+     "please report it with the decision log."},
     {Cause::tds_too_old, "tds-too-old", Fault::client, "The application speaks a TDS version before 7.0.",
      "Set a newer one (freetds.conf: tds version = 7.4) or use a newer driver."},
     {Cause::mars_refused, "mars-refused", Fault::server,
@@ -211,8 +184,8 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "Turn it off in the application's connection: MultipleActiveResultSets=False, Mars_Connection=no (ODBC)."},
     {Cause::fedauth_not_supported, "fedauth-not-supported", Fault::client,
      "The application asks for federated authentication (Microsoft Entra ID), which sqlshim does not do.",
-     "Take Authentication=... out of the application's connection and use a plain user and password: sqlshim does the "
-     "integrated login."},
+     "Take Authentication=... out of the application's connection and use a plain user and password: sqlshim does "
+     "the integrated login."},
 });
 
 static_assert(

@@ -1,0 +1,74 @@
+#include "tools/commands.hpp"
+
+#include <filesystem>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <sstream>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+class Check : public testing::Test {
+protected:
+  Check() {
+    std::string pattern = (fs::temp_directory_path() / "sqlshim-check-XXXXXX").string();
+    file = fs::path(::mkdtemp(pattern.data())) / "sqlshim.toml";
+  }
+  ~Check() override { fs::remove_all(file.parent_path()); }
+  /// Exit status and what was printed, with FILE for the file.
+  std::pair<int, std::string> check(std::string_view text) const {
+    std::ofstream(file) << text;
+    std::ostringstream out;
+    const int status = commands::check(out, file);
+    std::string printed = out.str();
+    for (std::size_t at = printed.find(file.string()); at != std::string::npos; at = printed.find(file.string(), at))
+      printed.replace(at, file.string().size(), "FILE");
+    return {status, printed};
+  }
+  fs::path file;
+};
+
+constexpr std::string_view good = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
+                                  "[[identity]]\nname = \"i\"\nccache = \"KEYRING:session:i\"\n"
+                                  "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
+
+TEST_F(Check, AGoodConfigurationIsCounted) {
+  EXPECT_EQ(check(good), std::pair(0, std::string("FILE: ok, 1 listener, 1 identity, 1 route\n")));
+}
+
+TEST_F(Check, WarningsAloneAreGood) {
+  EXPECT_EQ(
+      check(std::string(good) + "[[route]]\nname = \"s\"\ntarget = \"sql1\"\nidentity = \"i\"\n"),
+      std::pair(
+          0,
+          std::string(
+              "FILE:11:1: route[1]: warning: is never reached: route[0] (\"r\") stands before it and matches all that it "
+              "matches; put it first, or give it a narrower match\n"
+              "FILE: ok, 1 listener, 1 identity, 2 routes\n")));
+}
+
+TEST_F(Check, EveryProblemIsPrintedAtOnce) {
+  EXPECT_EQ(
+      check(std::string(good) + "tarpet = \"x\"\nspn = \"x\"\n"),
+      std::pair(
+          2,
+          std::string(
+              "FILE:11:1: route[0].tarpet: unknown key; did you mean \"target\"?\n"
+              "FILE:12:7: route[0].spn: \"x\" is no SPN of SQL Server; write MSSQLSvc/HOST:PORT or MSSQLSvc/HOST:PORT@REALM\n")));
+}
+
+TEST_F(Check, WhatTheFileHoldsCannotDriveTheTerminal) {
+  const auto [status, printed] = check("\"\\u001b[2J\\n\" = 1\n" + std::string(good));
+  EXPECT_EQ(status, 2);
+  EXPECT_EQ(printed,
+            "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: dns, identity, kerberos, listener, log, route\n");
+}
+
+TEST_F(Check, AFileThatIsNotThere) {
+  std::ostringstream out;
+  EXPECT_EQ(commands::check(out, file), 2);
+  EXPECT_THAT(out.str(), testing::HasSubstr(": cannot be read: No such file or directory"));
+}
+
+} // namespace
