@@ -93,7 +93,7 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
 /// The one place where a connection is refused: says why, to the log and to the client.
 Task<> refuse(Session &session, Failure failure, Answer answer) {
   auto diagnosis = diagnose(session.trail.records(), failure);
-  session.trail.emit(Refused{failure.step, std::string(to_string(entry(diagnosis.cause).fault)), std::string(id(diagnosis.cause)), failure.detail, diagnosis.remedy});
+  session.trail.emit(Refused{failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)), failure.detail, diagnosis.remedy});
   if (answer.possible)
     co_await with_deadline(send_and_linger(*session.client, refusal_bytes(diagnosis, session.trail.id(), answer, session.listener)), farewell_limit);
   else

@@ -141,6 +141,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
   SpnTried tried;
   tried.spn = candidate.spn;
   tried.why = auth::to_string(candidate.why);
+  tried.client = identity.identity->principal();
   if (!acquired) {
     const auto &error = acquired.error();
     tried.outcome = "refused";
@@ -214,42 +215,13 @@ Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, con
 
 Cause cause_of_ticket_error(const TicketError &error) {
   if (error.unreachable) return Cause::kdc_unreachable;
-  using enum auth::Kind;
-  switch (error.error.kind) {
-  case service_unknown: return Cause::spn_missing;
-  case service_not_unique: return Cause::spn_duplicate;
-  case client_unknown:
-  case preauth_failed: return Cause::preauth_failed;
-  case keytab_mismatch: return Cause::keytab_mismatch;
-  case client_revoked:
-  case policy: return Cause::account_revoked;
-  case key_expired: return Cause::password_expired;
-  case clock_skew: return Cause::clock_skew;
-  case ticket_expired: return Cause::tgt_expired;
-  case etype_refused: return Cause::etype_refused;
-  case wrong_realm: return Cause::realm_wrong;
-  case realm_unknown: return Cause::realm_unknown;
-  case no_credentials: return Cause::no_credentials;
-  case mechanism_missing: return Cause::mechanism_missing;
-  default: return Cause::kdc_unreachable; // an answer that is none
-  }
+  return cause_of(error.error.kind).value_or(Cause::kdc_unreachable); // an answer that is none
 }
 
 Cause cause_of_context_error(auth::Kind kind) {
-  using enum auth::Kind;
-  switch (kind) {
-  case key_wrong: return Cause::spn_wrong_account;
-  case key_version_wrong: return Cause::server_key_old;
   // The server calls a ticket expired that is good by our clock and the KDC's.
-  case ticket_expired:
-  case clock_skew: return Cause::clock_skew;
-  case etype_refused: return Cause::etype_refused;
-  case bad_bindings: return Cause::channel_binding_refused;
-  case mutual_failed: return Cause::mutual_auth_missing;
-  case mechanism_missing: return Cause::mechanism_missing;
-  case no_credentials: return Cause::no_credentials;
-  default: return Cause::protocol_violation;
-  }
+  if (kind == auth::Kind::ticket_expired) return Cause::clock_skew;
+  return cause_of(kind).value_or(Cause::protocol_violation);
 }
 
 Cause cause_of_server_error(std::uint32_t number) {

@@ -17,6 +17,7 @@ using Facts = std::map<std::string, std::string>;
 
 constexpr std::int64_t preauth_required = 25; ///< a round of the AS exchange, no error (RFC 4120 7.5.9)
 constexpr std::int64_t skew = 37;
+constexpr std::uint64_t most_informative_class = 10; ///< a message of a higher class is an error (MS-TDS 2.2.7.10)
 
 template <class... F> struct Overloaded : F... {
   using F::operator()...;
@@ -42,6 +43,7 @@ struct Story {
 
   std::vector<std::string> silent_kdcs; ///< "127.0.0.1:88 (connection refused)"
   std::string spn;
+  std::string client; ///< the identity's principal
 };
 
 Story read(std::span<const Record> trail) {
@@ -52,7 +54,8 @@ Story read(std::span<const Record> trail) {
       [&](const LoginReceived &event) { story.login = &event; },
       [&](const PolicyDecided &event) { story.policy = &event; },
       [&](const DnsAnswered &event) {
-        if (event.rcode != "ok") story.dns_failure = &event;
+        // The first one: later ones are what the search list made of the name.
+        if (event.rcode != "ok" && !story.dns_failure) story.dns_failure = &event;
       },
       [&](const TargetResolved &event) { story.target = &event; },
       [&](const PlanMade &event) { story.plan = &event; },
@@ -63,6 +66,7 @@ Story read(std::span<const Record> trail) {
         if (event.code < 0) story.silent_kdcs.push_back(fmt::format("{} ({})", event.kdc, event.text));
       },
       [&](const SpnTried &event) {
+        story.client = event.client;
         if (event.outcome == "refused") {
           if (!story.spn_refused) story.spn = event.spn;
           if (!story.spn_refused) story.spn_refused = &event;
@@ -261,7 +265,8 @@ void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
     return;
   }
   const ServerSaid *message = telling_message(story);
-  if (!message && !story.messages.empty()) message = story.messages.back();
+  for (const ServerSaid *said : story.messages)
+    if (!message && said->severity > most_informative_class) message = said;
   if (area == Area::server && message) {
     diagnosis.said = message->text;
     diagnosis.said_by = "server";
@@ -278,12 +283,13 @@ Facts facts_of(const Story &story, const Failure &failure) {
     facts["caller"] = story.caller->user.empty() ? fmt::format("uid {}", story.caller->uid)
                                                  : fmt::format("{} (uid {})", story.caller->user, story.caller->uid);
   if (story.login) {
-    facts["database"] = story.login->database;
+    facts["database"] = story.login->database.empty() ? "(the login's default)" : story.login->database;
     facts["user"] = facts["login"] = story.login->user;
   }
   if (story.policy) {
     facts["route"] = story.policy->route;
     facts["identity"] = story.policy->identity;
+    if (!story.client.empty()) facts["identity"] += " (" + story.client + ")";
   }
   if (story.dns_failure) facts["name"] = facts["target"] = story.dns_failure->question;
   if (story.target) {
@@ -333,6 +339,7 @@ std::optional<Cause> cause_of(auth::Kind kind) {
   case auth::Kind::preauth_failed:
     return Cause::preauth_failed;
   case auth::Kind::client_revoked:
+  case auth::Kind::policy:
     return Cause::account_revoked;
   case auth::Kind::key_expired:
     return Cause::password_expired;
@@ -364,7 +371,6 @@ std::optional<Cause> cause_of(auth::Kind kind) {
     return Cause::mechanism_missing;
   case auth::Kind::ok:
   case auth::Kind::preauth_required:
-  case auth::Kind::policy:
   case auth::Kind::other:
     return std::nullopt;
   }

@@ -130,8 +130,10 @@ struct KdcAnswered {
 struct SpnTried {
   SQLSHIM_EVENT("spn.tried");
   std::string spn, why, outcome, kind, detail; ///< outcome: "ticket", "refused", "skipped"; kind: auth::Kind's spelling
+  std::string client = {};                     ///< the principal that asked
   void fields(this auto &&self, auto &&v) {
-    v("spn", self.spn), v("why", self.why), v("outcome", self.outcome), v("kind", self.kind), v("detail", self.detail);
+    v("spn", self.spn), v("why", self.why), v("outcome", self.outcome), v("kind", self.kind), v("detail", self.detail),
+        v("client", self.client);
   }
 };
 struct TicketChosen {

@@ -73,8 +73,8 @@ INSTANTIATE_TEST_SUITE_P(
            Broken{"server-key-old", "server-key-old", {spn, "keytab"}, "server-login", "server", reached_server},
            Broken{"etype-refused", "etype-refused", {spn, "encryption type"}, "ticket", "directory", asked_kdc},
            Broken{"realm-unknown", "realm-unknown", {"NOWHERE.TEST"}, "ticket", "configuration", {"plan.made", "spn.tried"}},
-           Broken{"kdc-unreachable", "kdc-unreachable", {":18088", "refused"}, "ticket", "kdc", {"kdc.answered", "spn.tried"}},
-           Broken{"clock-skew", "clock-skew", {"60", "seconds"}, "ticket", "client", {"kdc.answered", "spn.tried"}},
+           Broken{"kdc-unreachable", "kdc-unreachable", {":18088", "refused"}, "ticket", "network", {"kdc.answered", "spn.tried"}},
+           Broken{"clock-skew", "clock-skew", {"60", "seconds"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
            Broken{"no-credentials", "no-credentials", {"absent.ccache"}, "ticket", "configuration", {"policy.decided"}},
            Broken{"tgt-expired", "tgt-expired", {"svc-reports@CORP.TEST", "kinit"}, "ticket", "configuration", {"policy.decided"}},
            Broken{"keytab-mismatch", "keytab-mismatch", {"svc-reports@CORP.TEST", "keytab"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
@@ -87,7 +87,7 @@ INSTANTIATE_TEST_SUITE_P(
            Broken{"database-denied", "database-denied", {"4060"}, "server-login", "server", {"server.message", "attempt.ended"}},
            Broken{"server-closed", "server-closed", {"sql1.corp.test"}, "server-login", "server", {"server.connected", "attempt.ended"}},
            Broken{"protocol-violation", "protocol-violation", {"the server"}, "server-login", "server", {"server.connected", "attempt.ended"}},
-           Broken{"deadline", "deadline", {"2000 ms", "server-login"}, "server-login", "network", {"server.connected"}},
+           Broken{"deadline", "deadline", {"2000 ms", "server-login"}, "server-login", "server", {"server.connected"}},
            Broken{"connection-refused", "connection-refused", {":1433"}, "connect", "network", {"ticket.chosen", "attempt.ended"}},
            Broken{"connection-timeout", "connection-timeout", {"1000 ms"}, "connect", "network", {"ticket.chosen", "attempt.ended"}},
            Broken{"server-requires-tls", "server-requires-tls", {"TLS"}, "server-login", "server", {"prelogin.answered", "attempt.ended"}},
@@ -142,11 +142,8 @@ TEST_F(ClientCauses, TlsFirstIsToldWhatIsNotSupported) {
   auto connection = connect();
   const tds::Bytes client_hello_start = {0x16, 0x03, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x01, 0x03};
   connection.send(client_hello_start);
-  connection.finish();
   auto answer = connection.receive_all();
-  EXPECT_THAT(tds::to_utf8(std::u16string(reinterpret_cast<const char16_t *>(answer.data()), answer.size() / 2)) +
-                  tds::to_utf8(std::u16string(reinterpret_cast<const char16_t *>(answer.data() + 1), (answer.size() - 1) / 2)),
-              HasSubstr("client-requires-tls"));
+  EXPECT_TRUE(test::says(answer, u"client-requires-tls"));
   EXPECT_EQ(refusal().cause, "client-requires-tls");
 }
 
@@ -194,7 +191,6 @@ TEST_F(ClientCauses, GarbageIsAProtocolViolation) {
   auto connection = connect();
   const tds::Bytes garbage(64, 'G');
   connection.send(garbage);
-  connection.finish();
   connection.receive_all();
   auto refused = refusal();
   EXPECT_EQ(refused.cause, "protocol-violation");

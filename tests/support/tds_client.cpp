@@ -1,5 +1,6 @@
 #include "tests/support/tds_client.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -25,8 +26,6 @@ void Connection::close() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
 }
-
-void Connection::finish() { ::shutdown(fd_, SHUT_WR); }
 
 std::uint16_t Connection::local_port() const {
   sockaddr_in own{};
@@ -137,6 +136,12 @@ tds::Bytes query(Connection &connection, std::u16string_view batch) {
     if (bytes.empty()) return {};
     reader.feed(bytes);
   }
+}
+
+bool says(tds::ByteView reply, std::u16string_view text) {
+  tds::Writer wanted;
+  wanted.utf16(text);
+  return !std::ranges::search(reply, wanted.bytes()).empty();
 }
 
 } // namespace test

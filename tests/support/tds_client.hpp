@@ -25,8 +25,6 @@ public:
   /// Everything until the other side closes.
   tds::Bytes receive_all();
   void close();
-  /// Says that nothing more will be sent.
-  void finish();
 
 private:
   int fd_ = -1;
@@ -55,5 +53,8 @@ tds::Login7 make_login7(const ClientOptions &options);
 Login log_in(Connection &connection, const ClientOptions &options = {});
 /// Sends a batch and returns the payload of the whole reply message.
 tds::Bytes query(Connection &connection, std::u16string_view batch);
+
+/// Whether a reply holds a text, as UTF-16LE, anywhere.
+bool says(tds::ByteView reply, std::u16string_view text);
 
 } // namespace test
