@@ -549,6 +549,8 @@ struct WrongKeytab {
   Kind kind;
   std::int64_t code;
 };
+void PrintTo(const WrongKeytab &row, std::ostream *out) { *out << row.principal << " version " << row.kvno; }
+
 class AuthWrongKeytab : public AuthInitiator, public testing::WithParamInterface<WrongKeytab> {};
 
 TEST_P(AuthWrongKeytab, IsTold) {
