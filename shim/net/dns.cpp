@@ -120,7 +120,8 @@ public:
     options.timeout = 700; // milliseconds for the first try
     options.tries = 3;
     options.ednspsz = 1232;
-    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS;
+    // NOCHECKRESP: else c-ares 1.18 asks thrice and then calls a server that answers SERVFAIL or REFUSED unreachable.
+    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS | ARES_FLAG_NOCHECKRESP;
     options.sock_state_cb = [](void *self, ares_socket_t fd, int readable, int writable) {
       static_cast<Channel *>(self)->watch(fd, readable != 0, writable != 0);
     };
@@ -179,8 +180,12 @@ private:
 
   struct Watched {
     explicit Watched(Executor executor, int fd) : descriptor(executor, fd) {}
-    // c-ares owns and closes the socket.
-    ~Watched() { descriptor.release(); }
+    ~Watched() { let_go(); }
+    /// c-ares owns and closes the socket. It has to be let go before that: c-ares may open another one with the same number at once, and what is let go then is
+    /// the new one.
+    void let_go() {
+      if (descriptor.is_open()) descriptor.release();
+    }
     Descriptor descriptor;
     bool read = false, write = false;
     bool read_armed = false, write_armed = false;
@@ -188,7 +193,10 @@ private:
 
   void watch(ares_socket_t fd, bool readable, bool writable) {
     if (!readable && !writable) {
-      watched_.erase(fd);
+      if (auto found = watched_.find(fd); found != watched_.end()) {
+        found->second->let_go(); // a handler further up the stack may still hold it
+        watched_.erase(found);
+      }
       return;
     }
     auto &entry = watched_[fd];
