@@ -28,6 +28,12 @@ template <class T> struct Boxed {
 template <class T> Task<Boxed<T>> box(Task<T> task) { co_return Boxed<T>{co_await std::move(task)}; }
 } // namespace detail
 
+/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
+inline Task<> stop_if_cancelled() {
+  auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) throw boost::system::system_error(asio::error::operation_aborted);
+}
+
 /// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
 /// its frame is gone.
 template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis limit) {
@@ -36,6 +42,7 @@ template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis lim
   using namespace asio::experimental::awaitable_operators;
   auto first = co_await (detail::box(std::move(task)) || timer.async_wait(as_result));
   if (first.index() == 0) co_return std::optional<T>(std::move(std::get<0>(first).value));
+  co_await stop_if_cancelled(); // by a deadline further out: then this one says nothing
   co_return std::nullopt;
 }
 
@@ -44,12 +51,6 @@ inline Millis left_of(Millis limit, std::chrono::steady_clock::time_point starte
   if (limit.count() == 0) return limit;
   auto left = limit - std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - started);
   return left.count() < 1 ? Millis(1) : left;
-}
-
-/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
-inline Task<> stop_if_cancelled() {
-  auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) throw boost::system::system_error(asio::error::operation_aborted);
 }
 
 /// Somebody waits until somebody else on the same thread says so.
