@@ -1,0 +1,180 @@
+#include "shim/identities.hpp"
+
+#include "tests/unit/auth/support.hpp"
+#include "tests/unit/shim/support.hpp"
+
+#include <future>
+
+namespace shim_test {
+namespace {
+
+using auth_test::Folder;
+using testing::HasSubstr;
+
+class IdentitiesTest : public testing::Test {
+protected:
+  config::Identity identity(config::IdentityKind kind, const std::string &source,
+                            const std::string &principal = "svc-reports@CORP.TEST") {
+    config::Identity wanted;
+    wanted.name = "reports";
+    wanted.kind = kind;
+    wanted.source = source;
+    wanted.principal = principal;
+    return wanted;
+  }
+  auth::Result<LoadedIdentity> get(const config::Identity &wanted, Millis limit = Millis(20'000)) {
+    return loop_.run(identities_.get(wanted, limit));
+  }
+  static std::string error_of(const auth::Result<LoadedIdentity> &result) {
+    return result ? "none" : std::string(auth::to_string(result.error().kind)) + ": " + result.error().text;
+  }
+
+  Folder folder_;
+  std::string krb5_config_ = folder_.write("krb5.conf", auth_test::plain_config);
+  Loop loop_;
+  asio::thread_pool pool_{1};
+  Identities identities_{pool_, krb5_config_};
+};
+
+TEST_F(IdentitiesTest, KindsOfSources) {
+  auth_test::write_keytab(folder_.file("a.keytab"), {{"svc-reports@CORP.TEST"}});
+  auth_test::write_ccache(folder_.file("ccache"), "alice@CORP.TEST", {{}});
+  folder_.write("password", "s3cret\n");
+  const struct {
+    config::Identity wanted;
+    const char *principal;
+  } rows[] = {
+      {identity(config::IdentityKind::keytab, folder_.file("a.keytab")), "svc-reports@CORP.TEST"},
+      {identity(config::IdentityKind::ccache, folder_.file("ccache"), ""), "alice@CORP.TEST"},
+      {identity(config::IdentityKind::ccache, "FILE:" + folder_.file("ccache"), ""), "alice@CORP.TEST"},
+      {identity(config::IdentityKind::password_file, folder_.file("password")), "svc-reports@CORP.TEST"},
+  };
+  for (const auto &row : rows) {
+    const auto loaded = get(row.wanted);
+    ASSERT_TRUE(loaded) << row.wanted.source << ": " << loaded.error().text;
+    EXPECT_EQ(loaded->identity->principal(), row.principal);
+    EXPECT_EQ(loaded->identity->spec().name, "reports");
+  }
+}
+
+TEST_F(IdentitiesTest, ReadOnceWhileItsFileStaysTheSame) {
+  for (const std::string prefix : {"", "FILE:"}) {
+    auth_test::write_ccache(folder_.file("ccache"), "alice@CORP.TEST", {{}});
+    const auto wanted = identity(config::IdentityKind::ccache, prefix + folder_.file("ccache"), "");
+    const auto first = get(wanted), second = get(wanted);
+    ASSERT_TRUE(first && second);
+    EXPECT_EQ(first->identity, second->identity) << prefix;
+    EXPECT_EQ(first->store_name(), second->store_name()) << prefix;
+  }
+}
+
+TEST_F(IdentitiesTest, ReadAgainWhenItsFileHasChanged) {
+  const auto path = folder_.file("a.keytab");
+  const auto wanted = identity(config::IdentityKind::keytab, path);
+  auth_test::write_keytab(path, {{"svc-reports@CORP.TEST", 1}});
+  const auto first = get(wanted);
+  ASSERT_TRUE(first);
+
+  auth_test::write_keytab(path, {{"svc-reports@CORP.TEST", 2}}); // one more key, in the same file
+  const auto grown = get(wanted);
+  ASSERT_TRUE(grown);
+  EXPECT_NE(grown->identity, first->identity);
+  EXPECT_NE(grown->store_name(), first->store_name()) << "tickets of the earlier key are not used with the later";
+
+  // A file of the same size in its place, as ktutil or a deployment does.
+  std::filesystem::copy_file(path, folder_.file("new.keytab"));
+  std::filesystem::last_write_time(folder_.file("new.keytab"), std::filesystem::last_write_time(path));
+  std::filesystem::rename(folder_.file("new.keytab"), path);
+  const auto replaced = get(wanted);
+  ASSERT_TRUE(replaced);
+  EXPECT_NE(replaced->store_name(), grown->store_name());
+
+  // The same size, the same inode, another time.
+  std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - 1s);
+  const auto touched = get(wanted);
+  ASSERT_TRUE(touched);
+  EXPECT_NE(touched->store_name(), replaced->store_name());
+}
+
+TEST_F(IdentitiesTest, CcacheThatIsNoFileIsReadEachTime) {
+  std::filesystem::create_directory(folder_.file("dir"));
+  auth_test::write_ccache(folder_.file("dir/tkt"), "alice@CORP.TEST", {{}});
+  const auto wanted = identity(config::IdentityKind::ccache, "DIR::" + folder_.file("dir/tkt"), "");
+  const auto first = get(wanted), second = get(wanted);
+  ASSERT_TRUE(first) << first.error().text;
+  ASSERT_TRUE(second);
+  EXPECT_NE(first->identity, second->identity);
+  EXPECT_NE(first->store_name(), second->store_name());
+}
+
+TEST_F(IdentitiesTest, ErrorThenSuccessWhenTheFileAppears) {
+  const auto path = folder_.file("a.keytab");
+  const auto wanted = identity(config::IdentityKind::keytab, path);
+  EXPECT_THAT(error_of(get(wanted)), testing::AllOf(HasSubstr("no-credentials: "), HasSubstr(path)));
+  auth_test::write_keytab(path, {{"svc-reports@CORP.TEST"}});
+  EXPECT_EQ(error_of(get(wanted)), "none");
+}
+
+TEST_F(IdentitiesTest, ErrorIsNotKept) {
+  // The principal is missing; the file is repaired without a change that a stamp would show.
+  const auto path = folder_.file("a.keytab");
+  auth_test::write_keytab(path, {{"svc-reportz@CORP.TEST"}});
+  auto wanted = identity(config::IdentityKind::keytab, path);
+  EXPECT_THAT(error_of(get(wanted)), HasSubstr("no-credentials"));
+  wanted.principal = "svc-reportz@CORP.TEST";
+  EXPECT_EQ(error_of(get(wanted)), "none");
+}
+
+TEST_F(IdentitiesTest, SuccessThenErrorWhenTheFileGoes) {
+  const auto path = folder_.file("a.keytab");
+  const auto wanted = identity(config::IdentityKind::keytab, path);
+  auth_test::write_keytab(path, {{"svc-reports@CORP.TEST"}});
+  const auto loaded = get(wanted);
+  ASSERT_TRUE(loaded);
+  std::filesystem::remove(path);
+  EXPECT_THAT(error_of(get(wanted)), HasSubstr("no-credentials"));
+  EXPECT_EQ(loaded->identity->principal(), "svc-reports@CORP.TEST") << "who has it keeps it";
+}
+
+TEST_F(IdentitiesTest, GenerationsDifferBetweenIdentitiesToo) {
+  auth_test::write_keytab(folder_.file("a.keytab"), {{"svc-reports@CORP.TEST"}});
+  auto one = identity(config::IdentityKind::keytab, folder_.file("a.keytab")), two = one;
+  two.name = "other";
+  const auto first = get(one), second = get(two);
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(first->store_name(), second->store_name());
+  EXPECT_THAT(first->store_name(), testing::StartsWith("reports#"));
+  EXPECT_THAT(second->store_name(), testing::StartsWith("other#"));
+  EXPECT_EQ(get(one)->store_name(), first->store_name()) << "one does not push the other out";
+}
+
+TEST_F(IdentitiesTest, SlowFileIsAnErrorAtTheLimit) {
+  auth_test::write_keytab(folder_.file("a.keytab"), {{"svc-reports@CORP.TEST"}});
+  const auto wanted = identity(config::IdentityKind::keytab, folder_.file("a.keytab"));
+  std::promise<void> go_on;
+  asio::post(pool_, [released = go_on.get_future().share()] { released.wait(); }); // a disk that does not answer
+  const auto late = get(wanted, Millis(20));
+  EXPECT_EQ(error_of(late), "no-credentials: " + wanted.source + " could not be read within 20 ms");
+  go_on.set_value();
+  EXPECT_EQ(error_of(get(wanted)), "none");
+}
+
+TEST_F(IdentitiesTest, ManyAtOnce) {
+  auth_test::write_keytab(folder_.file("a.keytab"), {{"svc-reports@CORP.TEST"}});
+  const auto wanted = identity(config::IdentityKind::keytab, folder_.file("a.keytab"));
+  asio::thread_pool pool(4);
+  Identities identities(pool, krb5_config_);
+  int done = 0;
+  auto one = [&]() -> Task<> {
+    auto loaded = co_await identities.get(wanted, Millis(0));
+    EXPECT_TRUE(loaded);
+    ++done;
+  };
+  for (int i = 0; i < 50; ++i)
+    loop_.spawn(one());
+  EXPECT_TRUE(loop_.until([&] { return done == 50; }));
+  pool.join();
+}
+
+} // namespace
+} // namespace shim_test

@@ -1,0 +1,190 @@
+#include "shim/net/caller.hpp"
+
+#include "tests/unit/shim/support.hpp"
+
+#include <grp.h>
+#include <ifaddrs.h>
+#include <pwd.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+
+namespace shim_test {
+namespace {
+
+using testing::HasSubstr;
+using Unix = asio::local::stream_protocol;
+using UnixSocket = asio::basic_stream_socket<Unix, Executor>;
+
+constexpr uid_t somebody = 31337; ///< nobody has it
+
+/// A connection whose client side was made by `uid` (root only, unless it is our own).
+std::pair<TcpSocket, Socket> connection_of(Loop &loop, uid_t uid, const asio::ip::address &address) {
+  TcpAcceptor acceptor(loop.executor(), Tcp::endpoint(address, 0));
+  // A socket belongs to the filesystem uid of the thread that makes it.
+  ::setfsuid(uid);
+  TcpSocket client(loop.executor(), acceptor.local_endpoint().protocol());
+  ::setfsuid(::geteuid());
+  client.connect(acceptor.local_endpoint());
+  Socket server(acceptor.accept());
+  return {std::move(client), std::move(server)};
+}
+
+class ProveUid : public testing::TestWithParam<const char *> {
+protected:
+  asio::ip::address address_ = asio::ip::make_address(GetParam());
+  Loop loop_;
+};
+INSTANTIATE_TEST_SUITE_P(Loopback, ProveUid, testing::Values("127.0.0.1", "127.0.0.9", "::1"), [](const auto &info) {
+  std::string name = info.param;
+  std::ranges::replace_if(name, [](char c) { return c == '.' || c == ':'; }, '_');
+  return name;
+});
+
+TEST_P(ProveUid, OwnConnection) {
+  auto [client, server] = connection_of(loop_, ::geteuid(), address_);
+  const auto uid = prove_uid(server);
+  ASSERT_TRUE(uid) << uid.error();
+  EXPECT_EQ(*uid, ::geteuid());
+}
+
+TEST_P(ProveUid, SomebodyElsesConnection) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
+  auto [client, server] = connection_of(loop_, somebody, address_);
+  const auto uid = prove_uid(server);
+  ASSERT_TRUE(uid) << uid.error();
+  EXPECT_EQ(*uid, somebody);
+}
+
+TEST_P(ProveUid, ReadsNothingOfTheConnection) {
+  auto [client, server] = connection_of(loop_, ::geteuid(), address_);
+  asio::write(client, asio::buffer("hello", 5));
+  ASSERT_TRUE(prove_uid(server));
+  char text[6]{};
+  asio::read(server, asio::buffer(text, 5));
+  EXPECT_STREQ(text, "hello");
+}
+
+TEST_P(ProveUid, ClientThatHasClosedAlready) {
+  auto [client, server] = connection_of(loop_, ::geteuid(), address_);
+  client.close();
+  const auto uid = prove_uid(server);
+  ASSERT_FALSE(uid) << "its socket reads as root's: " << *uid;
+  EXPECT_THAT(uid.error(), testing::AnyOf(HasSubstr("closed its connection already"), HasSubstr("gone")));
+}
+
+TEST_P(ProveUid, ClientThatHasHalfClosed) {
+  auto [client, server] = connection_of(loop_, ::geteuid(), address_);
+  client.shutdown(TcpSocket::shutdown_send);
+  EXPECT_FALSE(prove_uid(server));
+}
+
+TEST_P(ProveUid, ClientThatHasReset) {
+  auto [client, server] = connection_of(loop_, ::geteuid(), address_);
+  reset(client);
+  EXPECT_FALSE(prove_uid(server));
+}
+
+TEST_P(ProveUid, OurOwnSideHasClosed) {
+  // The client's socket is then in CLOSE_WAIT: it has an owner still, but no ESTABLISHED connection.
+  auto [client, server] = connection_of(loop_, ::geteuid(), address_);
+  server.shutdown(Socket::shutdown_send);
+  EXPECT_FALSE(prove_uid(server));
+}
+
+TEST(ProveUidTest, ClosedSocket) {
+  Loop loop;
+  Socket socket(loop.executor());
+  EXPECT_FALSE(prove_uid(socket));
+}
+
+TEST(ProveUidTest, NotOnLoopback) {
+  asio::ip::address address;
+  ifaddrs *interfaces = nullptr;
+  ASSERT_EQ(::getifaddrs(&interfaces), 0);
+  for (auto *at = interfaces; at; at = at->ifa_next) {
+    if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET) continue;
+    const auto candidate =
+        asio::ip::address_v4(ntohl(reinterpret_cast<const sockaddr_in *>(at->ifa_addr)->sin_addr.s_addr));
+    if (!candidate.is_loopback()) address = candidate;
+  }
+  ::freeifaddrs(interfaces);
+  if (address.is_unspecified()) GTEST_SKIP() << "this machine has no address beyond loopback";
+  Loop loop;
+  auto [client, server] = connection_of(loop, ::geteuid(), address);
+  const auto uid = prove_uid(server);
+  ASSERT_FALSE(uid);
+  EXPECT_EQ(uid.error(), "the client is not on this machine");
+}
+
+/// A Unix connection whose client side was made by `uid`.
+std::pair<UnixSocket, Socket> unix_connection_of(Loop &loop, uid_t uid) {
+  const auto path =
+      (std::filesystem::temp_directory_path() / ("sqlshim-caller-" + std::to_string(::getpid()) + ".sock")).string();
+  std::filesystem::remove(path);
+  asio::basic_socket_acceptor<Unix, Executor> acceptor(loop.executor(), Unix::endpoint(path));
+  std::filesystem::permissions(path, std::filesystem::perms::all);
+  UnixSocket client(loop.executor());
+  const auto self = ::geteuid();
+  // Of this thread alone: glibc's seteuid would change all of them.
+  if (uid != self) ::syscall(SYS_setresuid, -1, uid, -1);
+  boost::system::error_code error;
+  client.connect(acceptor.local_endpoint(), error);
+  if (uid != self) ::syscall(SYS_setresuid, -1, self, -1);
+  std::filesystem::remove(path);
+  if (error) throw boost::system::system_error(error);
+  return {std::move(client), Socket(acceptor.accept())};
+}
+
+TEST(ProveUidTest, UnixSocketOwn) {
+  Loop loop;
+  auto [client, server] = unix_connection_of(loop, ::geteuid());
+  const auto uid = prove_uid(server);
+  ASSERT_TRUE(uid) << uid.error();
+  EXPECT_EQ(*uid, ::geteuid());
+}
+
+TEST(ProveUidTest, UnixSocketOfSomebodyElse) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
+  Loop loop;
+  auto [client, server] = unix_connection_of(loop, somebody);
+  const auto uid = prove_uid(server);
+  ASSERT_TRUE(uid) << uid.error();
+  EXPECT_EQ(*uid, somebody);
+}
+
+TEST(ProveUidTest, UnixSocketRemembersWhoConnected) {
+  // SO_PEERCRED is taken at connect: a client that is gone is known all the same.
+  Loop loop;
+  auto [client, server] = unix_connection_of(loop, ::geteuid());
+  client.close();
+  const auto uid = prove_uid(server);
+  ASSERT_TRUE(uid) << uid.error();
+  EXPECT_EQ(*uid, ::geteuid());
+}
+
+TEST(LookUpUser, Self) {
+  const auto *entry = ::getpwuid(::getuid());
+  if (!entry) GTEST_SKIP() << "this uid has no entry";
+  const std::string name = entry->pw_name;
+  const auto primary = entry->pw_gid;
+  const auto caller = look_up_user(::getuid());
+  EXPECT_EQ(caller.uid, ::getuid());
+  EXPECT_EQ(caller.user, name);
+  EXPECT_THAT(caller.groups, testing::Contains(primary));
+  ASSERT_EQ(caller.groups.size(), caller.group_names.size());
+  for (std::size_t i = 0; i < caller.groups.size(); ++i) {
+    const auto *group = ::getgrgid(caller.groups[i]);
+    EXPECT_EQ(caller.group_names[i], group ? group->gr_name : std::to_string(caller.groups[i]));
+  }
+}
+
+TEST(LookUpUser, Nobody) {
+  if (::getpwuid(somebody)) GTEST_SKIP() << "uid 31337 is somebody here";
+  const auto caller = look_up_user(somebody);
+  EXPECT_EQ(caller.uid, somebody);
+  EXPECT_EQ(caller.user, "31337");
+  EXPECT_TRUE(caller.groups.empty());
+}
+
+} // namespace
+} // namespace shim_test

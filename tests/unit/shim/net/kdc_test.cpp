@@ -1,0 +1,210 @@
+#include "shim/net/kdc.hpp"
+
+#include "shim/net/connect.hpp"
+#include "tests/unit/shim/support.hpp"
+
+namespace shim_test {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr Millis long_time{20'000};
+const auth::Bytes request(300, 0x6a);
+const auth::Bytes reply{0x6b, 1, 2, 3};
+
+class KdcTest : public testing::Test {
+protected:
+  using Answer = std::expected<KdcAnswer, std::string>;
+  Answer ask(std::vector<KdcEndpoint> kdcs, bool proof, Millis limit = long_time) {
+    started_ = Clock::now();
+    auto answer = loop_.run(ask_kdc(std::move(kdcs), request, proof, limit));
+    took_ = elapsed_since(started_);
+    loop_.drain();
+    return answer;
+  }
+  static KdcEndpoint at(const Tcp::endpoint &endpoint) { return {"kdc", endpoint}; }
+
+  Loop loop_;
+  Clock::time_point started_;
+  Millis took_{};
+};
+
+/// What does not depend on whether the message holds proof of a password.
+class KdcTestBoth : public KdcTest, public testing::WithParamInterface<bool> {};
+INSTANTIATE_TEST_SUITE_P(Kdc, KdcTestBoth, testing::Bool(),
+                         [](const auto &info) { return info.param ? "WithProof" : "WithoutProof"; });
+
+TEST_P(KdcTestBoth, Answers) {
+  FakeKdc kdc(loop_.executor(), FakeKdc::answers(reply));
+  const auto answer = ask({kdc.kdc()}, GetParam());
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->message, reply);
+  EXPECT_EQ(answer->kdc, to_text(kdc.endpoint()));
+  EXPECT_THAT(kdc.requests(), ElementsAre(request));
+  EXPECT_EQ(kdc.open(), 0) << "the connection is closed";
+}
+
+TEST_P(KdcTestBoth, SecondIsNotTroubledWhenTheFirstAnswers) {
+  FakeKdc first(loop_.executor(), FakeKdc::answers(reply)), second(loop_.executor(), FakeKdc::answers({9}));
+  EXPECT_EQ(ask({first.kdc(), second.kdc()}, GetParam())->message, reply);
+  EXPECT_EQ(second.connections(), 0);
+}
+
+TEST_P(KdcTestBoth, FirstRefusesSecondAnswers) {
+  RefusingPort refuses(loop_.executor());
+  FakeKdc second(loop_.executor(), FakeKdc::answers(reply));
+  const auto answer = ask({at(refuses.endpoint()), second.kdc()}, GetParam());
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->kdc, to_text(second.endpoint()));
+}
+
+TEST_P(KdcTestBoth, AllRefuse) {
+  RefusingPort one(loop_.executor()), two(loop_.executor());
+  const auto answer = ask({at(one.endpoint()), at(two.endpoint())}, GetParam());
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error(),
+            to_text(one.endpoint()) + ": Connection refused; " + to_text(two.endpoint()) + ": Connection refused");
+  EXPECT_LT(took_, long_time);
+}
+
+TEST_P(KdcTestBoth, ConnectionsAreRacedRequestsAreNot) {
+  BlackHole hangs(loop_.executor());
+  FakeKdc second(loop_.executor(), FakeKdc::answers(reply)), third(loop_.executor(), FakeKdc::answers({9}));
+  const auto answer = ask({at(hangs.endpoint()), second.kdc(), third.kdc()}, GetParam());
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->kdc, to_text(second.endpoint()));
+  EXPECT_THAT(second.requests(), ElementsAre(request));
+  EXPECT_TRUE(third.requests().empty());
+}
+
+TEST_P(KdcTestBoth, SilenceIsAnErrorAtTheLimit) {
+  FakeKdc kdc(loop_.executor(), FakeKdc::is_silent());
+  const auto answer = ask({kdc.kdc()}, GetParam(), Millis(100));
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error(), HasSubstr("no answer within 100 ms"));
+  EXPECT_GE(took_, 100ms);
+  EXPECT_LT(took_, long_time);
+}
+
+TEST_P(KdcTestBoth, EmptyList) {
+  const auto answer = ask({}, GetParam());
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error(), "no KDC is known for the realm");
+  EXPECT_LT(took_, long_time);
+}
+
+TEST_P(KdcTestBoth, CancelClosesTheConversation) {
+  FakeKdc kdc(loop_.executor(), FakeKdc::is_silent());
+  auto wait = [&]() -> Task<int> { co_return (co_await ask_kdc({kdc.kdc()}, request, GetParam(), Millis(0))) ? 1 : 0; };
+  EXPECT_EQ(loop_.run(with_deadline(wait(), Millis(50))), std::nullopt);
+  EXPECT_TRUE(loop_.until([&] { return kdc.connections() == 1 && kdc.open() == 0; }));
+}
+
+// --- answers that are none ---
+
+struct BadAnswer {
+  const char *name;
+  auth::Bytes raw;
+  const char *why;
+};
+class KdcTestBad : public KdcTest, public testing::WithParamInterface<BadAnswer> {};
+INSTANTIATE_TEST_SUITE_P(
+    Kdc, KdcTestBad,
+    testing::Values(BadAnswer{"Nothing", {}, "closed without an answer"},
+                    BadAnswer{"HalfALength", {0, 0}, "closed without an answer"},
+                    BadAnswer{"LengthZero", with_length({}, 0), "announced an answer of 0 bytes"},
+                    BadAnswer{"OneTooMany", with_length({}, largest_kdc_reply + 1),
+                              "announced an answer of 1048577 bytes"},
+                    BadAnswer{"Huge", with_length({1}, 0xffffffff), "announced an answer of 4294967295 bytes"},
+                    BadAnswer{"BrokenOff", with_length({1, 2, 3}, 100), "broke off in mid-answer"}),
+    [](const auto &info) { return info.param.name; });
+
+TEST_P(KdcTestBad, AloneIsTheError) {
+  FakeKdc kdc(loop_.executor(), FakeKdc::sends(GetParam().raw));
+  const auto answer = ask({kdc.kdc()}, false);
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error(), HasSubstr(to_text(kdc.endpoint()) + ": " + GetParam().why));
+  EXPECT_LT(took_, long_time) << "known at once";
+}
+
+TEST_P(KdcTestBad, WithoutProofTheNextIsAskedAtOnce) {
+  FakeKdc first(loop_.executor(), FakeKdc::sends(GetParam().raw)), second(loop_.executor(), FakeKdc::answers(reply));
+  const auto answer = ask({first.kdc(), second.kdc()}, false);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->message, reply);
+}
+
+TEST_P(KdcTestBad, WithProofNobodyElseIsAsked) {
+  FakeKdc first(loop_.executor(), FakeKdc::sends(GetParam().raw)), second(loop_.executor(), FakeKdc::answers(reply));
+  const auto answer = ask({first.kdc(), second.kdc()}, true);
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error(), HasSubstr(GetParam().why));
+  EXPECT_THAT(answer.error(), testing::Not(HasSubstr("no answer within"))) << "it did answer, if badly";
+  EXPECT_LT(took_, long_time) << "known at once";
+  EXPECT_TRUE(second.requests().empty());
+}
+
+TEST_F(KdcTest, LargestAnswer) {
+  const auth::Bytes large(largest_kdc_reply, 0x6b);
+  FakeKdc kdc(loop_.executor(), FakeKdc::answers(large));
+  const auto answer = ask({kdc.kdc()}, false);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->message, large);
+}
+
+TEST_F(KdcTest, AnswerInPieces) {
+  FakeKdc kdc(loop_.executor(), [](TcpSocket &socket, int) -> Task<> {
+    socket.set_option(Tcp::no_delay(true));
+    for (auto byte : with_length(reply)) {
+      co_await FakeKdc::write(socket, {byte});
+      co_await pause(Millis(1));
+    }
+  });
+  const auto answer = ask({kdc.kdc()}, true);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->message, reply);
+}
+
+// --- silence ---
+
+TEST_F(KdcTest, WithoutProofTheNextIsAskedAfterAWhile) {
+  FakeKdc first(loop_.executor(), FakeKdc::is_silent()), second(loop_.executor(), FakeKdc::answers(reply));
+  const auto answer = ask({first.kdc(), second.kdc()}, false);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->kdc, to_text(second.endpoint()));
+  EXPECT_GE(took_, 400ms);
+  EXPECT_EQ(first.requests().size(), 1u);
+  EXPECT_EQ(first.open(), 0) << "the silent one is not left waiting";
+}
+
+TEST_F(KdcTest, WithoutProofTheFirstMayStillAnswer) {
+  FakeKdc first(loop_.executor(), FakeKdc::answers_after(Millis(600), reply)),
+      second(loop_.executor(), FakeKdc::is_silent());
+  const auto answer = ask({first.kdc(), second.kdc()}, false);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->kdc, to_text(first.endpoint()));
+  EXPECT_EQ(second.requests().size(), 1u);
+}
+
+TEST_F(KdcTest, WithProofTheSecondIsNeverSentAnything) {
+  FakeKdc first(loop_.executor(), FakeKdc::is_silent()), second(loop_.executor(), FakeKdc::answers(reply));
+  const auto answer = ask({first.kdc(), second.kdc()}, true, Millis(800));
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error(), HasSubstr("no answer within 800 ms"));
+  EXPECT_EQ(first.requests().size(), 1u);
+  EXPECT_EQ(second.connections(), 0);
+}
+
+TEST_F(KdcTest, WithProofTheOneThatHasItIsWaitedForThoughAnotherRefused) {
+  RefusingPort refuses(loop_.executor());
+  FakeKdc second(loop_.executor(), FakeKdc::answers_after(Millis(600), reply)),
+      third(loop_.executor(), FakeKdc::answers({9}));
+  const auto answer = ask({at(refuses.endpoint()), second.kdc(), third.kdc()}, true);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->kdc, to_text(second.endpoint()));
+  EXPECT_EQ(third.connections(), 0);
+}
+
+} // namespace
+} // namespace shim_test

@@ -1,0 +1,97 @@
+#include "shim/plan.hpp"
+
+#include <gmock/gmock.h>
+
+namespace shim_test {
+namespace {
+
+using namespace shim;
+using config::AttemptKind;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+auth::NameFacts facts_of(const std::string &typed, const std::string &canonical = "sql1.corp.test") {
+  auth::NameFacts facts;
+  facts.target = *auth::parse_target(typed);
+  facts.canonical = canonical;
+  facts.addresses = {"10.0.0.5"};
+  return facts;
+}
+
+const auth::KerberosConfig kerberos{"", "", {{".corp.test", "CORP.TEST"}}, {}, {}};
+
+std::vector<std::string> plan(const config::Route &route, const auth::NameFacts &facts, const std::string &realm = "",
+                              bool integrated = false) {
+  std::vector<std::string> attempts;
+  for (const auto &attempt : make_plan(route, facts, kerberos, realm, integrated)) {
+    EXPECT_EQ(attempt.spn.has_value(), attempt.kind == AttemptKind::tcp_kerberos);
+    attempts.push_back(attempt.text());
+  }
+  return attempts;
+}
+
+config::Route route_of(std::vector<AttemptKind> attempts) {
+  config::Route route;
+  route.attempts = std::move(attempts);
+  return route;
+}
+
+TEST(Plan, KerberosIsTheDefault) {
+  EXPECT_THAT(plan({}, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
+}
+
+TEST(Plan, PortIsAsTyped) {
+  EXPECT_THAT(plan({}, facts_of("sql1,14330")), ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:14330@CORP.TEST"));
+}
+
+TEST(Plan, AttemptsInTheOrderOfTheRoute) {
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}), facts_of("sql1")),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST", "tcp+sql"));
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql, AttemptKind::tcp_kerberos}), facts_of("sql1")),
+              ElementsAre("tcp+sql", "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
+}
+
+TEST(Plan, PasswordsNeedNoRealmAndNoSpn) {
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql}), facts_of("sql1", "sql1.other.test")), ElementsAre("tcp+sql"));
+}
+
+TEST(Plan, NoPasswordAttemptForAClientThatGaveNone) {
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql, AttemptKind::tcp_kerberos}), facts_of("sql1"), "", true),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
+}
+
+TEST(Plan, ExplicitSpnAlone) {
+  config::Route route;
+  route.spn = "MSSQLSvc/listener.corp.test:5022";
+  EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@CORP.TEST"));
+  route.spn += "@OTHER.TEST";
+  EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@OTHER.TEST"));
+  EXPECT_EQ(make_plan(route, facts_of("sql1"), kerberos, "", false)[0].spn->why, auth::Why::explicit_spn);
+}
+
+TEST(Plan, RealmOfTheIdentityWhereTheDomainTellsNone) {
+  const auto facts = facts_of("sql1", "sql1.other.test");
+  EXPECT_THAT(plan({}, facts, "CORP.TEST"), ElementsAre("tcp+kerberos MSSQLSvc/sql1.other.test:1433@CORP.TEST"));
+  EXPECT_EQ(make_plan({}, facts, kerberos, "CORP.TEST", false)[0].spn->realm_from, "identity");
+}
+
+TEST(Plan, NoRealmNoKerberos) {
+  const auto facts = facts_of("sql1", "sql1.other.test");
+  EXPECT_THAT(plan({}, facts), IsEmpty());
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}), facts), ElementsAre("tcp+sql"));
+}
+
+TEST(Plan, InstanceWithoutAPortNeedsSqlBrowser) {
+  EXPECT_FALSE(needs_browser(*auth::parse_target("sql1")));
+  EXPECT_FALSE(needs_browser(*auth::parse_target("sql1,1433")));
+  EXPECT_TRUE(needs_browser(*auth::parse_target("sql1\\INST")));
+  EXPECT_FALSE(needs_browser(*auth::parse_target("sql1\\INST,1433")));
+}
+
+TEST(Plan, PortOf) {
+  EXPECT_EQ(port_of(*auth::parse_target("sql1")), 1433);
+  EXPECT_EQ(port_of(*auth::parse_target("sql1,1")), 1);
+}
+
+} // namespace
+} // namespace shim_test
