@@ -154,11 +154,14 @@ private:
         written_ += std::exchange(lines_in_hand_, 0);
         written_more_.notify_all();
       }
-      if (failing_ != (error != 0)) {
-        failing_ = error != 0;
-        tell(error);
-      }
+      const bool failed = error != 0, changed = failed != failing_;
+      failing_ = failed;
       if (last && queue_.empty()) return;
+      if (changed) {
+        lock.unlock(); // standard error may be a pipe that nobody empties
+        tell(error);
+        lock.lock();
+      }
     }
   }
 

@@ -128,7 +128,7 @@ const Row rows[] = {
     {"the account does not exist",
      resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "client-unknown", ""}},
      failure("ticket", Cause::preauth_failed), Cause::no_credentials},
-    {"spn.tried tells nothing", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "policy", ""}},
+    {"spn.tried tells nothing", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "other", ""}},
      failure("ticket", Cause::account_revoked), Cause::account_revoked},
     {"a word of a later version", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "kdc-asleep", ""}},
      failure("ticket", Cause::kdc_unreachable), Cause::kdc_unreachable},
@@ -239,6 +239,22 @@ TEST(Diagnose, TheServersWordsCount) {
   EXPECT_THAT(diagnosis.evidence, Contains(HasSubstr("server.message")));
 }
 
+TEST(Diagnose, InformationIsNoRefusal) {
+  const Diagnosis diagnosis =
+      diagnose(complete + std::vector<Event>{ServerSaid{5701, 2, 0, "Changed database context to 'master'."}},
+               failure("server-login", Cause::server_closed, "end of stream"));
+  EXPECT_EQ(diagnosis.said, "end of stream");
+  EXPECT_EQ(diagnosis.said_by, "");
+}
+
+TEST(Diagnose, NamesThePrincipalThatAsked) {
+  SpnTried tried = refused;
+  tried.client = "svc-reports@CORP.TEST";
+  tried.kind = "client-revoked";
+  EXPECT_THAT(diagnose(resolved + std::vector<Event>{tried}, failure("ticket", Cause::account_revoked)).sentence,
+              HasSubstr("identity svc (svc-reports@CORP.TEST)"));
+}
+
 TEST(Diagnose, FactsOfTheCallerAndTheRoute) {
   struct Line {
     Cause cause;
@@ -273,8 +289,8 @@ TEST(Diagnose, WhoseFaultADeadlineIs) {
 TEST(Diagnose, KindsOfAuthHaveACause) {
   for (int i = 0; i <= static_cast<int>(auth::Kind::other); ++i) {
     const auto kind = static_cast<auth::Kind>(i);
-    const bool says_nothing = kind == auth::Kind::ok || kind == auth::Kind::preauth_required ||
-                              kind == auth::Kind::policy || kind == auth::Kind::other;
+    const bool says_nothing =
+        kind == auth::Kind::ok || kind == auth::Kind::preauth_required || kind == auth::Kind::other;
     EXPECT_EQ(cause_of(kind).has_value(), !says_nothing) << auth::to_string(kind);
   }
   EXPECT_EQ(cause_of(auth::Kind::key_wrong), Cause::spn_wrong_account);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 #include <set>
 
 namespace shim {
@@ -69,7 +70,8 @@ const Golden goldens[] = {
      "kdc.answered",
      R"({"kdc":"127.0.0.1:88","exchange":"TGS","code":7,"text":"Server not found in Kerberos database","stime":"2026-11-22T09:51:59Z","skew_ms":-412000,"us":900})",
      R"(kdc=127.0.0.1:88 exchange=TGS code=7 text="Server not found in Kerberos database" stime=2026-11-22T09:51:59Z skew_ms=-412000 us=900)"},
-    {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", "port", "refused", "service-unknown", "not found", "svc@CORP.TEST"}, "spn.tried",
+    {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", "port", "refused", "service-unknown", "not found", "svc@CORP.TEST"},
+     "spn.tried",
      R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","why":"port","outcome":"refused","kind":"service-unknown","detail":"not found","client":"svc@CORP.TEST"})",
      R"(spn=MSSQLSvc/sql1:1433@CORP.TEST why=port outcome=refused kind=service-unknown detail="not found" client=svc@CORP.TEST)"},
     {TicketChosen{"MSSQLSvc/sql1:1433@CORP.TEST", "svc@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "2026-11-22T19:52:00Z",
@@ -340,7 +342,10 @@ TEST(Render, ALogOfVersion1StaysReadable) {
       break;
     }
     ASSERT_TRUE(record) << "line " << lines + 1 << ": " << record.error();
-    EXPECT_EQ(to_json(*record), line);
+    // Nothing that the line says is lost or changed; what it does not say yet has its default.
+    auto again = nlohmann::json::parse(to_json(*record));
+    again.merge_patch(nlohmann::json::parse(line));
+    EXPECT_EQ(again, nlohmann::json::parse(to_json(*record))) << line;
     kinds.insert(name_of(record->event));
   }
   EXPECT_EQ(lines, 27u);
