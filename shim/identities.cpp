@@ -19,7 +19,8 @@ std::string stamp_of(const config::Identity &wanted) {
     if (path.starts_with(prefix)) path.erase(0, prefix.size());
   struct stat info{};
   if (path.find(':') != std::string::npos || ::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
-  return std::to_string(info.st_ino) + "." + std::to_string(info.st_size) + "." + std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
+  return std::to_string(info.st_ino) + "." + std::to_string(info.st_size) + "." + std::to_string(info.st_mtim.tv_sec) +
+         "." + std::to_string(info.st_mtim.tv_nsec);
 }
 
 } // namespace
@@ -31,7 +32,8 @@ auth::Result<LoadedIdentity> Identities::load(const config::Identity &wanted) {
   {
     std::lock_guard lock(mutex_);
     auto found = entries_.find(wanted.name);
-    if (found != entries_.end() && found->second.loaded && !stamp.empty() && found->second.stamp == stamp) return found->second.loaded;
+    if (found != entries_.end() && found->second.loaded && !stamp.empty() && found->second.stamp == stamp)
+      return found->second.loaded;
   }
   auto identity = auth::load_identity(to_spec(wanted), krb5_config_);
   std::lock_guard lock(mutex_);

@@ -8,7 +8,8 @@ std::uint16_t port_of(const auth::Target &target) { return target.port.value_or(
 
 bool needs_browser(const auth::Target &target) { return !target.instance.empty() && !target.port; }
 
-std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts, const auth::KerberosConfig &kerberos, const std::string &identity_realm,
+std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts,
+                               const auth::KerberosConfig &kerberos, const std::string &identity_realm,
                                bool client_is_integrated) {
   std::vector<Attempt> plan;
   for (auto kind : route.attempts) {

@@ -16,9 +16,12 @@ Decision deny(Cause cause, std::string rule, std::string reason) {
 std::string who_text(const Caller &caller) { return caller.user + " (uid " + std::to_string(caller.uid) + ")"; }
 
 bool matches(const config::Match &match, const Request &request, uid_t self) {
-  auto glob = [](const std::string &pattern, const std::string &text) { return pattern.empty() || config::glob_match(pattern, text); };
-  return glob(match.listener, request.listener) && (match.caller.empty() || names(match.caller, *request.caller, self)) &&
-         glob(match.server, request.server) && glob(match.database, request.database) && glob(match.user, request.user) && glob(match.app, request.app);
+  auto glob = [](const std::string &pattern, const std::string &text) {
+    return pattern.empty() || config::glob_match(pattern, text);
+  };
+  return glob(match.listener, request.listener) &&
+         (match.caller.empty() || names(match.caller, *request.caller, self)) && glob(match.server, request.server) &&
+         glob(match.database, request.database) && glob(match.user, request.user) && glob(match.app, request.app);
 }
 
 bool only_sends_clients_password(const config::Route &route) {
@@ -52,27 +55,35 @@ bool names(const std::vector<config::Who> &list, const Caller &caller, uid_t sel
 Decision admit(const config::Listener &listener, const Caller &caller, uid_t self) {
   Decision decision;
   decision.rule = "listener " + listener.name + " callers";
-  if (!names(listener.callers, caller, self)) return deny(Cause::caller_denied, decision.rule, who_text(caller) + " is not among the callers of this listener");
+  if (!names(listener.callers, caller, self))
+    return deny(Cause::caller_denied, decision.rule, who_text(caller) + " is not among the callers of this listener");
   decision.reason = "caller admitted";
   return decision;
 }
 
 Decision decide(const config::Config &config, const config::Listener &listener, const Request &request, uid_t self) {
   std::string client_rule = "listener " + listener.name + " client_auth";
-  if (request.fedauth) return deny(Cause::fedauth_not_supported, "built in", "the client asks for federated authentication");
+  if (request.fedauth)
+    return deny(Cause::fedauth_not_supported, "built in", "the client asks for federated authentication");
   if (request.integrated && request.mechanism == tds::Mechanism::ntlm)
-    return deny(Cause::client_auth_refused, "built in", "the client starts an NTLM login of its own, which is not supported yet");
+    return deny(Cause::client_auth_refused, "built in",
+                "the client starts an NTLM login of its own, which is not supported yet");
   if (request.integrated && listener.client_auth == config::ClientAuth::sql)
-    return deny(Cause::client_auth_refused, client_rule, "the listener takes logins with user and password only, and the client asks for integrated login");
+    return deny(Cause::client_auth_refused, client_rule,
+                "the listener takes logins with user and password only, and the client asks for integrated login");
   if (!request.integrated && listener.client_auth == config::ClientAuth::integrated)
-    return deny(Cause::client_auth_refused, client_rule, "the listener takes integrated logins only, and the client sends user and password");
+    return deny(Cause::client_auth_refused, client_rule,
+                "the listener takes integrated logins only, and the client sends user and password");
 
-  auto route = std::ranges::find_if(config.routes, [&](const config::Route &candidate) { return matches(candidate.match, request, self); });
+  auto route = std::ranges::find_if(
+      config.routes, [&](const config::Route &candidate) { return matches(candidate.match, request, self); });
   if (route == config.routes.end()) return deny(Cause::route_denied, "no route", "no route matches this login");
 
   std::string rule = "route " + route->name;
   if (request.integrated && only_sends_clients_password(*route))
-    return deny(Cause::client_auth_refused, rule, "the route sends the client's own user and password on, and the client gave none (it asks for integrated login)");
+    return deny(
+        Cause::client_auth_refused, rule,
+        "the route sends the client's own user and password on, and the client gave none (it asks for integrated login)");
 
   Decision decision;
   decision.route = &*route;
@@ -82,7 +93,8 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
     const config::Identity *identity = config.find_identity(route->identity);
     if (!identity) return deny(Cause::identity_denied, rule, "identity " + route->identity + " is not configured");
     if (!names(identity->allow, *request.caller, self)) {
-      auto denied = deny(Cause::identity_denied, "identity " + identity->name + " allow", who_text(*request.caller) + " may not use identity " + identity->name);
+      auto denied = deny(Cause::identity_denied, "identity " + identity->name + " allow",
+                         who_text(*request.caller) + " may not use identity " + identity->name);
       denied.route = &*route;
       denied.identity = identity;
       return denied;

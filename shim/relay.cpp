@@ -13,13 +13,16 @@ char *borrowed_buffer() {
   return buffer.data();
 }
 
-bool would_block(boost::system::error_code error) { return error == asio::error::would_block || error == asio::error::try_again; }
+bool would_block(boost::system::error_code error) {
+  return error == asio::error::would_block || error == asio::error::try_again;
+}
 
 } // namespace
 
 Relay::Relay(Socket client, Socket server, Millis idle, std::function<void(RelayEnd)> ended)
-    : client_(std::move(client)), server_(std::move(server)), up_{client_, server_, "client", "server"}, down_{server_, client_, "server", "client"}, idle_(idle),
-      timer_(client_.get_executor()), ended_(std::move(ended)) {}
+    : client_(std::move(client)), server_(std::move(server)), up_{client_, server_, "client", "server"},
+      down_{server_, client_, "server", "client"}, idle_(idle), timer_(client_.get_executor()),
+      ended_(std::move(ended)) {}
 
 void Relay::start() {
   boost::system::error_code error;
@@ -34,11 +37,12 @@ void Relay::start() {
 void Relay::stop(const std::string &reason) { end("us", reason); }
 
 void Relay::wait_readable(Direction &direction) {
-  direction.from.async_wait(Socket::wait_read, [self = shared_from_this(), &direction](boost::system::error_code error) {
-    if (!self->ended_) return;
-    if (error) return self->end(direction.reader, error.message());
-    self->pump(direction);
-  });
+  direction.from.async_wait(Socket::wait_read,
+                            [self = shared_from_this(), &direction](boost::system::error_code error) {
+                              if (!self->ended_) return;
+                              if (error) return self->end(direction.reader, error.message());
+                              self->pump(direction);
+                            });
 }
 
 void Relay::wait_writable(Direction &direction) {

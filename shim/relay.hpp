@@ -30,11 +30,11 @@ public:
 private:
   struct Direction {
     Socket &from, &to;
-    const char *reader;             ///< whose end it is when reading fails: "client" or "server"
+    const char *reader; ///< whose end it is when reading fails: "client" or "server"
     const char *writer;
     std::uint64_t moved = 0;
-    std::vector<char> unsent = {};  ///< only while the receiver is slower than the sender
-    bool eof = false;               ///< `from` has sent its last byte
+    std::vector<char> unsent = {}; ///< only while the receiver is slower than the sender
+    bool eof = false;              ///< `from` has sent its last byte
   };
 
   void wait_readable(Direction &direction);

@@ -28,7 +28,8 @@ tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target
   prelogin.set(tds::PreloginToken::threadid, {0, 0, 0, 0});
   prelogin.set_mars(asked.prelogin && asked.prelogin->mars());
   if (asked.prelogin)
-    if (const auto *trace = asked.prelogin->find(tds::PreloginToken::traceid)) prelogin.set(tds::PreloginToken::traceid, trace->data);
+    if (const auto *trace = asked.prelogin->find(tds::PreloginToken::traceid))
+      prelogin.set(tds::PreloginToken::traceid, trace->data);
   return prelogin;
 }
 
@@ -36,9 +37,11 @@ std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind ki
   bool passwords_go_on = kind == config::AttemptKind::tcp_sql;
   std::string what;
   if (!passwords_go_on && (!asked.user_name.empty() || !asked.password.empty())) what = "user and password";
-  if (!passwords_go_on && !asked.change_password.empty()) what += std::string(what.empty() ? "" : ", ") + "new password";
+  if (!passwords_go_on && !asked.change_password.empty())
+    what += std::string(what.empty() ? "" : ", ") + "new password";
   if (!asked.sspi.empty())
-    what += std::string(what.empty() ? "" : ", ") + tds::to_string(tds::recognise(asked.sspi)) + " token (" + std::to_string(asked.sspi.size()) + " bytes)";
+    what += std::string(what.empty() ? "" : ", ") + tds::to_string(tds::recognise(asked.sspi)) + " token (" +
+            std::to_string(asked.sspi.size()) + " bytes)";
   return what;
 }
 

@@ -33,7 +33,8 @@ struct ListeningSocket {
   int family = AF_INET;
   std::string path;
   ListeningSocket() = default;
-  ListeningSocket(ListeningSocket &&other) noexcept : fd(std::exchange(other.fd, -1)), family(other.family), path(std::exchange(other.path, "")) {}
+  ListeningSocket(ListeningSocket &&other) noexcept
+      : fd(std::exchange(other.fd, -1)), family(other.family), path(std::exchange(other.path, "")) {}
   ListeningSocket &operator=(ListeningSocket &&) = delete;
   ~ListeningSocket() {
     if (fd >= 0) ::close(fd);
@@ -49,8 +50,8 @@ std::expected<ListeningSocket, std::string> listen_tcp(const config::Address &ad
   out.family = endpoint.protocol().family();
   out.fd = ::socket(out.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int on = 1;
-  if (out.fd < 0 || ::setsockopt(out.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 || ::bind(out.fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 ||
-      ::listen(out.fd, SOMAXCONN) != 0)
+  if (out.fd < 0 || ::setsockopt(out.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+      ::bind(out.fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 || ::listen(out.fd, SOMAXCONN) != 0)
     return std::unexpected("cannot listen on " + address.text() + ": " + errno_text());
   return out;
 }
@@ -60,7 +61,8 @@ bool is_stale_socket(const sockaddr_un &address) {
   struct stat info{};
   if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
   int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  bool refused = ::connect(probe, reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+  bool refused =
+      ::connect(probe, reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
   ::close(probe);
   return refused;
 }
@@ -68,7 +70,8 @@ bool is_stale_socket(const sockaddr_un &address) {
 std::expected<ListeningSocket, std::string> listen_unix(const std::string &path, mode_t mode) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof address.sun_path) return std::unexpected(path + ": longer than a Unix socket's path may be (107 bytes)");
+  if (path.size() >= sizeof address.sun_path)
+    return std::unexpected(path + ": longer than a Unix socket's path may be (107 bytes)");
   path.copy(address.sun_path, path.size());
   if (is_stale_socket(address)) ::unlink(path.c_str());
   ListeningSocket out;
@@ -81,7 +84,8 @@ std::expected<ListeningSocket, std::string> listen_unix(const std::string &path,
   ::umask(mask);
   if (!bound) return std::unexpected("cannot listen on unix:" + path + ": " + why);
   out.path = path;
-  if (::chmod(path.c_str(), mode) != 0 || ::listen(out.fd, SOMAXCONN) != 0) return std::unexpected("cannot listen on unix:" + path + ": " + errno_text());
+  if (::chmod(path.c_str(), mode) != 0 || ::listen(out.fd, SOMAXCONN) != 0)
+    return std::unexpected("cannot listen on unix:" + path + ": " + errno_text());
   return out;
 }
 
@@ -97,14 +101,16 @@ std::string bound_address(const ListeningSocket &socket) {
 /// One thread with the connections it was given. They live and die here: no locks on the data path.
 class Worker {
 public:
-  Worker(Common &common, const config::Config &config) : common_(common), resolver_(io_.get_executor(), config.dns.servers) {}
+  Worker(Common &common, const config::Config &config)
+      : common_(common), resolver_(io_.get_executor(), config.dns.servers) {}
   ~Worker() { join(); }
 
   void run() {
     thread_ = std::thread([this] { io_.run(); });
   }
   /// Takes an accepted socket over. Called on the acceptor's thread; the count is up before it returns, so that the next one goes elsewhere.
-  void give(int fd, int family, std::shared_ptr<const config::Config> config, std::size_t listener, std::function<void()> gone) {
+  void give(int fd, int family, std::shared_ptr<const config::Config> config, std::size_t listener,
+            std::function<void()> gone) {
     ++count_;
     asio::post(io_, [this, fd, family, config = std::move(config), listener, gone = std::move(gone)] {
       Socket socket(io_.get_executor());
@@ -118,7 +124,8 @@ public:
         ::close(fd);
         return done();
       }
-      asio::co_spawn(io_, serve_client({common_, resolver_, connections_}, config, listener, std::move(socket), done), asio::detached);
+      asio::co_spawn(io_, serve_client({common_, resolver_, connections_}, config, listener, std::move(socket), done),
+                     asio::detached);
     });
   }
   void forget() {
@@ -147,11 +154,15 @@ private:
 
 class RunningServer final : public Server {
 public:
-  RunningServer(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options, auth::KerberosConfig kerberos)
+  RunningServer(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options,
+                auth::KerberosConfig kerberos)
       : config_(std::move(config)), log_(log), identities_(pool_, kerberos.path),
         tickets_(std::move(kerberos), config_->kerberos.refusals, [&log](Event event) { log.emit(std::move(event)); }),
-        common_{log, tickets_, identities_, pool_, std::move(options.prove_uid), ::getuid(), options.client_login, log.debug()} {
-    auto threads = options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+        common_{
+            log,        tickets_, identities_, pool_, std::move(options.prove_uid), ::getuid(), options.client_login,
+            log.debug()} {
+    auto threads =
+        options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
     for (std::size_t i = 0; i < threads; ++i)
       workers_.push_back(std::make_unique<Worker>(common_, *config_));
   }
@@ -167,7 +178,8 @@ public:
   std::expected<void, std::string> start() {
     for (std::size_t i = 0; i < config_->listeners.size(); ++i) {
       const auto &listener = config_->listeners[i];
-      auto socket = listener.unix_path ? listen_unix(listener.unix_path->string(), listener.mode) : listen_tcp(*listener.address);
+      auto socket =
+          listener.unix_path ? listen_unix(listener.unix_path->string(), listener.mode) : listen_tcp(*listener.address);
       if (!socket) return std::unexpected("listener " + listener.name + ": " + socket.error());
       listening_.push_back({listener.name, bound_address(*socket)});
       sockets_.push_back(std::move(*socket));
@@ -208,7 +220,8 @@ public:
     for (auto &worker : workers_)
       worker->stop_all("shutdown");
     wait_until([this] { return connections() == 0; }, farewell_limit);
-    log_.emit(Drained{static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(Clock::now() - started).count()), left});
+    log_.emit(
+        Drained{static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(Clock::now() - started).count()), left});
     return left;
   }
 
@@ -297,7 +310,8 @@ private:
 
 } // namespace
 
-std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options) {
+std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config,
+                                                                 DecisionLog &log, ServerOptions options) {
   auto kerberos = auth::load_kerberos_config(config->kerberos.config);
   if (!kerberos) return std::unexpected(config->kerberos.config + ": " + kerberos.error().text);
   auto server = std::make_unique<RunningServer>(std::move(config), log, std::move(options), std::move(*kerberos));

@@ -38,7 +38,8 @@ public:
 
 /// Binds the listeners and starts the threads. `log` must outlive the server. Identities that cannot be loaded are warned of in the log: their logins will say so again. Error: what could
 /// not be done, as a sentence (an address in use, a krb5.conf that cannot be read, …).
-std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options = {});
+std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config,
+                                                                 DecisionLog &log, ServerOptions options = {});
 
 /// `sqlshim serve`: prints `listening NAME ADDRESS` for each listener on standard output when ready, obeys SIGHUP, SIGTERM and SIGINT, returns the exit status. Switches off core
 /// dumps and ptrace for this process, and sets KRB5_CONFIG to the configured file before any thread exists (GSSAPI's own contexts read it from nowhere else).

@@ -32,8 +32,8 @@ struct Session {
   std::string by = "us", reason = "refused";
 
   Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, std::size_t index, Socket socket)
-      : parts(worker), config(std::move(configuration)), listener(config->listeners[index]), client(std::make_shared<Socket>(std::move(socket))),
-        trail(worker.common.log), entry(worker.connections) {}
+      : parts(worker), config(std::move(configuration)), listener(config->listeners[index]),
+        client(std::make_shared<Socket>(std::move(socket))), trail(worker.common.log), entry(worker.connections) {}
 
   std::int64_t lasted_ms() const { return std::chrono::duration_cast<Millis>(Clock::now() - started).count(); }
 };
@@ -70,7 +70,8 @@ Task<bool> send_and_linger(Socket &client, tds::Bytes bytes) {
   co_return !error;
 }
 
-tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, const Answer &answer, const config::Listener &listener) {
+tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, const Answer &answer,
+                         const config::Listener &listener) {
   tds::ServerMessage message;
   message.number = refusal_number;
   message.severity = refusal_class;
@@ -93,9 +94,12 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
 /// The one place where a connection is refused: says why, to the log and to the client.
 Task<> refuse(Session &session, Failure failure, Answer answer) {
   auto diagnosis = diagnose(session.trail.records(), failure);
-  session.trail.emit(Refused{failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)), failure.detail, diagnosis.remedy});
+  session.trail.emit(Refused{failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)),
+                             failure.detail, diagnosis.remedy});
   if (answer.possible)
-    co_await with_deadline(send_and_linger(*session.client, refusal_bytes(diagnosis, session.trail.id(), answer, session.listener)), farewell_limit);
+    co_await with_deadline(
+        send_and_linger(*session.client, refusal_bytes(diagnosis, session.trail.id(), answer, session.listener)),
+        farewell_limit);
   else
     co_await with_deadline(linger(*session.client), farewell_limit);
 }
@@ -116,7 +120,8 @@ Task<std::expected<Caller, std::string>> who_is(Session &session) {
   auto asked = Clock::now();
   auto uid = session.parts.common.prove_uid(*session.client);
   if (!uid) co_return std::unexpected(uid.error());
-  auto caller = co_await on_pool(session.parts.common.pool, [uid = *uid] { return look_up_user(uid); }, caller_lookup_limit);
+  auto caller =
+      co_await on_pool(session.parts.common.pool, [uid = *uid] { return look_up_user(uid); }, caller_lookup_limit);
   if (!caller) {
     // The user database does not answer: the uid is proven all the same, and rules that name it still hold; rules by group do not.
     caller = Caller{};
@@ -137,7 +142,8 @@ Task<std::expected<tds::LoginRequest, tds::AcceptRefused>> accept_login(Session 
   for (;;) {
     auto action = machine.next();
     if (!told && machine.answered()) {
-      session.trail.emit(PreloginAnswered{"client", tds::describe(*machine.asked()), tds::describe(*machine.answered())});
+      session.trail.emit(
+          PreloginAnswered{"client", tds::describe(*machine.asked()), tds::describe(*machine.answered())});
       told = true;
     }
     if (auto *send = std::get_if<tds::Send>(&action)) {
@@ -159,10 +165,13 @@ Task<std::expected<tds::LoginRequest, tds::AcceptRefused>> accept_login(Session 
 
 Cause cause_of(tds::AcceptFault fault) {
   switch (fault) {
-  case tds::AcceptFault::client_requires_tls: return Cause::client_requires_tls;
-  case tds::AcceptFault::tds_too_old: return Cause::tds_too_old;
+  case tds::AcceptFault::client_requires_tls:
+    return Cause::client_requires_tls;
+  case tds::AcceptFault::tds_too_old:
+    return Cause::tds_too_old;
   case tds::AcceptFault::closed:
-  case tds::AcceptFault::protocol_violation: break;
+  case tds::AcceptFault::protocol_violation:
+    break;
   }
   return Cause::protocol_violation;
 }
@@ -196,15 +205,25 @@ Task<ClientLeft> watch(Socket &client) {
 }
 
 /// The server leg, while an eye is kept on the client and the clock.
-Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route, const config::Identity *identity,
+Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route,
+                                                               const config::Identity *identity,
                                                                const tds::LoginRequest &asked) {
   using namespace asio::experimental::awaitable_operators;
   std::string step;
-  UpstreamRequest request{*session.config, route, identity, asked, session.trail, session.parts.resolver, session.parts.common.tickets, session.parts.common.identities,
+  UpstreamRequest request{*session.config,
+                          route,
+                          identity,
+                          asked,
+                          session.trail,
+                          session.parts.resolver,
+                          session.parts.common.tickets,
+                          session.parts.common.identities,
                           session.parts.common.trace};
   auto outcome = co_await with_deadline(open_upstream(request, step) || watch(*session.client), route.timeouts.login);
   if (!outcome)
-    co_return Failure{step, Cause::deadline, "the login was not complete within " + std::to_string(route.timeouts.login.count()) + " ms; it was at step " + step};
+    co_return Failure{step, Cause::deadline,
+                      "the login was not complete within " + std::to_string(route.timeouts.login.count()) +
+                          " ms; it was at step " + step};
   if (auto *left = std::get_if<ClientLeft>(&*outcome)) co_return std::move(*left);
   auto &opened = std::get<0>(*outcome);
   if (!opened) co_return std::move(opened.error());
@@ -213,8 +232,10 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
 
 /// The server's own answer, then bytes both ways. Returns once the relay runs by itself.
 Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Millis idle, std::function<void()> done) {
-  auto reply = tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
-  session->trail.emit(LoginAnswered{true, upstream.reply.version.text(), tds::to_utf8(upstream.reply.database), upstream.reply.packet_size});
+  auto reply =
+      tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
+  session->trail.emit(LoginAnswered{true, upstream.reply.version.text(), tds::to_utf8(upstream.reply.database),
+                                    upstream.reply.packet_size});
   auto [error, written] = co_await asio::async_write(*session->client, asio::buffer(reply), as_result);
   if (error) {
     session->by = "client";
@@ -231,12 +252,14 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
     std::shared_ptr<const config::Config> config;
     std::function<void()> done;
   };
-  auto rest = std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started, session->config, std::move(done));
-  auto relay = std::make_shared<Relay>(std::move(*session->client), std::move(upstream.socket), idle, [rest](RelayEnd end) {
-    auto lasted = std::chrono::duration_cast<Millis>(Clock::now() - rest->started).count();
-    rest->trail.emit(Closed{end.by, end.reason, end.up, end.down, lasted});
-    rest->done();
-  });
+  auto rest = std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started,
+                                     session->config, std::move(done));
+  auto relay =
+      std::make_shared<Relay>(std::move(*session->client), std::move(upstream.socket), idle, [rest](RelayEnd end) {
+        auto lasted = std::chrono::duration_cast<Millis>(Clock::now() - rest->started).count();
+        rest->trail.emit(Closed{end.by, end.reason, end.up, end.down, lasted});
+        rest->done();
+      });
   rest->entry.on_stop([weak = std::weak_ptr(relay)](const std::string &reason) {
     if (auto running = weak.lock()) running->stop(reason);
   });
@@ -268,7 +291,10 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
   tds::AcceptLogin machine(session->listener.version);
   auto asked = co_await with_deadline(accept_login(*session, machine), common.client_login);
   if (!asked) {
-    co_await refuse(*session, {"client-login", Cause::deadline, "no complete login within " + std::to_string(common.client_login.count()) + " ms"}, {true, machine.dialect()});
+    co_await refuse(*session,
+                    {"client-login", Cause::deadline,
+                     "no complete login within " + std::to_string(common.client_login.count()) + " ms"},
+                    {true, machine.dialect()});
     co_return false;
   }
   if (!*asked) {
@@ -277,7 +303,8 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
       session->by = session->stopped ? "us" : "client";
       session->reason = session->stopped ? "shutdown" : refusal.detail;
     } else {
-      co_await refuse(*session, {"client-login", cause_of(refusal.fault), refusal.detail}, {refusal.answer, machine.dialect()});
+      co_await refuse(*session, {"client-login", cause_of(refusal.fault), refusal.detail},
+                      {refusal.answer, machine.dialect()});
     }
     co_return false;
   }
@@ -285,15 +312,18 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
   Answer answer{true, machine.dialect()};
   session->trail.emit(to_event(login.login));
 
-  auto decision = decide(*session->config, session->listener, make_request(session->listener.name, *caller, login.login), common.self);
-  session->trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", decision.route ? decision.route->name : "",
+  auto decision = decide(*session->config, session->listener,
+                         make_request(session->listener.name, *caller, login.login), common.self);
+  session->trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow",
+                                    decision.route ? decision.route->name : "",
                                     decision.identity ? decision.identity->name : "", decision.reason});
   if (decision.denied) {
     co_await refuse(*session, {"policy", *decision.denied, decision.reason}, answer);
     co_return false;
   }
   const auto &route = *decision.route;
-  if (auto ignored = ignored_credentials(login.login, route.attempts.front()); !ignored.empty()) session->trail.emit(CredentialsIgnored{ignored});
+  if (auto ignored = ignored_credentials(login.login, route.attempts.front()); !ignored.empty())
+    session->trail.emit(CredentialsIgnored{ignored});
 
   auto outcome = co_await reach_server(*session, route, decision.identity, login);
   if (auto *left = std::get_if<ClientLeft>(&outcome)) {
@@ -315,7 +345,8 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
 
 } // namespace
 
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener, Socket client, std::function<void()> done) {
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener,
+                    Socket client, std::function<void()> done) {
   auto session = std::make_unique<Session>(parts, std::move(config), listener, std::move(client));
   session->trail.emit(Accepted{session->listener.name, peer_text(*session->client), local_text(*session->client)});
   session->entry.on_stop([raw = session.get()](const std::string &) {

@@ -17,7 +17,7 @@ struct Common {
   Identities &identities;
   asio::thread_pool &pool; ///< for what can block: files, user databases
   UidProver prove_uid;
-  uid_t self;              ///< the uid that "self" means
+  uid_t self;                 ///< the uid that "self" means
   Millis client_login{10000}; ///< from accept to LOGIN7 complete
   bool trace = false;
 };
@@ -31,6 +31,7 @@ struct WorkerParts {
 
 /// Serves one client until its login is refused or its relay has begun (which then lives by itself). `done` is called, on this thread, when the connection is over. The
 /// configuration is the one of the moment of accepting: a reload never changes a running session.
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener, Socket client, std::function<void()> done);
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener,
+                    Socket client, std::function<void()> done);
 
 } // namespace shim

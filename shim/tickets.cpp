@@ -14,14 +14,16 @@ auth::TicketKey key_of(const LoadedIdentity &identity, const std::string &spn) {
 /// Whether another TGT might better a refused TGS exchange: not where the KDC has judged the service.
 bool blames_the_tgt(auth::Kind kind) {
   using enum auth::Kind;
-  return kind != service_unknown && kind != service_not_unique && kind != etype_refused && kind != policy && kind != realm_unknown && kind != wrong_realm;
+  return kind != service_unknown && kind != service_not_unique && kind != etype_refused && kind != policy &&
+         kind != realm_unknown && kind != wrong_realm;
 }
 
 /// Refusals that stay true for a while; an unreachable KDC or a skewed clock is asked again at once.
 bool keeps(const TicketError &error) {
   using enum auth::Kind;
   auto kind = error.error.kind;
-  return !error.unreachable && (kind == service_unknown || kind == service_not_unique || kind == etype_refused || kind == policy);
+  return !error.unreachable &&
+         (kind == service_unknown || kind == service_not_unique || kind == etype_refused || kind == policy);
 }
 
 auth::Error error_of(auth::Kind kind, std::string text) {
@@ -32,11 +34,14 @@ auth::Error error_of(auth::Kind kind, std::string text) {
 }
 
 /// What each KDC did: also those that could not even be tried, which `asking` says nothing of.
-std::string why_unreachable(const std::vector<auth::KdcAddress> &known, const std::vector<KdcEndpoint> &asked, const std::string &asking) {
+std::string why_unreachable(const std::vector<auth::KdcAddress> &known, const std::vector<KdcEndpoint> &asked,
+                            const std::string &asking) {
   std::string why = asked.empty() ? "" : asking;
   for (const auto &kdc : known) {
     if (std::ranges::any_of(asked, [&](const KdcEndpoint &one) { return one.name == kdc.text(); })) continue;
-    why += (why.empty() ? "" : "; ") + kdc.text() + (kdc.https ? ": a KDC proxy (https), which is not supported" : ": its name has no address that could be found");
+    why +=
+        (why.empty() ? "" : "; ") + kdc.text() +
+        (kdc.https ? ": a KDC proxy (https), which is not supported" : ": its name has no address that could be found");
   }
   return why;
 }
@@ -83,7 +88,9 @@ void Tickets::land(const auth::TicketKey &key, std::optional<Outcome> outcome) {
 }
 
 void Tickets::forget_earlier(const auth::TicketKey &key) {
-  auto name_of = [](const auth::TicketKey &any) { return std::string_view(any.identity).substr(0, any.identity.rfind('#')); };
+  auto name_of = [](const auth::TicketKey &any) {
+    return std::string_view(any.identity).substr(0, any.identity.rfind('#'));
+  };
   std::erase_if(stored_, [&](const auth::TicketKey &other) {
     if (other.identity == key.identity || name_of(other) != name_of(key)) return false;
     store_.drop(other, store_.lookup(other, auth::Time::min()).ticket);
@@ -160,8 +167,8 @@ Task<> Tickets::renew(LoadedIdentity identity, std::string spn, FetchContext con
   landing.outcome = co_await fetch(identity, spn, context);
   if (!*landing.outcome) {
     Warned warning;
-    warning.what = "renewal of " + (spn.empty() ? "the TGT of " + identity.identity->principal() : spn) + " failed, the old ticket serves until it expires: " +
-                   landing.outcome->error().error.text;
+    warning.what = "renewal of " + (spn.empty() ? "the TGT of " + identity.identity->principal() : spn) +
+                   " failed, the old ticket serves until it expires: " + landing.outcome->error().error.text;
     background_(warning);
   }
 }
@@ -187,18 +194,21 @@ Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, Fe
   for (;;) {
     auto action = exchange->next();
     if (auto *ticket = std::get_if<auth::TicketPtr>(&action)) co_return std::move(*ticket);
-    if (auto *error = std::get_if<auth::Error>(&action)) co_return std::unexpected(TicketError{std::move(*error), false});
+    if (auto *error = std::get_if<auth::Error>(&action))
+      co_return std::unexpected(TicketError{std::move(*error), false});
     auto &ask = std::get<auth::AskKdc>(action);
 
     auto started = std::chrono::steady_clock::now();
     auto known = kerberos_.kdcs.find(ask.realm);
     if (known == kerberos_.kdcs.end() || known->second.empty())
-      co_return std::unexpected(TicketError{error_of(auth::Kind::realm_unknown, "no KDC is configured for realm " + ask.realm), false});
+      co_return std::unexpected(
+          TicketError{error_of(auth::Kind::realm_unknown, "no KDC is configured for realm " + ask.realm), false});
     auto kdcs = co_await find_kdcs(kerberos_, ask.realm, context);
     auto answer = co_await ask_kdc(kdcs, std::move(ask.message), ask.proof, context.kdc_limit);
     KdcAnswered event;
     event.exchange = ask.exchange;
-    event.us = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started).count();
+    event.us =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started).count();
     if (!answer) {
       for (const auto &kdc : known->second)
         event.kdc += (event.kdc.empty() ? "" : " ") + kdc.text();
@@ -214,14 +224,16 @@ Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, Fe
       event.text = reply->text;
       if (reply->server_time) {
         event.stime = to_iso8601(*reply->server_time);
-        event.skew_ms = std::chrono::duration_cast<Millis>(*reply->server_time - std::chrono::system_clock::now()).count();
+        event.skew_ms =
+            std::chrono::duration_cast<Millis>(*reply->server_time - std::chrono::system_clock::now()).count();
       }
     }
     context.emit(event);
   }
 }
 
-Task<std::vector<KdcEndpoint>> find_kdcs(const auth::KerberosConfig &kerberos, const std::string &realm, FetchContext &context) {
+Task<std::vector<KdcEndpoint>> find_kdcs(const auth::KerberosConfig &kerberos, const std::string &realm,
+                                         FetchContext &context) {
   std::vector<KdcEndpoint> found;
   auto known = kerberos.kdcs.find(realm);
   if (known == kerberos.kdcs.end()) co_return found;

@@ -30,10 +30,10 @@ using TicketResult = std::expected<AcquiredTicket, TicketError>;
 struct FetchContext {
   Resolver &resolver;
   auth::SearchPolicy search;
-  Millis kdc_limit{2000};             ///< for one message to the KDCs of a realm
+  Millis kdc_limit{2000}; ///< for one message to the KDCs of a realm
   Millis dns_limit{2000};
-  std::function<void(Event)> emit;    ///< kdc.answered, dns.answered, trace
-  bool trace = false;                 ///< whether libkrb5's own trace is wanted
+  std::function<void(Event)> emit; ///< kdc.answered, dns.answered, trace
+  bool trace = false;              ///< whether libkrb5's own trace is wanted
 };
 
 /// Shared by all threads. One request in flight for each key: the others wait for its outcome (also its failure), each under its own deadline.
@@ -87,7 +87,8 @@ private:
 };
 
 /// The KDCs of a realm as addresses: names are resolved. Unresolvable ones are left out.
-Task<std::vector<KdcEndpoint>> find_kdcs(const auth::KerberosConfig &kerberos, const std::string &realm, FetchContext &context);
+Task<std::vector<KdcEndpoint>> find_kdcs(const auth::KerberosConfig &kerberos, const std::string &realm,
+                                         FetchContext &context);
 
 /// A DNS answer as the decision log tells it.
 DnsAnswered to_event(const auth::DnsAnswer &answer);

@@ -27,9 +27,13 @@ std::string hex(std::uint32_t flags) {
 }
 
 /// "what the library said (what the KDC said)"
-std::string words_of(const auth::Error &error) { return error.said.empty() ? error.text : error.text + " (" + error.said + ")"; }
+std::string words_of(const auth::Error &error) {
+  return error.said.empty() ? error.text : error.text + " (" + error.said + ")";
+}
 
-std::unexpected<Failure> fail(std::string step, Cause cause, std::string detail) { return std::unexpected(Failure{std::move(step), cause, std::move(detail)}); }
+std::unexpected<Failure> fail(std::string step, Cause cause, std::string detail) {
+  return std::unexpected(Failure{std::move(step), cause, std::move(detail)});
+}
 
 /// One attempt to log in over a connection that stands.
 struct LoginAttempt {
@@ -76,7 +80,8 @@ struct LoginAttempt {
     event.done = step->complete;
     trail.emit(event);
     if (step->complete && !step->mutual)
-      return Failure{"server-login", Cause::mutual_auth_missing, "the security context is complete, but the server did not prove itself"};
+      return Failure{"server-login", Cause::mutual_auth_missing,
+                     "the security context is complete, but the server did not prove itself"};
     machine.token(std::move(step->token), step->complete);
     return std::nullopt;
   }
@@ -88,10 +93,14 @@ struct LoginAttempt {
     case closed:
       ticket_rejected = machine.token_sent();
       return failure(Cause::server_closed, refusal.detail);
-    case server_requires_tls: return failure(Cause::server_requires_tls, refusal.detail);
-    case mars_refused: return failure(Cause::mars_refused, refusal.detail);
-    case redirect: return failure(Cause::redirect_refused, refusal.detail);
-    case context_incomplete: return failure(Cause::mutual_auth_missing, refusal.detail);
+    case server_requires_tls:
+      return failure(Cause::server_requires_tls, refusal.detail);
+    case mars_refused:
+      return failure(Cause::mars_refused, refusal.detail);
+    case redirect:
+      return failure(Cause::redirect_refused, refusal.detail);
+    case context_incomplete:
+      return failure(Cause::mutual_auth_missing, refusal.detail);
     case refused_by_server: {
       std::string detail = refusal.detail;
       Cause cause = Cause::login_denied;
@@ -102,7 +111,8 @@ struct LoginAttempt {
       ticket_rejected = cause == Cause::login_untrusted;
       return failure(cause, detail);
     }
-    case protocol_violation: break;
+    case protocol_violation:
+      break;
     }
     return failure(Cause::protocol_violation, "the server: " + refusal.detail);
   }
@@ -134,9 +144,14 @@ struct LoginAttempt {
 };
 
 /// The ticket for one attempt, with its events.
-Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &request, const LoadedIdentity &identity, const auth::SpnCandidate &candidate) {
-  FetchContext context{request.resolver, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.kdc, request.route.timeouts.dns,
-                       [&trail = request.trail](Event event) { trail.emit(std::move(event)); }, request.trace};
+Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &request, const LoadedIdentity &identity,
+                                                         const auth::SpnCandidate &candidate) {
+  FetchContext context{request.resolver,
+                       {request.config.dns.search, request.config.dns.ndots},
+                       request.route.timeouts.kdc,
+                       request.route.timeouts.dns,
+                       [&trail = request.trail](Event event) { trail.emit(std::move(event)); },
+                       request.trace};
   auto acquired = co_await request.tickets.acquire(identity, candidate.spn, std::move(context));
   SpnTried tried;
   tried.spn = candidate.spn;
@@ -155,7 +170,8 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
   tried.detail = acquired->cached ? "from the store" : "from the KDC";
   request.trail.emit(tried);
   const auto &ticket = *acquired->ticket;
-  request.trail.emit(TicketChosen{ticket.server, ticket.client, auth::etype_name(ticket.etype), ticket.kvno, to_iso8601(ticket.expires), acquired->cached});
+  request.trail.emit(TicketChosen{ticket.server, ticket.client, auth::etype_name(ticket.etype), ticket.kvno,
+                                  to_iso8601(ticket.expires), acquired->cached});
   co_return std::move(*acquired);
 }
 
@@ -169,7 +185,8 @@ std::vector<Tcp::endpoint> endpoints_of(const auth::NameFacts &facts) {
   return endpoints;
 }
 
-Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, const Attempt &attempt, int number, const auth::NameFacts &facts,
+Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, const Attempt &attempt, int number,
+                                                   const auth::NameFacts &facts,
                                                    const std::optional<LoadedIdentity> &identity, std::string &step) {
   std::optional<AcquiredTicket> ticket;
   std::unique_ptr<auth::Initiator> initiator;
@@ -188,7 +205,8 @@ Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, con
   auto started = Clock::now();
   auto connected = co_await connect_first(endpoints_of(facts), address_stagger, request.route.timeouts.connect);
   if (!connected)
-    co_return fail("connect", connected.error().refused ? Cause::connection_refused : Cause::connection_timeout, connected.error().detail);
+    co_return fail("connect", connected.error().refused ? Cause::connection_refused : Cause::connection_timeout,
+                   connected.error().detail);
   request.trail.emit(ServerConnected{to_text(connected->endpoint), number, micros_since(started)});
 
   step = "server-login";
@@ -196,7 +214,8 @@ Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, con
   auto asked = tds::describe(prelogin);
   LoginAttempt login{request.trail,
                      connected->socket,
-                     tds::ConnectLogin({std::move(prelogin), rewrite(request.asked.login, attempt.kind), attempt.kind == config::AttemptKind::tcp_kerberos}),
+                     tds::ConnectLogin({std::move(prelogin), rewrite(request.asked.login, attempt.kind),
+                                        attempt.kind == config::AttemptKind::tcp_kerberos}),
                      std::move(initiator),
                      "spnego",
                      false,
@@ -219,16 +238,32 @@ Cause cause_of_ticket_error(const TicketError &error) {
 }
 
 Cause cause_of_context_error(auth::Kind kind) {
-  // The server calls a ticket expired that is good by our clock and the KDC's.
-  if (kind == auth::Kind::ticket_expired) return Cause::clock_skew;
-  return cause_of(kind).value_or(Cause::protocol_violation);
+  using enum auth::Kind;
+  switch (kind) {
+  case ticket_expired:
+    return Cause::clock_skew; // the server says so of a ticket that is good by our clock and the KDC's
+  case clock_skew:
+  case key_wrong:
+  case key_version_wrong:
+  case etype_refused:
+  case bad_bindings:
+  case mutual_failed:
+  case mechanism_missing:
+  case no_credentials:
+    return *cause_of(kind);
+  default:
+    return Cause::protocol_violation; // a KDC's words have no place here: there was a ticket
+  }
 }
 
 Cause cause_of_server_error(std::uint32_t number) {
   switch (number) {
-  case 18452: return Cause::login_untrusted;
-  case 4060: return Cause::database_denied;
-  default: return Cause::login_denied; // 18456 and every other refusal after authentication
+  case 18452:
+    return Cause::login_untrusted;
+  case 4060:
+    return Cause::database_denied;
+  default:
+    return Cause::login_denied; // 18456 and every other refusal after authentication
   }
 }
 
@@ -245,9 +280,12 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request, st
   auto target = auth::parse_target(request.route.target);
   if (!target) co_return fail(step, Cause::name_not_found, target.error());
   if (needs_browser(*target))
-    co_return fail(step, Cause::name_not_found, request.route.target + " names an instance without a port, and SQL Browser is not asked yet: write host,port");
-  auto resolved = co_await canonicalise(request.resolver, *target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
-                                        [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); });
+    co_return fail(step, Cause::name_not_found,
+                   request.route.target +
+                       " names an instance without a port, and SQL Browser is not asked yet: write host,port");
+  auto resolved = co_await canonicalise(
+      request.resolver, *target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
+      [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); });
   if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
   auto &facts = std::get<auth::NameFacts>(resolved);
   TargetResolved event{facts.target.typed, facts.canonical, port_of(facts.target), facts.via, {}};
@@ -269,7 +307,8 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request, st
     request.trail.emit(AttemptEnded{number, outcome ? "ok" : std::string(id(outcome.error().cause))});
     if (outcome) co_return outcome;
     // Another spelling of the same service may be registered; any other failure stops here, since no policy lists it for falling back yet.
-    bool next_spelling = outcome.error().cause == Cause::spn_missing && i + 1 < plan.size() && plan[i + 1].spn && plan[i + 1].kind == plan[i].kind;
+    bool next_spelling = outcome.error().cause == Cause::spn_missing && i + 1 < plan.size() && plan[i + 1].spn &&
+                         plan[i + 1].kind == plan[i].kind;
     if (!next_spelling) co_return outcome;
   }
 }

@@ -77,7 +77,8 @@ std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &c
     return std::unexpected("sock_diag gave no answer");
   if (header->nlmsg_type == NLMSG_ERROR) {
     auto *failure = static_cast<nlmsgerr *>(NLMSG_DATA(header));
-    return std::unexpected(failure->error == -ENOENT ? "the client's socket is gone" : std::string("sock_diag: ") + std::strerror(-failure->error));
+    return std::unexpected(failure->error == -ENOENT ? "the client's socket is gone"
+                                                     : std::string("sock_diag: ") + std::strerror(-failure->error));
   }
   if (header->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return std::unexpected("sock_diag answered in short");
   inet_diag_msg found;
@@ -110,7 +111,8 @@ std::expected<uid_t, std::string> prove_uid(Socket &socket) {
     if (found->idiag_inode == 0) return std::unexpected("the client's socket has no owner any more");
     uid = found->idiag_uid;
   }
-  if (uid == static_cast<uid_t>(-1) || is_overflow_uid(uid)) return std::unexpected("the client's user is outside of this user namespace");
+  if (uid == static_cast<uid_t>(-1) || is_overflow_uid(uid))
+    return std::unexpected("the client's user is outside of this user namespace");
   return uid;
 }
 
@@ -126,7 +128,8 @@ Caller look_up_user(uid_t uid) {
 
   int count = 64;
   std::vector<gid_t> groups(count);
-  while (::getgrouplist(found->pw_name, found->pw_gid, groups.data(), &count) < 0 && count > static_cast<int>(groups.size()))
+  while (::getgrouplist(found->pw_name, found->pw_gid, groups.data(), &count) < 0 &&
+         count > static_cast<int>(groups.size()))
     groups.resize(count);
   groups.resize(std::max(count, 0));
   for (auto gid : groups) {

@@ -14,10 +14,10 @@ namespace shim {
 /// The local user behind a client connection.
 struct Caller {
   uid_t uid = 0;
-  std::string user;           ///< name, or the number where it has none
-  std::vector<gid_t> groups;  ///< primary group included; empty where they could not be told in time
+  std::string user;          ///< name, or the number where it has none
+  std::vector<gid_t> groups; ///< primary group included; empty where they could not be told in time
   std::vector<std::string> group_names;
-  std::string how;            ///< "peercred", "sock_diag"
+  std::string how; ///< "peercred", "sock_diag"
 };
 
 /// The uid behind `socket`. Unix socket: SO_PEERCRED. Loopback TCP: NETLINK_SOCK_DIAG for the client's own socket; the answer counts only for an ESTABLISHED socket with

@@ -25,7 +25,9 @@ struct Race {
       if (!winner || *winner != i) sockets[i]->close(ignored);
     }
   }
-  void note(const Tcp::endpoint &endpoint, const std::string &why) { detail += (detail.empty() ? "" : "; ") + to_text(endpoint) + ": " + why; }
+  void note(const Tcp::endpoint &endpoint, const std::string &why) {
+    detail += (detail.empty() ? "" : "; ") + to_text(endpoint) + ": " + why;
+  }
 };
 
 /// Ends the race also when the racing coroutine is cancelled.
@@ -60,7 +62,8 @@ namespace {
 std::string text_of(const asio::generic::stream_protocol::endpoint &endpoint) {
   if (endpoint.protocol().family() == AF_UNIX) {
     auto *address = reinterpret_cast<const sockaddr_un *>(endpoint.data());
-    auto length = endpoint.size() > offsetof(sockaddr_un, sun_path) ? endpoint.size() - offsetof(sockaddr_un, sun_path) : 0;
+    auto length =
+        endpoint.size() > offsetof(sockaddr_un, sun_path) ? endpoint.size() - offsetof(sockaddr_un, sun_path) : 0;
     std::string path(address->sun_path, strnlen(address->sun_path, length));
     return path.empty() ? "unix" : "unix:" + path;
   }
@@ -85,7 +88,8 @@ std::string peer_text(const Socket &socket) {
   return error ? "" : text_of(endpoint);
 }
 
-Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endpoint> endpoints, Millis stagger, Millis limit) {
+Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endpoint> endpoints, Millis stagger,
+                                                           Millis limit) {
   auto started = std::chrono::steady_clock::now();
   auto executor = co_await asio::this_coro::executor;
   auto race = std::make_shared<Race>(executor);
@@ -95,7 +99,8 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   for (std::size_t i = 0; i < endpoints.size() && !race->winner && !timed_out(); ++i) {
     race->sockets.push_back(std::make_shared<TcpSocket>(executor));
     asio::co_spawn(executor, one_try(race, i, endpoints[i]), asio::detached);
-    if (i + 1 < endpoints.size()) co_await race->changed.wait(limit.count() ? std::min(stagger, left_of(limit, started)) : stagger);
+    if (i + 1 < endpoints.size())
+      co_await race->changed.wait(limit.count() ? std::min(stagger, left_of(limit, started)) : stagger);
   }
   while (!race->winner && race->failed < race->sockets.size() && !timed_out())
     co_await race->changed.wait(left_of(limit, started));
@@ -103,7 +108,8 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   if (!race->winner) {
     ConnectError error{race->all_refused && race->failed == endpoints.size() && !endpoints.empty(), race->detail};
     if (race->failed < endpoints.size())
-      error.detail += (error.detail.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
+      error.detail +=
+          (error.detail.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
     co_return std::unexpected(std::move(error));
   }
   boost::system::error_code ignored;

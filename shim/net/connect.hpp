@@ -26,6 +26,7 @@ struct ConnectError {
 
 /// Tries the addresses in order, the next one `stagger` after the one before or as soon as that has failed (RFC 8305 5); all together take at most
 /// `limit`. TCP_NODELAY is set. Sockets that lose are closed.
-Task<std::expected<Connected, ConnectError>> connect_first(std::vector<asio::ip::tcp::endpoint> endpoints, Millis stagger, Millis limit);
+Task<std::expected<Connected, ConnectError>> connect_first(std::vector<asio::ip::tcp::endpoint> endpoints,
+                                                           Millis stagger, Millis limit);
 
 } // namespace shim

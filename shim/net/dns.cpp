@@ -14,28 +14,41 @@ using Clock = std::chrono::steady_clock;
 
 int wire_type(auth::DnsType type) {
   switch (type) {
-  case auth::DnsType::a: return ns_t_a;
-  case auth::DnsType::aaaa: return ns_t_aaaa;
-  case auth::DnsType::cname: return ns_t_cname;
-  case auth::DnsType::ptr: return ns_t_ptr;
-  case auth::DnsType::srv: return ns_t_srv;
+  case auth::DnsType::a:
+    return ns_t_a;
+  case auth::DnsType::aaaa:
+    return ns_t_aaaa;
+  case auth::DnsType::cname:
+    return ns_t_cname;
+  case auth::DnsType::ptr:
+    return ns_t_ptr;
+  case auth::DnsType::srv:
+    return ns_t_srv;
   }
   return ns_t_a;
 }
 
 auth::DnsOutcome outcome_of(int status) {
   switch (status) {
-  case ARES_SUCCESS: return auth::DnsOutcome::ok;
-  case ARES_ENOTFOUND: return auth::DnsOutcome::no_name;
-  case ARES_ENODATA: return auth::DnsOutcome::no_data;
+  case ARES_SUCCESS:
+    return auth::DnsOutcome::ok;
+  case ARES_ENOTFOUND:
+    return auth::DnsOutcome::no_name;
+  case ARES_ENODATA:
+    return auth::DnsOutcome::no_data;
   case ARES_ESERVFAIL:
-  case ARES_ENOTIMP: return auth::DnsOutcome::server_failure;
-  case ARES_EREFUSED: return auth::DnsOutcome::refused;
+  case ARES_ENOTIMP:
+    return auth::DnsOutcome::server_failure;
+  case ARES_EREFUSED:
+    return auth::DnsOutcome::refused;
   case ARES_ETIMEOUT:
   case ARES_ECANCELLED:
-  case ARES_EDESTRUCTION: return auth::DnsOutcome::timeout;
-  case ARES_ECONNREFUSED: return auth::DnsOutcome::unreachable;
-  default: return auth::DnsOutcome::malformed;
+  case ARES_EDESTRUCTION:
+    return auth::DnsOutcome::timeout;
+  case ARES_ECONNREFUSED:
+    return auth::DnsOutcome::unreachable;
+  default:
+    return auth::DnsOutcome::malformed;
   }
 }
 
@@ -86,10 +99,12 @@ bool decode_record(const ns_msg &message, const ns_rr &record, std::vector<auth:
     out.type = auth::DnsType::srv;
     auto name = name_at(message, data + 6);
     if (!name) return false;
-    out.data = std::to_string(ns_get16(data)) + " " + std::to_string(ns_get16(data + 2)) + " " + std::to_string(ns_get16(data + 4)) + " " + *name;
+    out.data = std::to_string(ns_get16(data)) + " " + std::to_string(ns_get16(data + 2)) + " " +
+               std::to_string(ns_get16(data + 4)) + " " + *name;
     break;
   }
-  default: return true;
+  default:
+    return true;
   }
   records.push_back(std::move(out));
   return true;
@@ -111,7 +126,8 @@ bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::
 /// One c-ares channel with one server. c-ares tells which sockets it waits for; we wait for them and for its timer, and call back into it.
 class Resolver::Channel {
 public:
-  Channel(Executor executor, config::Address server) : server(std::move(server)), executor_(executor), timer_(executor) {
+  Channel(Executor executor, config::Address server)
+      : server(std::move(server)), executor_(executor), timer_(executor) {
     static std::once_flag once;
     std::call_once(once, [] { ares_library_init(ARES_LIB_INIT_ALL); });
     ares_options options{};
@@ -126,7 +142,8 @@ public:
       static_cast<Channel *>(self)->watch(fd, readable != 0, writable != 0);
     };
     options.sock_state_cb_data = this;
-    constexpr int which = ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_STATE_CB;
+    constexpr int which = ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ |
+                          ARES_OPT_SOCK_STATE_CB;
     if (ares_init_options(&channel_, &options, which) != ARES_SUCCESS) {
       channel_ = nullptr;
       return;
@@ -147,8 +164,8 @@ public:
     if (!channel_) {
       pending->answer.outcome = auth::DnsOutcome::unreachable;
     } else {
-      ares_query(channel_, pending->answer.question.name.c_str(), ns_c_in, wire_type(pending->answer.question.type), &Channel::answered,
-                 new std::shared_ptr<Pending>(pending));
+      ares_query(channel_, pending->answer.question.name.c_str(), ns_c_in, wire_type(pending->answer.question.type),
+                 &Channel::answered, new std::shared_ptr<Pending>(pending));
       arm_timer();
       if (!pending->done) co_await pending->signal.wait(limit);
       if (!pending->done) pending->answer.outcome = auth::DnsOutcome::timeout;
@@ -210,15 +227,16 @@ private:
     auto wait = [&](Descriptor::wait_type what, bool &wanted, bool &armed, bool reading) {
       if (!wanted || armed) return;
       armed = true;
-      entry->descriptor.async_wait(what, [this, fd, weak = std::weak_ptr(entry), &armed, reading](boost::system::error_code error) {
-        auto still = weak.lock();
-        if (!still) return; // c-ares has closed it; `this` may be gone as well
-        armed = false;
-        if (error) return;
-        ares_process_fd(channel_, reading ? fd : ARES_SOCKET_BAD, reading ? ARES_SOCKET_BAD : fd);
-        if (auto found = watched_.find(fd); found != watched_.end() && found->second == still) arm(fd, still);
-        arm_timer();
-      });
+      entry->descriptor.async_wait(
+          what, [this, fd, weak = std::weak_ptr(entry), &armed, reading](boost::system::error_code error) {
+            auto still = weak.lock();
+            if (!still) return; // c-ares has closed it; `this` may be gone as well
+            armed = false;
+            if (error) return;
+            ares_process_fd(channel_, reading ? fd : ARES_SOCKET_BAD, reading ? ARES_SOCKET_BAD : fd);
+            if (auto found = watched_.find(fd); found != watched_.end() && found->second == still) arm(fd, still);
+            arm_timer();
+          });
     };
     wait(Descriptor::wait_read, entry->read, entry->read_armed, true);
     wait(Descriptor::wait_write, entry->write, entry->write_armed, false);
@@ -298,8 +316,9 @@ Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth:
   co_return answers;
 }
 
-Task<std::variant<auth::NameFacts, auth::NameError>> canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
-                                                                  std::function<void(const auth::DnsAnswer &)> answered) {
+Task<std::variant<auth::NameFacts, auth::NameError>>
+canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
+             std::function<void(const auth::DnsAnswer &)> answered) {
   auto started = Clock::now();
   auth::Canonicaliser machine(std::move(target), std::move(policy));
   for (;;) {

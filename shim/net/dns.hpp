@@ -46,7 +46,8 @@ bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::
 Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit);
 
 /// Canonicaliser driven by a resolver. `answered` sees each answer, in order. The whole takes at most `limit`.
-Task<std::variant<auth::NameFacts, auth::NameError>> canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
-                                                                  std::function<void(const auth::DnsAnswer &)> answered);
+Task<std::variant<auth::NameFacts, auth::NameError>>
+canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
+             std::function<void(const auth::DnsAnswer &)> answered);
 
 } // namespace shim

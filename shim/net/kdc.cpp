@@ -65,8 +65,10 @@ Task<> converse(std::shared_ptr<Talk> talk, std::size_t index, KdcEndpoint kdc) 
   auto [prefix_error, prefix_read] = co_await asio::async_read(*socket, asio::buffer(prefix), as_result);
   if (talk->over) co_return;
   if (prefix_error) co_return lose("closed without an answer (" + prefix_error.message() + ")");
-  std::size_t length = std::size_t(prefix[0]) << 24 | std::size_t(prefix[1]) << 16 | std::size_t(prefix[2]) << 8 | prefix[3];
-  if (length == 0 || length > largest_kdc_reply) co_return lose("announced an answer of " + std::to_string(length) + " bytes");
+  std::size_t length =
+      std::size_t(prefix[0]) << 24 | std::size_t(prefix[1]) << 16 | std::size_t(prefix[2]) << 8 | prefix[3];
+  if (length == 0 || length > largest_kdc_reply)
+    co_return lose("announced an answer of " + std::to_string(length) + " bytes");
 
   auth::Bytes message(length);
   auto [read_error, read] = co_await asio::async_read(*socket, asio::buffer(message), as_result);
@@ -78,7 +80,8 @@ Task<> converse(std::shared_ptr<Talk> talk, std::size_t index, KdcEndpoint kdc) 
 
 } // namespace
 
-Task<std::expected<KdcAnswer, std::string>> ask_kdc(std::vector<KdcEndpoint> kdcs, auth::Bytes message, bool proof, Millis limit) {
+Task<std::expected<KdcAnswer, std::string>> ask_kdc(std::vector<KdcEndpoint> kdcs, auth::Bytes message, bool proof,
+                                                    Millis limit) {
   auto started = std::chrono::steady_clock::now();
   auto executor = co_await asio::this_coro::executor;
   auto talk = std::make_shared<Talk>(executor);
@@ -99,7 +102,8 @@ Task<std::expected<KdcAnswer, std::string>> ask_kdc(std::vector<KdcEndpoint> kdc
     while (!talk->answer && talk->failed == failed_before && !timed_out()) {
       auto patience = talk->sent ? silence_before_next : connect_stagger;
       if (std::chrono::steady_clock::now() - since >= patience) break;
-      co_await talk->changed.wait(std::min(left_of(patience, since), limit.count() ? left_of(limit, started) : patience));
+      co_await talk->changed.wait(
+          std::min(left_of(patience, since), limit.count() ? left_of(limit, started) : patience));
     }
   }
   // With proof sent, the failure of the KDC that has it ends the request; the failure of another, which never had it, does not.
@@ -109,7 +113,8 @@ Task<std::expected<KdcAnswer, std::string>> ask_kdc(std::vector<KdcEndpoint> kdc
 
   if (talk->answer) co_return std::move(*talk->answer);
   std::string why = talk->failures;
-  if (!hopeless()) why += (why.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
+  if (!hopeless())
+    why += (why.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
   if (kdcs.empty()) why = "no KDC is known for the realm";
   co_return std::unexpected(std::move(why));
 }

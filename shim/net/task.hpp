@@ -17,7 +17,8 @@ inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> as_result{asi
 
 /// Either leg: TCP or Unix.
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using Timer =
+    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
 using Millis = std::chrono::milliseconds;
 
 namespace detail {
@@ -31,7 +32,8 @@ template <class T> Task<Boxed<T>> box(Task<T> task) { co_return Boxed<T>{co_awai
 /// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
 inline Task<> stop_if_cancelled() {
   auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) throw boost::system::system_error(asio::error::operation_aborted);
+  if (state.cancelled() != asio::cancellation_type::none)
+    throw boost::system::system_error(asio::error::operation_aborted);
 }
 
 /// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
@@ -73,7 +75,8 @@ private:
 };
 
 /// Runs a blocking function on `pool`, waiting for its value at most `limit`. nullopt: not done by then (it goes on, its value is dropped).
-template <class F, class R = std::invoke_result_t<F>> Task<std::optional<R>> on_pool(asio::thread_pool &pool, F function, Millis limit) {
+template <class F, class R = std::invoke_result_t<F>>
+Task<std::optional<R>> on_pool(asio::thread_pool &pool, F function, Millis limit) {
   struct State {
     explicit State(Executor e) : executor(e), done(e) {}
     Executor executor;

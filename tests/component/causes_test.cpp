@@ -50,7 +50,8 @@ TEST_P(Causes, IsNamedToClientAndLog) {
 
   EXPECT_THAT(ran.output, HasSubstr(std::string(broken.cause) + ":"));
   EXPECT_THAT(ran.output, HasSubstr("Msg 50811 (severity 14, state 1) from sqlshim"));
-  EXPECT_THAT(ran.output, HasSubstr(trail.front().conn)) << "the connection id leads from the client's error to the log";
+  EXPECT_THAT(ran.output, HasSubstr(trail.front().conn))
+      << "the connection id leads from the client's error to the log";
   for (const auto &text : broken.client)
     EXPECT_THAT(ran.output, HasSubstr(text));
 
@@ -62,38 +63,117 @@ TEST_P(Causes, IsNamedToClientAndLog) {
   EXPECT_TRUE(lab.serve().running()) << "sqlshim serves on, whatever a login came to";
 }
 
-const std::vector<std::string> asked_kdc = {"dns.answered", "target.resolved", "plan.made", "kdc.answered", "spn.tried", "attempt.ended"};
+const std::vector<std::string> asked_kdc = {"dns.answered", "target.resolved", "plan.made",
+                                            "kdc.answered", "spn.tried",       "attempt.ended"};
 const std::vector<std::string> reached_server = {"ticket.chosen", "server.connected", "attempt.ended"};
 
 INSTANTIATE_TEST_SUITE_P(
     Lab, Causes,
-    Values(Broken{"name-not-found", "name-not-found", {"sql1.corp.test", "nxdomain"}, "resolve", "dns", {"dns.answered"}},
-           Broken{"spn-missing", "spn-missing", {spn, "Server not found in Kerberos database", "setspn -S MSSQLSvc/sql1.corp.test:1433"}, "ticket", "directory", asked_kdc},
-           Broken{"spn-wrong-account", "spn-wrong-account", {spn, "setspn"}, "server-login", "directory", reached_server},
-           Broken{"server-key-old", "server-key-old", {spn, "keytab"}, "server-login", "server", reached_server},
-           Broken{"etype-refused", "etype-refused", {spn, "encryption type"}, "ticket", "directory", asked_kdc},
-           Broken{"realm-unknown", "realm-unknown", {"NOWHERE.TEST"}, "ticket", "configuration", {"plan.made", "spn.tried"}},
-           Broken{"kdc-unreachable", "kdc-unreachable", {":18088", "refused"}, "ticket", "network", {"kdc.answered", "spn.tried"}},
-           Broken{"clock-skew", "clock-skew", {"60", "seconds"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
-           Broken{"no-credentials", "no-credentials", {"absent.ccache"}, "ticket", "configuration", {"policy.decided"}},
-           Broken{"tgt-expired", "tgt-expired", {"svc-reports@CORP.TEST", "kinit"}, "ticket", "configuration", {"policy.decided"}},
-           Broken{"keytab-mismatch", "keytab-mismatch", {"svc-reports@CORP.TEST", "keytab"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
-           Broken{"preauth-failed", "preauth-failed", {"svc-reports@CORP.TEST", "password"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
-           Broken{"account-revoked", "account-revoked", {"svc-reports@CORP.TEST"}, "ticket", "directory", {"kdc.answered", "spn.tried"}},
-           Broken{"password-expired", "password-expired", {"svc-reports@CORP.TEST"}, "ticket", "directory", {"kdc.answered", "spn.tried"}},
-           Broken{"mutual-auth-missing", "mutual-auth-missing", {"sql1.corp.test"}, "server-login", "server", reached_server},
-           Broken{"login-untrusted", "login-untrusted", {"18452", "untrusted domain"}, "server-login", "server", {"server.message", "attempt.ended"}},
-           Broken{"login-denied", "login-denied", {"18456", "svc-reports"}, "server-login", "server", {"server.message", "attempt.ended"}},
-           Broken{"database-denied", "database-denied", {"4060"}, "server-login", "server", {"server.message", "attempt.ended"}},
-           Broken{"server-closed", "server-closed", {"sql1.corp.test"}, "server-login", "server", {"server.connected", "attempt.ended"}},
-           Broken{"protocol-violation", "protocol-violation", {"the server"}, "server-login", "server", {"server.connected", "attempt.ended"}},
-           Broken{"deadline", "deadline", {"2000 ms", "server-login"}, "server-login", "server", {"server.connected"}},
-           Broken{"connection-refused", "connection-refused", {":1433"}, "connect", "network", {"ticket.chosen", "attempt.ended"}},
-           Broken{"connection-timeout", "connection-timeout", {"1000 ms"}, "connect", "network", {"ticket.chosen", "attempt.ended"}},
-           Broken{"server-requires-tls", "server-requires-tls", {"TLS"}, "server-login", "server", {"prelogin.answered", "attempt.ended"}},
-           Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
-           Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
-           Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
+    Values(
+        Broken{"name-not-found", "name-not-found", {"sql1.corp.test", "nxdomain"}, "resolve", "dns", {"dns.answered"}},
+        Broken{"spn-missing",
+               "spn-missing",
+               {spn, "Server not found in Kerberos database", "setspn -S MSSQLSvc/sql1.corp.test:1433"},
+               "ticket",
+               "directory",
+               asked_kdc},
+        Broken{"spn-wrong-account", "spn-wrong-account", {spn, "setspn"}, "server-login", "directory", reached_server},
+        Broken{"server-key-old", "server-key-old", {spn, "keytab"}, "server-login", "server", reached_server},
+        Broken{"etype-refused", "etype-refused", {spn, "encryption type"}, "ticket", "directory", asked_kdc},
+        Broken{
+            "realm-unknown", "realm-unknown", {"NOWHERE.TEST"}, "ticket", "configuration", {"plan.made", "spn.tried"}},
+        Broken{"kdc-unreachable",
+               "kdc-unreachable",
+               {":18088", "refused"},
+               "ticket",
+               "network",
+               {"kdc.answered", "spn.tried"}},
+        Broken{"clock-skew", "clock-skew", {"60", "seconds"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
+        Broken{"no-credentials", "no-credentials", {"absent.ccache"}, "ticket", "configuration", {"policy.decided"}},
+        Broken{"tgt-expired",
+               "tgt-expired",
+               {"svc-reports@CORP.TEST", "kinit"},
+               "ticket",
+               "configuration",
+               {"policy.decided"}},
+        Broken{"keytab-mismatch",
+               "keytab-mismatch",
+               {"svc-reports@CORP.TEST", "keytab"},
+               "ticket",
+               "configuration",
+               {"kdc.answered", "spn.tried"}},
+        Broken{"preauth-failed",
+               "preauth-failed",
+               {"svc-reports@CORP.TEST", "password"},
+               "ticket",
+               "configuration",
+               {"kdc.answered", "spn.tried"}},
+        Broken{"account-revoked",
+               "account-revoked",
+               {"svc-reports@CORP.TEST"},
+               "ticket",
+               "directory",
+               {"kdc.answered", "spn.tried"}},
+        Broken{"password-expired",
+               "password-expired",
+               {"svc-reports@CORP.TEST"},
+               "ticket",
+               "directory",
+               {"kdc.answered", "spn.tried"}},
+        Broken{
+            "mutual-auth-missing", "mutual-auth-missing", {"sql1.corp.test"}, "server-login", "server", reached_server},
+        Broken{"login-untrusted",
+               "login-untrusted",
+               {"18452", "untrusted domain"},
+               "server-login",
+               "server",
+               {"server.message", "attempt.ended"}},
+        Broken{"login-denied",
+               "login-denied",
+               {"18456", "svc-reports"},
+               "server-login",
+               "server",
+               {"server.message", "attempt.ended"}},
+        Broken{"database-denied",
+               "database-denied",
+               {"4060"},
+               "server-login",
+               "server",
+               {"server.message", "attempt.ended"}},
+        Broken{"server-closed",
+               "server-closed",
+               {"sql1.corp.test"},
+               "server-login",
+               "server",
+               {"server.connected", "attempt.ended"}},
+        Broken{"protocol-violation",
+               "protocol-violation",
+               {"the server"},
+               "server-login",
+               "server",
+               {"server.connected", "attempt.ended"}},
+        Broken{"deadline", "deadline", {"2000 ms", "server-login"}, "server-login", "server", {"server.connected"}},
+        Broken{"connection-refused",
+               "connection-refused",
+               {":1433"},
+               "connect",
+               "network",
+               {"ticket.chosen", "attempt.ended"}},
+        Broken{"connection-timeout",
+               "connection-timeout",
+               {"1000 ms"},
+               "connect",
+               "network",
+               {"ticket.chosen", "attempt.ended"}},
+        Broken{"server-requires-tls",
+               "server-requires-tls",
+               {"TLS"},
+               "server-login",
+               "server",
+               {"prelogin.answered", "attempt.ended"}},
+        Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
+        Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
+        Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
     [](const auto &row) {
       std::string name = row.param.fault;
       for (char &c : name)
@@ -130,8 +210,11 @@ protected:
 lab::Lab *ClientCauses::lab_ = nullptr;
 
 TEST_F(ClientCauses, ClientRequiresTls) {
-  lab::write_file(lab_->folder() / "tls.conf", "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab_->port()) + "\ntds version = 7.4\nencryption = require\n");
-  auto ran = lab::run({.argv = {"tsql", "-S", "shim", "-U", "x", "-P", "y"}, .environment = {{"FREETDSCONF", (lab_->folder() / "tls.conf").string()}}}, test::which_scheme);
+  lab::write_file(lab_->folder() / "tls.conf", "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab_->port()) +
+                                                   "\ntds version = 7.4\nencryption = require\n");
+  auto ran = lab::run({.argv = {"tsql", "-S", "shim", "-U", "x", "-P", "y"},
+                       .environment = {{"FREETDSCONF", (lab_->folder() / "tls.conf").string()}}},
+                      test::which_scheme);
   EXPECT_NE(ran.status, 0);
   auto refused = refusal();
   EXPECT_EQ(refused.cause, "client-requires-tls");
@@ -242,7 +325,8 @@ TEST(Causes, MendedWhileSqlshimRunsOn) {
   auto forget = [&] {
     auto reloads = test::events_of<shim::Reloaded>(test::records_of(lab.decisions())).size();
     lab.serve().signal(SIGHUP);
-    ASSERT_TRUE(lab::eventually([&] { return test::events_of<shim::Reloaded>(test::records_of(lab.decisions())).size() > reloads; }));
+    ASSERT_TRUE(lab::eventually(
+        [&] { return test::events_of<shim::Reloaded>(test::records_of(lab.decisions())).size() > reloads; }));
   };
 
   lab.realm().remove(lab.spn());
@@ -256,7 +340,8 @@ TEST(Causes, MendedWhileSqlshimRunsOn) {
 
   fs::remove(lab.folder() / "peer.keytab");
   lab.realm().ktadd(lab.folder() / "peer.keytab", lab.spn());
-  auto mended = test::tsql(lab).output; // no HUP: the rejected ticket has left the store, and the new key is the account's
+  auto mended =
+      test::tsql(lab).output; // no HUP: the rejected ticket has left the store, and the new key is the account's
   EXPECT_THAT(mended, HasSubstr("KERBEROS")) << lab.decisions();
   EXPECT_TRUE(lab.serve().running());
 }

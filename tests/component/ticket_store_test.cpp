@@ -1,15 +1,12 @@
 // What the ticket store promises, with a real KDC and a real acceptor: logins never wait for a renewal, never fail because of one, and
 // never ask anybody themselves.
-#include "tests/component/auth_support.hpp"
-
 #include "auth/ticket_store.hpp"
+#include "tests/component/auth_support.hpp"
+#include "tests/support/trace.hpp"
 
 #include <gmock/gmock.h>
 
 #include <atomic>
-#include <regex>
-#include <set>
-#include <sstream>
 #include <thread>
 
 namespace auth_test {
@@ -113,108 +110,48 @@ TEST_F(TicketStoreKdc, ThousandLoginsOnFourThreadsWhileTicketsRenew) {
   EXPECT_THAT(logins(1000, true), IsEmpty());
 }
 
-/// A mark in a trace of system calls: one that cannot do anything.
-void mark() { shutdown(-1, SHUT_RDWR); }
-
 TEST_F(TicketStoreKdc, LoginsGoOnWithoutTheKdc) {
   renew();
-  mark();
+  test::mark();
   EXPECT_THAT(logins(100, false), IsEmpty());
   realm_.stop_kdc();
   EXPECT_THAT(logins(100, false), IsEmpty());
-  mark();
+  test::mark();
 }
 
 TEST_F(TicketStoreKdc, FirstTokensAfterTheFirstLogin) {
   renew();
   ASSERT_EQ(login(Wrapping::spnego), ""); // GSSAPI looks for its mechanisms once
   const TicketPtr ticket = store_.lookup(service_key, std::chrono::system_clock::now()).ticket;
-  mark();
+  test::mark();
   for (int i = 0; i < 20; ++i)
     for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos})
       ASSERT_TRUE(value(make_initiator(ticket, {.wrapping = wrapping, .mutual = true}))->step({}));
-  mark();
+  test::mark();
 }
 
 // --- the same, seen from outside ---
 
-/// System calls of a test of this program, less those of the lab's own programs that it started: before its first mark, and
-/// between its two marks.
-struct Traced {
-  std::vector<std::string> before;
-  std::vector<std::string> between;
-};
-
-bool can_trace() { return lab::run({.argv = {"strace", "-f", "-o", "/dev/null", "true"}}).status == 0; }
-
-Traced trace(const std::string &test, const std::string &calls) {
-  const lab::TemporaryFolder folder;
-  const fs::path output = folder.path() / "trace";
-  // LeakSanitizer traces the process too, and there can be only one.
-  const char *options = getenv("ASAN_OPTIONS");
-  const auto done =
-      lab::run({.argv = {"strace", "-f", "-e", "trace=execve," + calls, "-o", output.string(),
-                         fs::read_symlink("/proc/self/exe").string(), "--gtest_filter=" + test},
-                .environment = {{"ASAN_OPTIONS", std::string(options ? options : "") + ":detect_leaks=0"}}},
-               {}, 110s);
-  if (done.status != 0) fail(test + " failed under strace:\n" + done.output);
-
-  std::vector<std::string> lines;
-  std::istringstream text(lab::read_file(output));
-  for (std::string line; std::getline(text, line);)
-    lines.push_back(line);
-  const auto thread = [](const std::string &line) { return line.substr(0, line.find(' ')); };
-  std::set<std::string> foreign;
-  for (const std::string &line : lines)
-    if (line.find(" execve(") != line.npos && thread(line) != thread(lines.front())) foreign.insert(thread(line));
-
-  Traced traced;
-  int marks = 0;
-  for (const std::string &line : lines) {
-    if (foreign.contains(thread(line))) continue;
-    if (line.find(" shutdown(-1, SHUT_RDWR)") != line.npos)
-      ++marks;
-    else if (marks < 2)
-      (marks ? traced.between : traced.before).push_back(line);
-  }
-  if (marks != 2 || foreign.empty()) fail("the trace of " + test + " cannot be read");
-  return traced;
-}
-
-std::vector<std::string> matching(const std::vector<std::string> &lines, const std::string &pattern) {
-  const std::regex expression(pattern);
-  std::vector<std::string> result;
-  for (const std::string &line : lines)
-    if (std::regex_search(line, expression)) result.push_back(line);
-  return result;
-}
-
-#define SKIP_WITHOUT_PTRACE()                                                                                          \
-  if (!can_trace()) {                                                                                                  \
-    ASSERT_EQ(getenv("SQLSHIM_CI"), nullptr) << "strace must work in CI";                                              \
-    GTEST_SKIP() << "strace is not there or may not trace: what the kernel sees of a login is not checked";            \
-  }
-
 TEST(TicketStoreTrace, ConnectsToTheKdcWhileFetchingAndNeverInALogin) {
   SKIP_WITHOUT_PTRACE();
-  const Traced traced = trace("TicketStoreKdc.LoginsGoOnWithoutTheKdc", "network");
-  const auto fetching = matching(traced.before, R"( connect\(\d+, \{sa_family=AF_INET)");
+  const auto traced = test::trace("TicketStoreKdc.LoginsGoOnWithoutTheKdc", "network");
+  const auto fetching = test::matching(traced.before, R"( connect\(\d+, \{sa_family=AF_INET)");
   EXPECT_GE(fetching.size(), 2u) << "a TGT and a service ticket";
-  EXPECT_EQ(matching(fetching, R"(sin_port=htons\(18088\), sin_addr=inet_addr\("127\.\d+\.\d+\.1"\))").size(),
+  EXPECT_EQ(test::matching(fetching, R"(sin_port=htons\(18088\), sin_addr=inet_addr\("127\.\d+\.\d+\.1"\))").size(),
             fetching.size());
   // Unix sockets are left out: the acceptor, which is no part of sqlshim, may ask another mechanism's local helper.
-  EXPECT_THAT(matching(traced.between,
+  EXPECT_THAT(test::matching(traced.between,
                        R"( (connect|sendto|sendmsg|sendmmsg)\(.*sa_family=AF_INET| socket\((AF_INET|AF_NETLINK))"),
               IsEmpty());
 }
 
 TEST(TicketStoreTrace, AFirstTokenOpensNothing) {
   SKIP_WITHOUT_PTRACE();
-  const Traced traced = trace("TicketStoreKdc.FirstTokensAfterTheFirstLogin", "network,file");
-  EXPECT_THAT(matching(traced.before, R"( openat\(.*krb5\.conf")"), testing::Not(IsEmpty()))
+  const auto traced = test::trace("TicketStoreKdc.FirstTokensAfterTheFirstLogin", "network,file");
+  EXPECT_THAT(test::matching(traced.before, R"( openat\(.*krb5\.conf")"), testing::Not(IsEmpty()))
       << "the pattern still fits";
   // GSSAPI looks from time to time whether mechanisms were installed: /etc/gss.
-  EXPECT_THAT(matching(traced.between,
+  EXPECT_THAT(test::matching(traced.between,
                        R"( (connect|socket|openat|open|creat|unlink|unlinkat|rename)\((?!AT_FDCWD, "/etc/gss/))"),
               IsEmpty());
 }

@@ -18,10 +18,14 @@ Traced trace(const std::string &test, const std::string &calls) {
   const auto output = folder.path() / "trace";
   // LeakSanitizer traces the process too, and there can be only one.
   const char *options = getenv("ASAN_OPTIONS");
-  const auto done = lab::run({.argv = {"strace", "-f", "-e", "trace=execve," + calls, "-o", output.string(),
-                                       std::filesystem::read_symlink("/proc/self/exe").string(), "--gtest_filter=" + test},
-                              .environment = {{"ASAN_OPTIONS", std::string(options ? options : "") + ":detect_leaks=0"}}},
-                             {}, std::chrono::seconds(110));
+  const auto done =
+      lab::run({.argv = {"strace", "-f", "-e", "trace=execve," + calls, "-o", output.string(),
+                         std::filesystem::read_symlink("/proc/self/exe").string(), "--gtest_filter=" + test},
+                // The child runs that one test, whichever share of all of them this process has.
+                .environment = {{"ASAN_OPTIONS", std::string(options ? options : "") + ":detect_leaks=0"},
+                                {"GTEST_TOTAL_SHARDS", ""},
+                                {"GTEST_SHARD_INDEX", ""}}},
+               {}, std::chrono::seconds(110));
   if (done.status != 0) throw lab::LabError(test + " failed under strace:\n" + done.output);
 
   std::vector<std::string> lines;

@@ -11,7 +11,7 @@ inline constexpr auto which_scheme = "select auth_scheme from sys.dm_exec_connec
 struct TsqlOptions {
   std::string batch = which_scheme;
   std::string route = "reports";
-  lab::Environment environment = {};        ///< over the lab's: TDSVER, …
+  lab::Environment environment = {}; ///< over the lab's: TDSVER, …
   std::vector<std::string> arguments = {"-U", "x", "-P", "y"};
 };
 /// Output and exit status of one tsql login.

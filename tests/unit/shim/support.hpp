@@ -123,9 +123,33 @@ public:
   }
   Tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
 
+  /// From now on connections stand, those that hang after a second. Counts those that are not our own, and every byte that comes.
+  void open_up(Executor executor) { asio::co_spawn(executor, accept(), asio::detached); }
+  int strangers() const { return accepted_ - static_cast<int>(fillers_.size()); }
+  std::size_t received() const { return received_; }
+
 private:
+  Task<> accept() {
+    for (;;) {
+      auto [error, socket] = co_await acceptor_.async_accept(as_result);
+      if (error) co_return;
+      ++accepted_;
+      asio::co_spawn(acceptor_.get_executor(), read(std::move(socket)), asio::detached);
+    }
+  }
+  Task<> read(TcpSocket socket) {
+    std::array<char, 256> ignored;
+    for (;;) {
+      auto [error, count] = co_await socket.async_read_some(asio::buffer(ignored), as_result);
+      received_ += count;
+      if (error) co_return;
+    }
+  }
+
   TcpAcceptor acceptor_;
   std::vector<TcpSocket> fillers_;
+  int accepted_ = 0;
+  std::size_t received_ = 0;
 };
 
 /// Reads until the other side closes.

@@ -271,8 +271,16 @@ TEST_F(TicketsTest, OneRenewalAtATime) {
   auto &tickets = this->tickets({kdc.endpoint()});
   ASSERT_TRUE(acquire(tickets, with_tgt(), ""));
   const auto renewer = with_password("alice", "alice@CORP.TEST");
+  int served = 0;
+  auto log_in = [&]() -> Task<> {
+    auto ticket = co_await tickets.acquire(renewer, "", context());
+    EXPECT_TRUE(ticket && ticket->cached) << "nobody waits for the renewal";
+    ++served;
+  };
   for (int i = 0; i < 10; ++i)
-    EXPECT_TRUE(acquire(tickets, renewer, "")) << "nobody waits for the renewal";
+    loop_.spawn(log_in()); // all of them see that it is due before the first renewal begins
+  EXPECT_TRUE(loop_.until([&] { return served == 10; }));
+  EXPECT_TRUE(acquire(tickets, renewer, "")) << "and later ones see that it is under way";
   EXPECT_TRUE(loop_.until([&] { return !kdc.requests().empty(); }));
   loop_.drain();
   EXPECT_EQ(kdc.connections(), 1);
@@ -292,6 +300,8 @@ TEST_F(TicketsTest, TgtThatTheKdcNoLongerTakesIsFetchedAnewOnce) {
   acquire(tickets, with_tgt());
   EXPECT_EQ(kdc.requests().size(), 3 * once) << "with the TGT of the store, then with a fresh one, and no more";
   EXPECT_EQ(tickets.size(), 0u) << "a TGT that the KDC does not take is not kept";
+  acquire(tickets, with_tgt());
+  EXPECT_EQ(kdc.requests().size(), 4 * once) << "a fresh one is not tried twice";
 }
 
 TEST_F(TicketsTest, TgtIsNotBlamedForAServiceThatIsUnknown) {

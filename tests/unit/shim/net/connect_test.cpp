@@ -78,6 +78,15 @@ TEST_F(ConnectTest, OneThatHangsIsNoRefusal) {
   EXPECT_GE(elapsed_since(started), 100ms);
 }
 
+TEST_F(ConnectTest, OneThatCannotBeReachedIsNoRefusal) {
+  RefusingPort refuses(loop_.executor());
+  const Tcp::endpoint nowhere(asio::ip::address_v4::broadcast(), 1);
+  auto connected = loop_.run(connect_first({nowhere, refuses.endpoint()}, long_time, long_time));
+  ASSERT_FALSE(connected);
+  EXPECT_FALSE(connected.error().refused) << connected.error().detail;
+  EXPECT_THAT(connected.error().detail, HasSubstr("255.255.255.255:1: "));
+}
+
 TEST_F(ConnectTest, LimitHoldsForAllTogether) {
   BlackHole one(loop_.executor()), two(loop_.executor()), three(loop_.executor());
   const auto started = Clock::now();

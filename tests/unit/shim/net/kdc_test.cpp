@@ -196,6 +196,31 @@ TEST_F(KdcTest, WithProofTheSecondIsNeverSentAnything) {
   EXPECT_EQ(second.connections(), 0);
 }
 
+TEST_F(KdcTest, WithProofAConnectionThatStandsTooLateIsSentNothing) {
+  BlackHole first(loop_.executor());
+  Signal answer(loop_.executor());
+  FakeKdc second(loop_.executor(), [&](TcpSocket &socket, int) -> Task<> {
+    first.open_up(loop_.executor());
+    return [](TcpSocket &to, Signal &go_on) -> Task<> {
+      co_await go_on.wait(Millis(0));
+      co_await FakeKdc::write_and_wait(to, with_length(reply));
+    }(socket, answer);
+  });
+  std::optional<Answer> got;
+  auto ask_both = [&]() -> Task<> {
+    got = co_await ask_kdc({at(first.endpoint()), second.kdc()}, request, true, long_time);
+  };
+  loop_.spawn(ask_both());
+  EXPECT_TRUE(loop_.until([&] { return first.strangers() == 1; })) << "the first connection stands now";
+  loop_.drain();
+  answer.notify();
+  EXPECT_TRUE(loop_.until([&] { return got.has_value(); }));
+  loop_.drain();
+  ASSERT_TRUE(got->has_value()) << got->error();
+  EXPECT_EQ((*got)->kdc, to_text(second.endpoint()));
+  EXPECT_EQ(first.received(), 0u);
+}
+
 TEST_F(KdcTest, WithProofTheOneThatHasItIsWaitedForThoughAnotherRefused) {
   RefusingPort refuses(loop_.executor());
   FakeKdc second(loop_.executor(), FakeKdc::answers_after(Millis(600), reply)),
