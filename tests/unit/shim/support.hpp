@@ -125,7 +125,7 @@ public:
 
   /// From now on connections stand, those that hang after a second. Counts those that are not our own, and every byte that comes.
   void open_up(Executor executor) { asio::co_spawn(executor, accept(), asio::detached); }
-  int strangers() const { return accepted_ - static_cast<int>(fillers_.size()); }
+  int strangers() const { return strangers_; }
   std::size_t received() const { return received_; }
 
 private:
@@ -133,7 +133,9 @@ private:
     for (;;) {
       auto [error, socket] = co_await acceptor_.async_accept(as_result);
       if (error) co_return;
-      ++accepted_;
+      const auto from = socket.remote_endpoint();
+      if (std::ranges::none_of(fillers_, [&](const TcpSocket &filler) { return filler.local_endpoint() == from; }))
+        ++strangers_;
       asio::co_spawn(acceptor_.get_executor(), read(std::move(socket)), asio::detached);
     }
   }
@@ -148,7 +150,7 @@ private:
 
   TcpAcceptor acceptor_;
   std::vector<TcpSocket> fillers_;
-  int accepted_ = 0;
+  int strangers_ = 0;
   std::size_t received_ = 0;
 };
 
