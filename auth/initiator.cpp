@@ -198,6 +198,8 @@ private:
     if (const auto said = find_krb_error(server_token)) {
       error.kind = kind_of_server_error(said->code);
       error.code = said->code;
+      error.text = "the server answered KRB-ERROR " + std::to_string(said->code) + ": " +
+                   library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
       error.said = said->said;
       error.server_time = said->server_time;
     } else if (error.kind == Kind::other) {

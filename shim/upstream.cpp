@@ -70,9 +70,7 @@ struct LoginAttempt {
       trail.emit(event);
       auto cause = cause_of_context_error(step.error().kind);
       ticket_rejected = true;
-      std::string words = words_of(step.error());
-      if (step.error().code != 0) words += " [" + std::to_string(step.error().code) + "]";
-      return Failure{"server-login", cause, words};
+      return Failure{"server-login", cause, words_of(step.error())};
     }
     event.sent = step->token.size();
     event.flags_asked = hex(step->flags_asked);

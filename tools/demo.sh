@@ -22,7 +22,7 @@ select suser_sname()
 go
 '
 # ask: one login through sqlshim; what tsql prints, without its banner.
-ask() { printf '%s' "$question" | KRB5CCNAME=/nonexistent KRB5_CLIENT_KTNAME=/nonexistent tsql -H 127.0.0.1 -p "$SQLSHIM_PORT" -U x -P y 2>&1 | grep -vE '^(locale|using default)' || true; }
+ask() { printf '%s' "$question" | KRB5CCNAME=/nonexistent KRB5_CLIENT_KTNAME=/nonexistent tsql -H 127.0.0.1 -p "$SQLSHIM_PORT" -U x -P y 2>&1 | tr -d '\r' | grep -vE '^(locale|using default)' || true; }
 # expect WHAT TEXT…: each TEXT must stand in the answer.
 expect() {
   local text
