@@ -50,8 +50,7 @@ trap restore EXIT
 run apt-get update -qq || { echo "apt-get update failed: check /etc/apt/sources.list and the network" >&2; exit 2; }
 run env DEBIAN_FRONTEND=noninteractive $line -qq >/tmp/sqlshim-apt.$$ 2>&1 || { tail -20 /tmp/sqlshim-apt.$$ >&2; rm -f /tmp/sqlshim-apt.$$; exit 2; }
 rm -f /tmp/sqlshim-apt.$$
-if command -v systemctl >/dev/null; then
-  for service in krb5-kdc krb5-admin-server; do
-    case $missing in *" $service"*) run systemctl disable --quiet $service 2>/dev/null || true ;; esac
-  done
-fi
+# Nor at the next boot: what these two packages have enabled is disabled again, if they came with this run. (Without systemd nothing would start them.)
+for service in krb5-kdc krb5-admin-server; do
+  case "$missing " in *" $service "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet $service ;; esac
+done

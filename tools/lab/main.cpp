@@ -25,7 +25,7 @@ Examples:
   sqlshim lab                                a shell in the lab
   sqlshim lab -- sh -c 'printf "select suser_sname()\ngo\n" | tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y'
   sqlshim lab -- sh -c 'echo alicepw | kinit alice && tsql -S peer'        straight to the server, without sqlshim
-  sqlshim lab --break spn-missing -- sqlshim explain sql1.corp.test
+  sqlshim lab --break spn-missing -- sh -c 'tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y; sqlshim log $SQLSHIM_LAB/decisions.jsonl'
 In the shell:
   kadmin.local -p sqlshim/admin -q "delprinc -force $SQLSHIM_SPN"; kill -HUP $SQLSHIM_PID
 

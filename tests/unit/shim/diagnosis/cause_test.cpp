@@ -93,6 +93,8 @@ TEST(Cause, RemediesAreConcrete) {
   };
   for (const Row &row : std::initializer_list<Row>{
            {Cause::spn_missing, "setspn -S MSSQLSvc/sql1.corp.test:1433 DOMAIN\\SERVICEACCOUNT"},
+           {Cause::spn_missing, "SpnRegister error 8344"},
+           {Cause::spn_missing, "Read and Write servicePrincipalName on itself"},
            {Cause::spn_wrong_account, "setspn -L DOMAIN\\SERVICEACCOUNT"},
            {Cause::spn_wrong_account, "setspn -D MSSQLSvc/sql1.corp.test:1433 WRONGACCOUNT"},
            {Cause::spn_wrong_account, "setspn -S MSSQLSvc/sql1.corp.test:1433 DOMAIN\\SERVICEACCOUNT"},
