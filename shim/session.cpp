@@ -64,8 +64,13 @@ Task<bool> linger(Socket &client) {
   co_return true;
 }
 
-Task<bool> send_and_linger(Socket &client, tds::Bytes bytes) {
+Task<boost::system::error_code> send_all(Socket &client, const tds::Bytes &bytes) {
   auto [error, written] = co_await asio::async_write(client, asio::buffer(bytes), as_result);
+  co_return error;
+}
+
+Task<bool> send_and_linger(Socket &client, tds::Bytes bytes) {
+  auto error = co_await send_all(client, bytes);
   if (!error) co_await linger(client);
   co_return !error;
 }
@@ -236,10 +241,10 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
       tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
   session->trail.emit(LoginAnswered{true, upstream.reply.version.text(), tds::to_utf8(upstream.reply.database),
                                     upstream.reply.packet_size});
-  auto [error, written] = co_await asio::async_write(*session->client, asio::buffer(reply), as_result);
-  if (error) {
-    session->by = "client";
-    session->reason = error.message();
+  auto sent = co_await with_deadline(send_all(*session->client, reply), farewell_limit);
+  if (!sent || *sent) {
+    session->by = sent ? "client" : "us";
+    session->reason = sent ? sent->message() : "the client does not read the answer to its login";
     co_return false;
   }
   session->trail.forget();
