@@ -172,6 +172,48 @@ TEST_F(Server, LoginWithoutPrelogin) {
   }
 }
 
+TEST_F(Server, EveryKindOfIdentity) {
+  lab_->realm().kinit("svc-reports", lab::service_password, lab_->folder() / "reports.ccache");
+  auto config = configuration();
+  auto &identity = config.identities[0];
+  for (auto [kind, source] : {std::pair{config::IdentityKind::keytab, "reports.keytab"},
+                              {config::IdentityKind::password_file, "reports.password"},
+                              {config::IdentityKind::ccache, "reports.ccache"}}) {
+    identity.kind = kind;
+    identity.source = (lab_->folder() / source).string();
+    start(config);
+    test::Connection connection("127.0.0.1", port_);
+    auto login = test::log_in(connection);
+    ASSERT_TRUE(login.reply) << source << ": " << login.error();
+    EXPECT_TRUE(test::says(test::query(connection, u"select suser_sname()"), u"CORP\\svc-reports")) << source;
+    connection.close();
+    EXPECT_THAT(decisions(), Not(HasSubstr(lab::service_password)));
+    server_.reset();
+  }
+}
+
+TEST_F(Server, AClientsOwnPasswordIsSentOnWhereTheRouteSaysSo) {
+  auto config = configuration();
+  auto &route = config.routes[0];
+  route.attempts = {config::AttemptKind::tcp_sql};
+  route.unprotected = config::Unprotected::accept;
+  route.identity.clear();
+  start(config);
+  {
+    test::Connection connection("127.0.0.1", port_);
+    auto login = test::log_in(connection, {.user = u"sa", .password = u"Lab.Passw0rd"});
+    ASSERT_TRUE(login.reply) << login.error();
+    EXPECT_TRUE(test::says(test::query(connection, auth_scheme_query()), u"SQL"));
+  }
+  EXPECT_TRUE(test::events_of<shim::CredentialsIgnored>(closed_trail()).empty());
+  test::Connection connection("127.0.0.1", port_);
+  auto login = test::log_in(connection, {.user = u"sa", .password = u"Wrong.Canary.1"});
+  EXPECT_THAT(login.error(), AllOf(StartsWith("login-denied: "), HasSubstr("18456"), Not(HasSubstr("Canary"))));
+  connection.close();
+  EXPECT_EQ(refusal(), "login-denied");
+  EXPECT_THAT(decisions(), AllOf(Not(HasSubstr("Canary")), Not(HasSubstr("Lab.Passw0rd"))));
+}
+
 TEST_F(Server, LibkrbsTraceIsInTheConnectionsLogAtDebug) {
   start(configuration(), {}, true);
   test::Connection connection("127.0.0.1", port_);

@@ -70,8 +70,9 @@ tds::Login7 make_login7(const ClientOptions &options) {
   login.client_pid = static_cast<std::uint32_t>(::getpid());
   login.host_name = u"test";
   login.user_name = options.user;
-  const tds::Bytes password = {'y', 0};
-  login.password = tds::Secret(tds::ByteView(password));
+  tds::Writer password;
+  password.utf16(options.password);
+  login.password = tds::Secret(std::move(password).bytes());
   login.app_name = options.app;
   login.server_name = options.server;
   login.clt_int_name = u"test";

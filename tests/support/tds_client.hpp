@@ -40,7 +40,7 @@ struct Login {
 };
 
 struct ClientOptions {
-  std::u16string user = u"x", database = {}, app = u"tds_client", server = u"sqlshim";
+  std::u16string user = u"x", password = u"y", database = {}, app = u"tds_client", server = u"sqlshim";
   bool mars = false;
   bool prelogin = true;
   tds::Encryption encryption = tds::Encryption::not_sup;
