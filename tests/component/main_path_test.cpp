@@ -1,5 +1,6 @@
 // The main path, as a user has it: tsql, which knows no Kerberos, through `sqlshim serve`.
 #include "tests/support/decisions.hpp"
+#include "tests/support/tds_client.hpp"
 #include "tests/support/tsql.hpp"
 
 #include <gmock/gmock.h>
@@ -57,6 +58,24 @@ TEST_F(MainPath, ManyRowsComeThroughUnchanged) {
   auto straight = lab::run(std::move(direct), "exec lab_rows 20000, 200\ngo\n");
   auto rows = [](const std::string &output) { return output.substr(output.find("1> 2> ")); };
   EXPECT_TRUE(rows(through.output) == rows(straight.output)) << "what the proxy relays is what the server sent";
+}
+
+TEST(Serve, SigtermWaitsForRunningConnectionsAndASecondOneEndsThem) {
+  lab::Lab lab;
+  test::Connection connection("127.0.0.1", lab.port());
+  ASSERT_TRUE(test::log_in(connection).reply);
+  lab.serve().signal(SIGTERM);
+  ASSERT_TRUE(lab::eventually([&] { return !test::Connection("127.0.0.1", lab.port()).open(); }))
+      << "nobody new gets in";
+  EXPECT_TRUE(lab.serve().running());
+  EXPECT_TRUE(test::says(test::query(connection, u"select suser_sname()"), u"CORP\\svc-reports"))
+      << "who is in goes on";
+  lab.serve().signal(SIGTERM);
+  EXPECT_TRUE(lab.serve().wait(std::chrono::seconds(10))) << "it ends, long before the 30 s are over";
+  EXPECT_TRUE(connection.receive().empty());
+  auto drained = test::events_of<shim::Drained>(test::records_of(lab.decisions()));
+  ASSERT_EQ(drained.size(), 1u);
+  EXPECT_GE(drained[0].closed, 1u) << "a probe of the loop above may have got in too";
 }
 
 } // namespace
