@@ -1,4 +1,4 @@
-// What a host name may look like. Internal to auth/; pure.
+// What a host name may look like, and how names are compared. Pure.
 #pragma once
 
 #include <string>

@@ -134,9 +134,7 @@ Task<std::expected<Caller, std::string>> who_is(Session &session) {
     caller->user = std::to_string(*uid);
   }
   caller->how = session.listener.unix_path ? "peercred" : "sock_diag";
-  CallerProven event{caller->uid, caller->user, caller->group_names, caller->how, 0};
-  event.us = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - asked).count();
-  session.trail.emit(event);
+  session.trail.emit(CallerProven{caller->uid, caller->user, caller->group_names, caller->how, micros_since(asked)});
   co_return std::move(*caller);
 }
 

@@ -207,8 +207,7 @@ Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, Fe
     auto answer = co_await ask_kdc(kdcs, std::move(ask.message), ask.proof, context.kdc_limit);
     KdcAnswered event;
     event.exchange = ask.exchange;
-    event.us =
-        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started).count();
+    event.us = micros_since(started);
     if (!answer) {
       for (const auto &kdc : known->second)
         event.kdc += (event.kdc.empty() ? "" : " ") + kdc.text();

@@ -16,10 +16,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr Millis address_stagger{250}; // RFC 8305, 5: "Connection Attempt Delay"
 
-std::int64_t micros_since(Clock::time_point started) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started).count();
-}
-
 std::string hex(std::uint32_t flags) {
   std::array<char, 16> text{};
   std::snprintf(text.data(), text.size(), "0x%x", flags);

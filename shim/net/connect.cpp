@@ -9,7 +9,6 @@ using TcpSocket = asio::basic_stream_socket<Tcp, Executor>;
 /// What the tries of one race share. It outlives the race itself until the last try has noticed that it is over.
 struct Race {
   explicit Race(Executor executor) : changed(executor) {}
-  ~Race() = default;
   Signal changed;
   std::vector<std::shared_ptr<TcpSocket>> sockets;
   std::optional<std::size_t> winner;
@@ -50,15 +49,6 @@ Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endp
   race->changed.notify();
 }
 
-} // namespace
-
-std::string to_text(const Tcp::endpoint &endpoint) {
-  auto address = endpoint.address().to_string();
-  return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(endpoint.port());
-}
-
-namespace {
-
 std::string text_of(const asio::generic::stream_protocol::endpoint &endpoint) {
   if (endpoint.protocol().family() == AF_UNIX) {
     auto *address = reinterpret_cast<const sockaddr_un *>(endpoint.data());
@@ -75,6 +65,11 @@ std::string text_of(const asio::generic::stream_protocol::endpoint &endpoint) {
 }
 
 } // namespace
+
+std::string to_text(const Tcp::endpoint &endpoint) {
+  auto address = endpoint.address().to_string();
+  return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(endpoint.port());
+}
 
 std::string local_text(const Socket &socket) {
   boost::system::error_code error;
@@ -94,7 +89,7 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   auto executor = co_await asio::this_coro::executor;
   auto race = std::make_shared<Race>(executor);
   EndAtExit guard{race};
-  auto timed_out = [&] { return limit.count() != 0 && std::chrono::steady_clock::now() - started >= limit; };
+  auto timed_out = [&] { return is_over(limit, started); };
 
   for (std::size_t i = 0; i < endpoints.size() && !race->winner && !timed_out(); ++i) {
     race->sockets.push_back(std::make_shared<TcpSocket>(executor));

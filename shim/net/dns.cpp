@@ -1,5 +1,7 @@
 #include "shim/net/dns.hpp"
 
+#include "auth/host_name.hpp"
+
 #include <ares.h>
 #include <arpa/inet.h>
 #include <arpa/nameser.h>
@@ -58,21 +60,15 @@ bool try_next(auth::DnsOutcome outcome) {
   return outcome == timeout || outcome == server_failure || outcome == refused || outcome == unreachable;
 }
 
-std::string lower(std::string name) {
-  for (char &c : name)
-    if (c >= 'A' && c <= 'Z') c += 'a' - 'A';
-  return name;
-}
-
 std::optional<std::string> name_at(const ns_msg &message, const unsigned char *at) {
   char text[NS_MAXDNAME];
   if (ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), at, text, sizeof text) < 0) return std::nullopt;
-  return lower(text);
+  return auth::lower(text);
 }
 
 /// False: malformed. A type that we do not know is well-formed, and yields no record.
 bool decode_record(const ns_msg &message, const ns_rr &record, std::vector<auth::DnsRecord> &records) {
-  auth::DnsRecord out{lower(ns_rr_name(record)), {}, {}, std::chrono::seconds(ns_rr_ttl(record))};
+  auth::DnsRecord out{auth::lower(ns_rr_name(record)), {}, {}, std::chrono::seconds(ns_rr_ttl(record))};
   const unsigned char *data = ns_rr_rdata(record);
   char text[INET6_ADDRSTRLEN];
   switch (ns_rr_type(record)) {
@@ -270,7 +266,7 @@ Resolver::Resolver(Executor executor, std::vector<config::Address> servers) : ex
 Resolver::~Resolver() = default;
 
 Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit) {
-  question.name = lower(std::move(question.name));
+  question.name = auth::lower(question.name);
   auto started = Clock::now();
   if (auto hit = cache_.find({question.name, question.type}); hit != cache_.end()) {
     if (hit->second.until > started) {

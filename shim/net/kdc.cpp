@@ -90,7 +90,7 @@ Task<std::expected<KdcAnswer, std::string>> ask_kdc(std::vector<KdcEndpoint> kdc
   for (int shift = 24; shift >= 0; shift -= 8)
     talk->framed.push_back(static_cast<std::uint8_t>(message.size() >> shift));
   talk->framed.insert(talk->framed.end(), message.begin(), message.end());
-  auto timed_out = [&] { return limit.count() != 0 && std::chrono::steady_clock::now() - started >= limit; };
+  auto timed_out = [&] { return is_over(limit, started); };
 
   for (std::size_t i = 0; i < kdcs.size() && !talk->answer && !timed_out(); ++i) {
     if (talk->proof && talk->sent) break;

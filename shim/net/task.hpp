@@ -55,6 +55,15 @@ inline Millis left_of(Millis limit, std::chrono::steady_clock::time_point starte
   return left.count() < 1 ? Millis(1) : left;
 }
 
+/// Whether a limit that began at `started` is over; never for 0.
+inline bool is_over(Millis limit, std::chrono::steady_clock::time_point started) {
+  return limit.count() != 0 && std::chrono::steady_clock::now() - started >= limit;
+}
+/// What the log calls `us`: how long something took that began at `started`.
+inline std::int64_t micros_since(std::chrono::steady_clock::time_point started) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started).count();
+}
+
 /// Somebody waits until somebody else on the same thread says so.
 class Signal {
 public:
