@@ -475,6 +475,20 @@ TEST_F(Server, AClientThatLeavesEndsItsLogin) {
   EXPECT_LT(closed[0].lasted_ms, 10000);
 }
 
+TEST_F(Server, WithoutADecisionLogNobodyNewLogsIn) {
+  log_ = *shim::open_decision_log("/dev/full", false);
+  auto started = shim::start_server(std::make_shared<const config::Config>(configuration()), *log_);
+  ASSERT_TRUE(started) << started.error();
+  ASSERT_TRUE(lab::eventually([&] { return !log_->has_room(); })) << "`started` could not be written";
+  auto before = seen_by_peer();
+  const auto &address = (*started)->listening().front().address;
+  test::Connection connection("127.0.0.1",
+                              static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+  connection.send(prelogin_bytes());
+  EXPECT_TRUE(test::says(connection.receive_all(), u"log-unavailable: "));
+  EXPECT_EQ(seen_by_peer(), before);
+}
+
 TEST_F(Server, AnAddressInUseIsAnError) {
   start(configuration());
   auto config = configuration();
