@@ -2,6 +2,7 @@
 
 #include "auth/loaded_identity.hpp"
 #include "auth/spn.hpp"
+#include "auth/trace.hpp"
 
 #include <cstdlib>
 
@@ -10,6 +11,8 @@ namespace auth {
 namespace {
 
 using Action = std::variant<AskKdc, TicketPtr, Error>;
+
+constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9
 
 /// What one step of libkrb5 gave.
 struct Stepped {
@@ -36,6 +39,9 @@ public:
     if (message.empty())
       action_ =
           Error{.kind = Kind::malformed, .code = 0, .text = "the KDC's reply is empty", .said = {}, .server_time = {}};
+    else if (exchange_ == "AS" && refusal_ && refusal_->code == preauth_failed)
+      // libkrb5 would offer the same password in another way, and the KDC count it once more towards a lockout.
+      action_ = refused(static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + preauth_failed));
     else
       action_ = advance(message);
   }
@@ -129,10 +135,7 @@ private:
 
   static void on_trace(krb5_context, const krb5_trace_info *info, void *self) {
     if (!info) return; // the context goes
-    std::string_view line = info->message;
-    while (line.ends_with('\n'))
-      line.remove_suffix(1);
-    static_cast<Stepping *>(self)->trace_(line);
+    static_cast<Stepping *>(self)->trace_(loggable_trace(info->message));
   }
 
   std::string exchange_;
@@ -337,6 +340,28 @@ std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, 
                                                   .said = {},
                                                   .server_time = {}});
   return std::make_unique<TgtExchange>(std::move(loaded), config_path, std::move(trace));
+}
+
+Result<Bytes> request_without_proof(const std::string &principal, const std::string &config_path) {
+  auto context = make_context(config_path);
+  if (!context) return std::unexpected(context.error());
+  Principal client(context->get());
+  Owned<krb5_init_creds_context, krb5_init_creds_free> exchange(context->get());
+  Stepped first;
+  first.code = krb5_parse_name(context->get(), principal.c_str(), client.out());
+  if (!first.code)
+    first.code = krb5_init_creds_init(context->get(), client.get(), nullptr, nullptr, 0, nullptr, exchange.out());
+  if (!first.code) {
+    krb5_data nothing{};
+    first = call_step(
+        context->get(),
+        [&](krb5_data *message, krb5_data *realm, unsigned *flags) {
+          return krb5_init_creds_step(context->get(), exchange.get(), &nothing, message, realm, flags);
+        },
+        KRB5_INIT_CREDS_STEP_FLAG_CONTINUE);
+  }
+  if (first.code) return std::unexpected(library_error(context->get(), first.code, principal + ": "));
+  return std::move(first.message);
 }
 
 std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn, const std::string &config_path,

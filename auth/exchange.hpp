@@ -11,7 +11,7 @@
 
 namespace auth {
 
-/// Receives libkrb5's trace lines (it prints keys as 4 hex digits: no secret). May be empty.
+/// Receives libkrb5's trace lines as `loggable_trace` leaves them. May be empty.
 using Trace = std::function<void(std::string_view line)>;
 
 /// Send `message` to a KDC of `realm` over TCP (4-byte length in front is the carrier's). `proof`: it holds proof of a password or key, and
@@ -43,9 +43,13 @@ public:
 };
 
 /// TGT for an identity (AS exchange; for a ccache its own TGT, without asking anybody: Error ticket_expired when it is over).
-/// Asks for a renewable ticket never; forwardable never. A refusal by the KDC is kind preauth_failed for a password file, keytab_mismatch for a keytab.
+/// Asks for a renewable ticket never; forwardable never. A refusal by the KDC is kind preauth_failed for a password file, keytab_mismatch for a keytab,
+/// both with code 24: the KDC has counted it, once for each exchange.
 std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, const std::string &config_path,
                                       Trace trace);
+
+/// The first message of that exchange, which proves nothing: for finding out whether a KDC answers at all.
+Result<Bytes> request_without_proof(const std::string &principal, const std::string &config_path);
 
 /// Errors of both: `said` and `server_time` come from the KDC's first refusal, libkrb5 may ask again in another way before it gives up. A reply
 /// whose clock is further away than KerberosConfig::clock_skew is kind clock_skew even where it holds a ticket.

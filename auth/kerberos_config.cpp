@@ -62,41 +62,6 @@ std::optional<std::chrono::seconds> parse_duration(std::string text) {
   return std::chrono::seconds(seconds);
 }
 
-/// "host", "host:port", "address", "[v6]:port", "https://host/path", with Heimdal's "tcp/" or "udp/" in front (we speak TCP only). nullopt:
-/// none of these.
-std::optional<KdcAddress> parse_kdc(std::string_view text) {
-  KdcAddress kdc;
-  const std::string low = lower(text);
-  if (low.starts_with("https://")) {
-    kdc.https = true;
-    kdc.port = 443;
-    text.remove_prefix(8);
-    text = text.substr(0, text.find('/'));
-  } else if (low.starts_with("tcp/") || low.starts_with("udp/")) {
-    text.remove_prefix(4);
-  }
-
-  std::string_view port;
-  if (text.starts_with('[')) {
-    const auto end = text.find(']');
-    if (end == std::string_view::npos) return std::nullopt;
-    port = text.substr(end + 1);
-    text = text.substr(1, end - 1);
-    if (normal_address(text).empty()) return std::nullopt;
-  } else if (normal_address(text).empty()) {
-    const auto colon = std::min(text.find(':'), text.size());
-    port = text.substr(colon);
-    text = text.substr(0, colon);
-    if (!name_fault(text).empty()) return std::nullopt;
-  }
-  kdc.host = lower(text);
-  if (port.empty()) return kdc;
-  const char *end = port.data() + port.size();
-  const auto [stop, fault] = std::from_chars(port.data() + 1, end, kdc.port);
-  if (port.front() != ':' || fault != std::errc{} || stop != end || kdc.port == 0) return std::nullopt;
-  return kdc;
-}
-
 /// A sealed file in memory, laid in front of every profile: its settings win, and no file of anybody's is touched. (Setting them with
 /// profile_add_relation would mark the data "dirty"; libkrb5 shares parsed files between all profiles of a process, so a GSS context
 /// would see the change too, and profile_release would try to write it into krb5.conf.) Opened once and kept: the shared data is
@@ -142,7 +107,44 @@ Result<Context> context_of(profile_t profile) {
 } // namespace
 
 std::string KdcAddress::text() const {
-  return (host.find(':') == std::string::npos ? host : "[" + host + "]") + ":" + std::to_string(port);
+  const std::string place = host.find(':') == std::string::npos ? host : "[" + host + "]";
+  if (https) return "https://" + place + (port == 443 ? "" : ":" + std::to_string(port)) + path;
+  return place + ":" + std::to_string(port);
+}
+
+std::optional<KdcAddress> parse_kdc(std::string_view text) {
+  KdcAddress kdc;
+  const std::string low = lower(text);
+  if (low.starts_with("https://")) {
+    kdc.https = true;
+    kdc.port = 443;
+    text.remove_prefix(8);
+    const auto slash = std::min(text.find('/'), text.size());
+    kdc.path = text.substr(slash);
+    text = text.substr(0, slash);
+  } else if (low.starts_with("tcp/") || low.starts_with("udp/")) {
+    text.remove_prefix(4);
+  }
+
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    if (end == std::string_view::npos) return std::nullopt;
+    port = text.substr(end + 1);
+    text = text.substr(1, end - 1);
+    if (normal_address(text).empty()) return std::nullopt;
+  } else if (normal_address(text).empty()) {
+    const auto colon = std::min(text.find(':'), text.size());
+    port = text.substr(colon);
+    text = text.substr(0, colon);
+    if (!name_fault(text).empty()) return std::nullopt;
+  }
+  kdc.host = lower(text);
+  if (port.empty()) return kdc;
+  const char *end = port.data() + port.size();
+  const auto [stop, fault] = std::from_chars(port.data() + 1, end, kdc.port);
+  if (port.front() != ':' || fault != std::errc{} || stop != end || kdc.port == 0) return std::nullopt;
+  return kdc;
 }
 
 std::string KerberosConfig::realm_of(std::string_view host) const {
@@ -180,6 +182,11 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
     if (!seconds) return fault("clockskew is no duration: write seconds, as in 300");
     config.clock_skew = *seconds;
   }
+
+  int lookup = 1;
+  if (profile_get_boolean(profile, "libdefaults", "dns_lookup_kdc", nullptr, 1, &lookup) != 0)
+    return fault("dns_lookup_kdc is neither true nor false");
+  config.dns_lookup_kdc = lookup != 0;
 
   const char *domains[] = {"domain_realm", nullptr};
   for (const std::string &domain :

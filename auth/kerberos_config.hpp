@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,13 @@ struct KdcAddress {
   std::string host;
   std::uint16_t port = 88;
   bool https = false;       ///< MS-KKDCP, which we name as unsupported
-  std::string text() const; ///< "127.0.0.1:18088", "[::1]:88"
+  std::string path = {};    ///< of https, with its slash
+  std::string text() const; ///< "127.0.0.1:18088", "[::1]:88", "https://proxy.corp.test/KdcProxy"
   bool operator==(const KdcAddress &) const = default;
 };
+/// "host", "host:port", "address", "[v6]:port", "https://host/path", with Heimdal's "tcp/" or "udp/" in front (we speak TCP only). nullopt:
+/// none of these. Pure.
+std::optional<KdcAddress> parse_kdc(std::string_view text);
 
 struct KerberosConfig {
   std::string path; ///< as given: one file, or several separated by ':'
@@ -28,6 +33,7 @@ struct KerberosConfig {
       domain_realm; ///< ".corp.test" or "host.corp.test" -> "CORP.TEST", keys in lower case
   std::map<std::string, std::vector<KdcAddress>> kdcs; ///< realm -> in the order of the file
   std::chrono::seconds clock_skew{300};
+  bool dns_lookup_kdc = true; ///< whether SRV records are asked for a realm without `kdc =`
 
   /// The realm of a host as libkrb5 finds it: the exact entry, then from the longest suffix to the shortest ".suffix" before "suffix". Empty
   /// where nothing matches. Pure.

@@ -15,6 +15,8 @@ public:
   const IdentitySpec &spec() const override { return spec_; }
   const std::string &principal() const override { return principal_; }
   const std::string &realm() const override { return realm_; }
+  std::size_t fingerprint() const override { return fingerprint_; }
+  std::optional<Time> expires() const override { return tgt_ ? std::optional(tgt_->expires) : std::nullopt; }
 
   /// "MEMORY:…" of a keytab with this principal's keys; empty for other sources. It lives as long as this object.
   const std::string &keytab() const { return keytab_name_; }
@@ -32,6 +34,7 @@ private:
   Keytab keytab_;   // keeps the MEMORY keytab alive; exchanges open it by name
   std::string keytab_name_;
   Wiped password_;
+  std::size_t fingerprint_ = 0;
   TicketPtr tgt_;
 };
 

@@ -26,7 +26,7 @@ public:
     bool renew =
         false; ///< still good, but past the point where it should be fetched anew (half of its life), and nobody does yet
   };
-  /// A ticket that is good at `now` for at least `margin` longer.
+  /// A ticket that is good at `now` for at least `margin` longer. With less than 30 s left GSSAPI would look for another one itself, and block.
   Found lookup(const TicketKey &key, Time now, std::chrono::seconds margin = std::chrono::seconds(60)) const;
   /// True: the caller fetches this ticket now, and must `put` or `release`. False: somebody else does.
   bool claim(const TicketKey &key);

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -20,6 +21,7 @@ enum class Level { trace, debug, info, warn, error };
 struct Log {
   std::filesystem::path decisions = "decisions.jsonl"; ///< "-": standard output
   Level level = Level::info;
+  bool operator==(const Log &) const = default;
 };
 
 /// An address of a DNS server.
@@ -30,15 +32,27 @@ struct Address {
   bool operator==(const Address &) const = default;
 };
 
+/// What keeps one user, or many clients at once, from taking all there is.
+struct Limits {
+  std::size_t handshakes = 64;         ///< logins under way on one listener
+  std::size_t handshakes_per_uid = 16; ///< logins under way of one user, on all listeners
+  std::size_t connections = 4096;      ///< of the whole process, logged in or not
+  Duration drain{30000};               ///< how long SIGTERM waits for running connections
+  Duration client_login{10000};        ///< from accept to LOGIN7 complete
+  bool operator==(const Limits &) const = default;
+};
+
 struct Dns {
   std::vector<Address> servers; ///< as configured, else from resolv.conf (port 53)
   std::vector<std::string> search;
-  int ndots = 1;
+  int ndots = 1; ///< a name with fewer dots is tried below `search` first
+  bool operator==(const Dns &) const = default;
 };
 
 struct Kerberos {
   std::string config = "/etc/krb5.conf";
   Duration refusals{0};
+  bool operator==(const Kerberos &) const = default;
 };
 
 /// Users and groups, resolved to numbers when the file is loaded; `text` is as written.
@@ -47,6 +61,7 @@ struct Who {
   bool self = false; ///< the user who runs sqlshim
   std::optional<uid_t> uid;
   std::optional<gid_t> gid;
+  bool operator==(const Who &) const = default;
 };
 
 enum class ClientAuth { any, sql, integrated };
@@ -59,6 +74,7 @@ struct Listener {
   std::vector<Who> callers{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   ClientAuth client_auth = ClientAuth::any;
   tds::ServerVersion version{16, 0, 0, 0};
+  bool operator==(const Listener &) const = default;
 };
 
 enum class IdentityKind { keytab, ccache, password_file };
@@ -67,14 +83,17 @@ struct Identity {
   std::string name;
   std::vector<Who> allow{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   IdentityKind kind{};
-  std::string source; ///< path of the keytab or password file; name of the ccache
-  std::string principal;
+  std::string source;       ///< path of the keytab or password file; name of the ccache
+  std::string principal;    ///< NAME@REALM; empty for a ccache without one
+  std::string account = {}; ///< the principal as written, where [domains] made it of DOMAIN\\user; else empty
+  bool operator==(const Identity &) const = default;
 };
 
 /// What a route matches: globs (`*`, `?`, case-insensitive); an empty one matches all. `listener` and `caller` are proven, the rest is claimed by the client.
 struct Match {
   std::string listener, server, database, user, app;
   std::vector<Who> caller; ///< empty: any
+  bool operator==(const Match &) const = default;
 };
 
 enum class AttemptKind { tcp_kerberos, tcp_sql };
@@ -90,6 +109,7 @@ struct Timeouts {
   Duration kdc{2000};
   Duration login{15000};
   Duration idle{0};
+  bool operator==(const Timeouts &) const = default;
 };
 
 struct Route {
@@ -103,18 +123,22 @@ struct Route {
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
   Timeouts timeouts;
+  bool operator==(const Route &) const = default;
 };
 
 struct Config {
   std::filesystem::path file;
   Log log;
+  Limits limits;
   Dns dns;
   Kerberos kerberos;
+  std::map<std::string, std::string> domains; ///< NetBIOS domain, in capitals, to Kerberos realm; no realm stands twice
   std::vector<Listener> listeners;
   std::vector<Identity> identities;
   std::vector<Route> routes; ///< the first that matches counts
 
   const Identity *find_identity(std::string_view name) const;
+  bool operator==(const Config &) const = default;
 };
 
 /// True when `text` matches `glob`: '*' any run, '?' one character, ASCII case ignored. Linear in text times glob, never recursive.

@@ -10,8 +10,10 @@
 #include <fmt/format.h>
 #include <fstream>
 #include <map>
+#include <ranges>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 namespace config {
 
@@ -41,9 +43,24 @@ bool covers(const std::vector<Who> &a, const std::vector<Who> &b) {
   };
   return a.empty() || (!b.empty() && std::ranges::all_of(b, listed));
 }
+/// But for listeners, which are known one by one.
 bool covers(const Match &a, const Match &b) {
-  return covers(a.listener, b.listener) && covers(a.server, b.server) && covers(a.database, b.database) &&
-         covers(a.user, b.user) && covers(a.app, b.app) && covers(a.caller, b.caller);
+  return covers(a.server, b.server) && covers(a.database, b.database) && covers(a.user, b.user) &&
+         covers(a.app, b.app) && covers(a.caller, b.caller);
+}
+
+bool matches_listener(const Match &match, const Listener &listener) {
+  return match.listener.empty() || glob_match(match.listener, listener.name);
+}
+
+/// True where the two lists certainly have no user in common. Who is in a group may change, so a group may hold anybody. (An empty list is a
+/// problem of its own.)
+bool are_apart(const std::vector<Who> &a, const std::vector<Who> &b) {
+  const auto uid = [](const Who &who) { return who.self ? ::getuid() : *who.uid; };
+  const auto may_be_one = [&](const Who &x, const Who &y) { return x.gid || y.gid || uid(x) == uid(y); };
+  return !a.empty() && !b.empty() && std::ranges::none_of(a, [&](const Who &x) {
+    return std::ranges::any_of(b, [&](const Who &y) { return may_be_one(x, y); });
+  });
 }
 
 class Loader {
@@ -54,11 +71,13 @@ public:
 
   void read(const toml::table &table) {
     Section top(report_, table, "");
-    top.later({"limits", "domains", "state", "browser", "aliases"});
+    top.later({"state", "browser", "aliases"});
     if (auto section = top.section("log")) read_log(*section);
     if (config_.log.decisions != "-") config_.log.decisions = from_folder(config_.log.decisions.string());
+    if (auto section = top.section("limits")) read_limits(*section);
     read_dns(top.section("dns"));
     read_kerberos(top.section("kerberos"));
+    if (auto section = top.section("domains")) read_domains(*section);
     for (Section &section : top.sections("listener"))
       read_listener(section);
     for (Section &section : top.sections("identity"))
@@ -80,7 +99,7 @@ public:
   Report &report() { return report_; }
 
 private:
-  // ---- [log], [dns], [kerberos] ----
+  // ---- [log], [limits], [dns], [kerberos], [domains] ----
 
   void read_log(Section &section) {
     if (const auto path = section.string("decisions")) {
@@ -96,10 +115,72 @@ private:
     section.finish();
   }
 
+  void read_limits(Section &section) {
+    constexpr std::int64_t most = 1'000'000; // more descriptors than any kernel gives by default
+    Limits &limits = config_.limits;
+    for (const auto &[key, limit] : {std::pair<std::string_view, std::size_t *>{"handshakes", &limits.handshakes},
+                                     {"handshakes_per_uid", &limits.handshakes_per_uid},
+                                     {"connections", &limits.connections}})
+      if (const auto number = section.number(key, 1, most)) *limit = static_cast<std::size_t>(*number);
+    for (const auto &[key, limit, why] :
+         {std::tuple<std::string_view, Duration *, std::string_view>{
+              "drain", &limits.drain, "\"0s\" would wait for ever; write \"1s\" to hardly wait"},
+          {"client_login", &limits.client_login, "\"0s\" would be no deadline at all; write \"10s\""}}) {
+      const auto duration = read_duration(section, key);
+      if (duration && *duration == Duration{0})
+        section.problem(key, std::string(why));
+      else if (duration)
+        *limit = *duration;
+    }
+    section.finish();
+  }
+
+  /// Both ways: DOMAIN\user becomes user@REALM, and a server's DOMAIN\account is found again. So no name and no realm may stand twice.
+  void read_domains(Section &section) {
+    std::map<std::string, std::string> domain_of; // realm, in capitals, to the key that has it
+    for (const auto &element : section.entries()) {
+      const auto name = parse_netbios_domain(element.key);
+      if (!name) {
+        section.problem(element, name.error());
+        continue;
+      }
+      if (element.node->is_table()) { // corp.test = "…" is a table of TOML's
+        section.problem(element, "must be a string, not a table; a NetBIOS domain has no dot");
+        continue;
+      }
+      const auto text = section.string(element);
+      if (!text) continue;
+      const auto realm = parse_realm(*text);
+      if (!realm) {
+        section.problem(element, realm.error());
+        continue;
+      }
+      std::string capitals = *realm;
+      std::ranges::transform(capitals, capitals.begin(),
+                             [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+      const auto [other, fresh] = domain_of.try_emplace(capitals, element.key);
+      if (!config_.domains.try_emplace(*name, *realm).second)
+        section.problem(element,
+                        fmt::format("domain {} stands here twice, since capitals do not count; take one out", *name));
+      else if (!fresh)
+        section.problem(
+            element, fmt::format("\"{}\" is the realm of {} already, and a realm has one NetBIOS domain; take one out",
+                                 *realm, other->second));
+      else if (capitals != *realm)
+        section.warning(element,
+                        fmt::format("\"{}\" has small letters, and capitals count in realms; Active Directory's are "
+                                    "\"{}\"",
+                                    *realm, capitals));
+    }
+  }
+
   void read_dns(std::optional<Section> section) {
+    constexpr int most_dots = 15; // as resolv.conf(5)
     std::optional<std::vector<Section::Element>> servers, search;
+    std::optional<int> ndots;
     if (section) {
       section->later({"resolver", "failures"});
+      if (const auto dots = section->number("ndots", 0, most_dots)) ndots = static_cast<int>(*dots);
       servers = section->elements("servers");
       search = section->elements("search");
     }
@@ -109,6 +190,7 @@ private:
       if (!search) config_.dns.search = system.search;
       if (!search) config_.dns.ndots = system.ndots; // ndots and search belong together
     }
+    if (ndots) config_.dns.ndots = *ndots;
     if (servers && servers->empty())
       section->problem("servers", "is empty; name at least one server, or leave it out to use resolv.conf");
     for (const auto &element : servers.value_or(std::vector<Section::Element>{})) {
@@ -137,22 +219,26 @@ private:
 
   void read_kerberos(std::optional<Section> section) {
     if (const char *environment = std::getenv("KRB5_CONFIG"); environment && *environment)
-      config_.kerberos.config = environment;
+      config_.kerberos.config = every_path(environment, [](const std::string &path) { return fs::absolute(path); });
     if (!section) return;
     if (const auto path = section->string("config")) {
       if (path->empty()) section->problem("config", "is empty; write the path of a krb5.conf");
-      // libkrb5 takes several files, separated by ':'.
-      config_.kerberos.config.clear();
-      for (std::size_t begin = 0; begin <= path->size();) {
-        const std::size_t end = std::min(path->find(':', begin), path->size());
-        const fs::path file = from_folder(path->substr(begin, end - begin));
+      config_.kerberos.config = every_path(*path, [&](const std::string &one) {
+        const fs::path file = from_folder(one);
         warn_if_absent(*section, "config", file);
-        config_.kerberos.config += (begin == 0 ? "" : ":") + file.string();
-        begin = end + 1;
-      }
+        return file;
+      });
     }
     if (const auto refusals = read_duration(*section, "refusals")) config_.kerberos.refusals = *refusals;
     section->finish();
+  }
+
+  /// libkrb5 takes several files, separated by ':'.
+  template <class Change> static std::string every_path(std::string_view paths, Change change) {
+    std::string out;
+    for (const auto &path : paths | std::views::split(':'))
+      out += (out.empty() ? "" : ":") + change(std::string(path.begin(), path.end())).string();
+    return out;
   }
 
   // ---- [[listener]] ----
@@ -189,9 +275,8 @@ private:
     if (!is_loopback(address)) {
       section.problem(
           "address",
-          fmt::format(
-              "\"{}\" is not loopback, and callers from other machines cannot be proven; write \"127.0.0.1:{}\"",
-              address.text(), address.port));
+          fmt::format("\"{}\" is not loopback, and callers from other machines cannot be proven; write \"{}\"",
+                      address.text(), Address{address.ip.contains('.') ? "127.0.0.1" : "::1", address.port}.text()));
       return;
     }
     if (address.port == 0) return; // the kernel chooses: no two are the same
@@ -256,8 +341,8 @@ private:
     if (written.empty() && !section.written("from"))
       section.problem("", "has no credentials; write keytab and principal, ccache, or password_file and principal");
 
-    if (const auto principal = section.value("principal", parse_principal))
-      identity.principal = *principal;
+    if (const auto written_as = section.string("principal"))
+      read_principal(section, *written_as, identity);
     else if (!section.has("principal") && !written.empty() && identity.kind != IdentityKind::ccache)
       section.problem("principal",
                       fmt::format("is missing; a {} needs one, write principal = \"NAME@REALM\"", written.front()));
@@ -294,6 +379,13 @@ private:
                                : fmt::format("{} does not exist (yet); logins that need it will fail", path.string()));
   }
 
+  void read_principal(Section &section, const std::string &written, Identity &identity) {
+    const auto principal = parse_principal(written, config_.domains);
+    if (!principal) return section.problem("principal", principal.error());
+    identity.principal = *principal;
+    if (*principal != written) identity.account = written;
+  }
+
   // ---- [[route]] ----
 
   void read_route(Section &section) {
@@ -318,7 +410,7 @@ private:
     check_unprotected(section, route);
     if (auto timeouts = section.section("timeouts")) read_timeouts(*timeouts, route.timeouts);
     section.finish();
-    check_shadowed(section, route);
+    if (!check_shadowed(section, route)) check_usable(section, route);
     config_.routes.push_back(std::move(route));
   }
 
@@ -446,14 +538,65 @@ private:
     section.finish();
   }
 
-  /// The first route that matches counts: one behind it that matches nothing more is never reached.
-  void check_shadowed(Section &section, const Route &route) {
-    for (std::size_t i = 0; i < config_.routes.size(); ++i)
-      if (covers(config_.routes[i].match, route.match))
+  /// The first route that matches counts: one behind it that matches nothing more is never reached. Whether it is so.
+  bool check_shadowed(Section &section, const Route &route) {
+    for (std::size_t i = 0; i < config_.routes.size(); ++i) {
+      const Route &before = config_.routes[i];
+      if (!covers_listeners(before.match, route.match) || !covers(before.match, route.match)) continue;
+      section.warning(
+          "", fmt::format("is never reached: route[{}] (\"{}\") stands before it and matches all that it matches; "
+                          "put it first, or give it a narrower match",
+                          i, before.name));
+      return true;
+    }
+    return false;
+  }
+
+  bool covers_listeners(const Match &a, const Match &b) const {
+    return std::ranges::all_of(config_.listeners, [&](const Listener &listener) {
+      return matches_listener(a, listener) || !matches_listener(b, listener);
+    });
+  }
+
+  /// A route that is found, and where every login must fail all the same.
+  void check_usable(Section &section, const Route &route) {
+    std::vector<const Listener *> listeners;
+    for (const Listener &listener : config_.listeners)
+      if (matches_listener(route.match, listener)) listeners.push_back(&listener);
+    if (listeners.empty()) return; // that is said already
+    const std::string names = fmt::format("{}", fmt::join(listeners | std::views::transform(&Listener::name), ", "));
+    const std::string who_is_self = fmt::format("(\"self\" is uid {} here)", ::getuid());
+
+    const bool passwords_only =
+        std::ranges::all_of(route.attempts, [](AttemptKind kind) { return kind == AttemptKind::tcp_sql; });
+    if (passwords_only && !route.attempts.empty() &&
+        std::ranges::all_of(listeners, [](const Listener *l) { return l->client_auth == ClientAuth::integrated; }))
+      section.warning(
+          "attempts",
+          fmt::format("can never be made: tcp+sql sends on the client's user and password, and listener {} takes "
+                      "integrated logins only; change its client_auth",
+                      names));
+
+    // Who can get here: those that the match names, if the listeners let any of them in.
+    std::vector<Who> callers;
+    for (const Listener *listener : listeners)
+      callers.insert(callers.end(), listener->callers.begin(), listener->callers.end());
+    if (!route.match.caller.empty()) {
+      if (are_apart(route.match.caller, callers))
         return section.warning(
-            "", fmt::format("is never reached: route[{}] (\"{}\") stands before it and matches all that it matches; "
-                            "put it first, or give it a narrower match",
-                            i, config_.routes[i].name));
+            "match",
+            fmt::format("can never match: listener {} admits none of the users in match.caller {}; add them to its "
+                        "callers",
+                        names, who_is_self));
+      callers = route.match.caller;
+    }
+    const Identity *identity = config_.find_identity(route.identity);
+    if (identity && are_apart(callers, identity->allow))
+      section.warning(
+          "identity",
+          fmt::format("nobody who can come here may use \"{}\" {}, so every login will be refused; add the callers to "
+                      "its allow",
+                      identity->name, who_is_self));
   }
 
   // ---- between tables ----
@@ -500,9 +643,7 @@ private:
 
   void check_reachable() {
     for (const Listener &listener : config_.listeners) {
-      const auto leads_here = [&](const Route &route) {
-        return route.match.listener.empty() || glob_match(route.match.listener, listener.name);
-      };
+      const auto leads_here = [&](const Route &route) { return matches_listener(route.match, listener); };
       const auto where = listener_names_.find(listener.name);
       if (where == listener_names_.end() || config_.routes.empty() || std::ranges::any_of(config_.routes, leads_here))
         continue;

@@ -53,6 +53,32 @@ std::optional<std::string> Section::string(const Element &element) {
   return std::nullopt;
 }
 
+std::optional<std::int64_t> Section::number(std::string_view key, std::int64_t least, std::int64_t most) {
+  const toml::node *node = find(key);
+  if (!node) return std::nullopt;
+  const auto number = node->value_exact<std::int64_t>();
+  if (!number)
+    problem(key, wrong_type(*node, key, "an integer"));
+  else if (*number < least || *number > most)
+    problem(key, fmt::format("{} is out of range; write a number from {} to {}", *number, least, most));
+  else
+    return number;
+  return std::nullopt;
+}
+
+std::vector<Section::Element> Section::entries() {
+  std::vector<Element> list;
+  for (const auto &[key, node] : table_) {
+    known_.insert(key.str());
+    list.push_back({std::string(key.str()), &node});
+  }
+  std::ranges::sort(list, {}, [](const Element &element) {
+    const Place place = Place::of(element.node->source());
+    return std::pair(place.line, place.column);
+  });
+  return list;
+}
+
 std::optional<std::vector<Section::Element>> Section::elements(std::string_view key, bool one_will_do) {
   const toml::node *node = find(key);
   if (!node) return std::nullopt;
@@ -137,6 +163,7 @@ std::string Section::wrong_type(const toml::node &node, std::string_view key, st
   std::string what = fmt::format("must be {}, not {}", wanted, article_and_type(node));
   if (wanted == "an array" && node.is_string())
     what += fmt::format("; write {} = [\"{}\"]", key, node.ref<std::string>());
+  if (wanted == "an integer" && node.is_string()) what += "; take the quotes away";
   if (wanted == "a string" && node.is_integer())
     what += fmt::format("; write {} = \"{}\"", key, node.ref<std::int64_t>());
   if (wanted == "a string" && node.is_array()) what += "; write one value, in quotes";

@@ -50,6 +50,8 @@ public:
     problem(key, parsed.error());
     return std::nullopt;
   }
+  /// An integer from `least` to `most`.
+  std::optional<std::int64_t> number(std::string_view key, std::int64_t least, std::int64_t most);
   /// One of a few words. `later` are words of other versions: a problem that says so, and which word to write now.
   template <class T>
   std::optional<T> choice(std::string_view key, std::initializer_list<std::pair<std::string_view, T>> words) {
@@ -71,6 +73,8 @@ public:
   };
   std::optional<std::vector<Element>> elements(std::string_view key, bool one_will_do = false);
   std::optional<std::string> string(const Element &element);
+  /// Every key with its value, for a table whose keys are the user's own: all of them become known. In the order of the file.
+  std::vector<Element> entries();
   /// A table below this one; nullopt where it is not written.
   std::optional<Section> section(std::string_view key);
   /// The tables of [[key]].
@@ -84,6 +88,9 @@ public:
   /// Problems at the value of `key`; where it is not written, at the table's head.
   void problem(std::string_view key, std::string what) { report_.problem(place(key), full(key), std::move(what)); }
   void warning(std::string_view key, std::string what) { report_.warning(place(key), full(key), std::move(what)); }
+  void warning(const Element &element, std::string what) {
+    report_.warning(Place::of(element.node->source()), full(element.key), std::move(what));
+  }
   void problem(const Element &element, std::string what) {
     report_.problem(Place::of(element.node->source()), full(element.key), std::move(what));
   }
@@ -99,7 +106,7 @@ private:
   Report &report_;
   const toml::table &table_;
   std::string name_;
-  std::set<std::string_view> known_; // keys are literals of the loader
+  std::set<std::string_view> known_; // keys are literals of the loader, or the table's own
   std::set<std::string_view> later_;
 };
 

@@ -150,10 +150,23 @@ Parsed<std::string> parse_spn(std::string_view text) {
   return std::string(text);
 }
 
-Parsed<std::string> parse_principal(std::string_view text) {
+Parsed<std::string> parse_principal(std::string_view text, const std::map<std::string, std::string> &domains) {
   constexpr std::string_view form = "write NAME@REALM, as \"svc-reports@CORP.TEST\"";
-  if (text.find('\\') != std::string_view::npos)
-    return complain("\"{}\": DOMAIN\\user is not supported by this version; {}", text, form);
+  if (const std::size_t slash = text.find('\\'); slash != std::string_view::npos) {
+    const auto domain = parse_netbios_domain(before(text, slash));
+    if (!domain) return std::unexpected(domain.error());
+    const std::string_view name = text.substr(slash + 1);
+    const auto plain = [](char c) { return static_cast<unsigned char>(c) > ' ' && c != '@' && c != '\\' && c != '/'; };
+    if (name.empty() || !std::ranges::all_of(name, plain))
+      return complain("\"{}\" is no DOMAIN\\user; {}, or 'CORP\\svc-reports' (in single quotes)", text, form);
+    const auto realm = domains.find(*domain);
+    if (realm == domains.end())
+      return complain(
+          "no realm is known for the domain of \"{0}\"; write {1} = \"REALM\" below [domains], or principal "
+          "= \"{2}@REALM\"",
+          text, *domain, name);
+    return std::string(name) + "@" + realm->second;
+  }
   const std::size_t at = text.rfind('@');
   if (at == std::string_view::npos) return complain("\"{}\" has no realm; {}", text, form);
   const auto visible = [](char c) { return static_cast<unsigned char>(c) > ' ' && c != '@'; };
@@ -161,6 +174,37 @@ Parsed<std::string> parse_principal(std::string_view text) {
   if (name.empty() || realm.empty() || !std::ranges::all_of(name, visible) || !std::ranges::all_of(realm, visible))
     return complain("\"{}\" is no principal; {}", text, form);
   return std::string(text);
+}
+
+std::string windows_account(std::string_view principal, const std::map<std::string, std::string> &domains) {
+  const std::size_t at = principal.rfind('@');
+  if (at == std::string_view::npos) return {};
+  const std::string_view name = before(principal, at), realm = principal.substr(at + 1);
+  const auto found = std::ranges::find(domains, realm, [](const auto &domain) { return domain.second; });
+  if (name.contains('/') || found == domains.end()) return {};
+  return found->first + "\\" + std::string(name);
+}
+
+Parsed<std::string> parse_realm(std::string_view text) {
+  const auto allowed = [](char c) { return is_letter(c) || is_digit(c) || c == '.' || c == '-' || c == '_'; };
+  if (text.empty() || !std::ranges::all_of(text, allowed))
+    return complain("\"{}\" is no Kerberos realm; write it as the KDC does, as \"CORP.TEST\"", text);
+  return std::string(text);
+}
+
+Parsed<std::string> parse_netbios_domain(std::string_view text) {
+  constexpr std::size_t longest = 15; // [MS-NBTE] 2.2.1: the sixteenth byte is the suffix
+  constexpr std::string_view marks = "!#$%&'()-^_{}~@";
+  if (text.find('.') != std::string_view::npos)
+    return complain("\"{}\" has a dot, as a DNS domain; write the NetBIOS name, the part before \\ in DOMAIN\\user",
+                    text);
+  const auto allowed = [&](char c) { return is_letter(c) || is_digit(c) || marks.find(c) != marks.npos; };
+  if (text.empty() || text.size() > longest || !std::ranges::all_of(text, allowed))
+    return complain("\"{}\" is no NetBIOS domain; write 1 to {} letters or digits, as CORP", text, longest);
+  std::string name(text);
+  std::ranges::transform(name, name.begin(),
+                         [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+  return name;
 }
 
 Parsed<std::string> parse_name(std::string_view text) {

@@ -29,8 +29,16 @@ Parsed<mode_t> parse_mode(std::string_view text);
 /// MSSQLSvc/HOST[:PORT or :INSTANCE][@REALM]. The value is `text` itself.
 Parsed<std::string> parse_spn(std::string_view text);
 
-/// NAME@REALM, or NAME/HOST@REALM. The value is `text` itself.
-Parsed<std::string> parse_principal(std::string_view text);
+/// NAME@REALM or NAME/HOST@REALM, which are taken as they are, or DOMAIN\\NAME, whose realm `domains` (NetBIOS name in capitals to realm) tells.
+Parsed<std::string> parse_principal(std::string_view text, const std::map<std::string, std::string> &domains);
+/// The other way: DOMAIN\\NAME of NAME@REALM. Empty where `domains` has no such realm, and for NAME/HOST@REALM, which is no account's own name.
+std::string windows_account(std::string_view principal, const std::map<std::string, std::string> &domains);
+
+/// A Kerberos realm: letters, digits, '.', '-', '_'. Capitals count; the value is `text` itself.
+Parsed<std::string> parse_realm(std::string_view text);
+
+/// A NetBIOS domain ("CORP"), in capitals: 15 characters at most, and no dot, which a DNS name has.
+Parsed<std::string> parse_netbios_domain(std::string_view text);
 
 /// Names of listeners, identities and routes stand in logs and on standard output: letters, digits, '.', '_' and '-', 64 at most.
 Parsed<std::string> parse_name(std::string_view text);

@@ -21,21 +21,27 @@ struct LoadedIdentity {
 /// Thread-safe. Files are read on `pool` only.
 class Identities {
 public:
-  Identities(asio::thread_pool &pool, std::string krb5_config) : pool_(pool), krb5_config_(std::move(krb5_config)) {}
+  /// `reread`: how long a cache that is in no file (KEYRING, KCM) is believed to be as it was.
+  Identities(asio::thread_pool &pool, std::string krb5_config, Millis reread = Millis(10'000))
+      : pool_(pool), krb5_config_(std::move(krb5_config)), reread_(reread) {}
 
-  /// The identity, read again if its file has another time, size or inode than when it was read (a keytab or password file that was replaced, a ccache after kinit), or
-  /// if it could not be loaded before, or if it is a ccache that is no file. Waits at most `limit`.
+  /// The identity, read again if its file (for a DIR collection: one of the folder's) has another time, size or inode than when it was read, if it could not be loaded
+  /// before, or, where no file can be looked at, if it was read longer than `reread` ago or its TGT ends within two minutes. A source that is read again
+  /// and holds the same is the same identity, and its tickets stay. Waits at most `limit`.
   Task<auth::Result<LoadedIdentity>> get(const config::Identity &wanted, Millis limit);
 
 private:
   struct Entry {
     auth::Result<LoadedIdentity> loaded = std::unexpected(auth::Error{});
     std::string stamp;
+    std::chrono::steady_clock::time_point read;
   };
   auth::Result<LoadedIdentity> load(const config::Identity &wanted); // blocking
+  bool is_fresh(const Entry &entry, const std::string &stamp) const;
 
   asio::thread_pool &pool_;
   std::string krb5_config_;
+  Millis reread_;
   std::mutex mutex_;
   std::map<std::string, Entry> entries_;
   std::uint64_t generations_ = 0;

@@ -13,6 +13,12 @@ Decision deny(Cause cause, std::string rule, std::string reason) {
   return decision;
 }
 
+/// Why a rule by group may have missed a caller; nothing where it cannot.
+std::string groups_text(const Caller &caller) {
+  return caller.groups_known
+             ? ""
+             : " (the user database did not tell this user's groups in time, so no rule by group holds)";
+}
 std::string who_text(const Caller &caller) { return caller.user + " (uid " + std::to_string(caller.uid) + ")"; }
 
 bool matches(const config::Match &match, const Request &request, uid_t self) {
@@ -22,10 +28,6 @@ bool matches(const config::Match &match, const Request &request, uid_t self) {
   return glob(match.listener, request.listener) &&
          (match.caller.empty() || names(match.caller, *request.caller, self)) && glob(match.server, request.server) &&
          glob(match.database, request.database) && glob(match.user, request.user) && glob(match.app, request.app);
-}
-
-bool only_sends_clients_password(const config::Route &route) {
-  return std::ranges::all_of(route.attempts, [](auto kind) { return kind == config::AttemptKind::tcp_sql; });
 }
 
 } // namespace
@@ -44,6 +46,28 @@ Request make_request(const std::string &listener, const Caller &caller, const td
   return request;
 }
 
+LoginReceived to_event(const tds::Login7 &login) {
+  LoginReceived event;
+  event.tds = login.tds_version.text();
+  event.server = tds::to_utf8(login.server_name);
+  event.database = tds::to_utf8(login.database);
+  event.user = tds::to_utf8(login.user_name);
+  event.app = tds::to_utf8(login.app_name);
+  event.host = tds::to_utf8(login.host_name);
+  event.pid = login.client_pid;
+  event.packet_size = login.packet_size;
+  event.auth = login.integrated_security() ? "integrated" : "sql";
+  event.mechanism = tds::to_string(tds::recognise(login.sspi));
+  event.size = login.sspi.size();
+  for (const auto &feature : login.features)
+    event.features.push_back(std::to_string(static_cast<int>(feature.id)));
+  return event;
+}
+
+bool only_sends_clients_password(const config::Route &route) {
+  return std::ranges::all_of(route.attempts, [](auto kind) { return kind == config::AttemptKind::tcp_sql; });
+}
+
 bool names(const std::vector<config::Who> &list, const Caller &caller, uid_t self) {
   return std::ranges::any_of(list, [&](const config::Who &who) {
     if (who.self && caller.uid == self) return true;
@@ -56,7 +80,8 @@ Decision admit(const config::Listener &listener, const Caller &caller, uid_t sel
   Decision decision;
   decision.rule = "listener " + listener.name + " callers";
   if (!names(listener.callers, caller, self))
-    return deny(Cause::caller_denied, decision.rule, who_text(caller) + " is not among the callers of this listener");
+    return deny(Cause::caller_denied, decision.rule,
+                who_text(caller) + " is not among the callers of this listener" + groups_text(caller));
   decision.reason = "caller admitted";
   return decision;
 }
@@ -77,7 +102,8 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
 
   auto route = std::ranges::find_if(
       config.routes, [&](const config::Route &candidate) { return matches(candidate.match, request, self); });
-  if (route == config.routes.end()) return deny(Cause::route_denied, "no route", "no route matches this login");
+  if (route == config.routes.end())
+    return deny(Cause::route_denied, "no route", "no route matches this login" + groups_text(*request.caller));
 
   std::string rule = "route " + route->name;
   if (request.integrated && only_sends_clients_password(*route))
@@ -85,23 +111,26 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
         Cause::client_auth_refused, rule,
         "the route sends the client's own user and password on, and the client gave none (it asks for integrated login)");
 
-  Decision decision;
-  decision.route = &*route;
-  decision.rule = rule;
-  decision.reason = "first route that matches";
-  if (!route->identity.empty()) {
-    const config::Identity *identity = config.find_identity(route->identity);
-    if (!identity) return deny(Cause::identity_denied, rule, "identity " + route->identity + " is not configured");
-    if (!names(identity->allow, *request.caller, self)) {
-      auto denied = deny(Cause::identity_denied, "identity " + identity->name + " allow",
-                         who_text(*request.caller) + " may not use identity " + identity->name);
-      denied.route = &*route;
-      denied.identity = identity;
-      return denied;
-    }
-    decision.identity = identity;
-  }
+  auto decision = take_route(config, *route, *request.caller, self);
+  if (!decision.denied) decision.reason = "first route that matches";
   return decision;
+}
+
+Decision take_route(const config::Config &config, const config::Route &route, const Caller &caller, uid_t self) {
+  Decision decision;
+  decision.route = &route;
+  decision.rule = "route " + route.name;
+  if (route.identity.empty()) return decision;
+  const config::Identity *identity = config.find_identity(route.identity);
+  if (!identity)
+    return deny(Cause::identity_denied, decision.rule, "identity " + route.identity + " is not configured");
+  decision.identity = identity;
+  if (names(identity->allow, caller, self)) return decision;
+  auto denied = deny(Cause::identity_denied, "identity " + identity->name + " allow",
+                     who_text(caller) + " may not use identity " + identity->name + groups_text(caller));
+  denied.route = &route;
+  denied.identity = identity;
+  return denied;
 }
 
 } // namespace shim

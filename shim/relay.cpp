@@ -24,14 +24,24 @@ Relay::Relay(Socket client, Socket server, Millis idle, std::function<void(Relay
       down_{server_, client_, "server", "client"}, idle_(idle), timer_(client_.get_executor()),
       ended_(std::move(ended)) {}
 
+template <class Step> void Relay::with_memory(Step step) {
+  try {
+    step();
+  } catch (const std::bad_alloc &) {
+    end("us", "out of memory");
+  }
+}
+
 void Relay::start() {
   boost::system::error_code error;
   client_.non_blocking(true, error);
   if (!error) server_.non_blocking(true, error);
   if (error) return end("us", error.message());
-  wait_readable(up_);
-  wait_readable(down_);
-  arm_idle();
+  with_memory([this] {
+    wait_readable(up_);
+    wait_readable(down_);
+    arm_idle();
+  });
 }
 
 void Relay::stop(const std::string &reason) { end("us", reason); }
@@ -41,7 +51,7 @@ void Relay::wait_readable(Direction &direction) {
                             [self = shared_from_this(), &direction](boost::system::error_code error) {
                               if (!self->ended_) return;
                               if (error) return self->end(direction.reader, error.message());
-                              self->pump(direction);
+                              self->with_memory([&] { self->pump(direction); });
                             });
 }
 
@@ -49,15 +59,19 @@ void Relay::wait_writable(Direction &direction) {
   direction.to.async_wait(Socket::wait_write, [self = shared_from_this(), &direction](boost::system::error_code error) {
     if (!self->ended_) return;
     if (error) return self->end(direction.writer, error.message());
-    std::size_t written = 0;
-    if (!self->write_some(direction, direction.unsent.data(), direction.unsent.size(), written)) return;
-    if (written < direction.unsent.size()) {
-      direction.unsent.erase(direction.unsent.begin(), direction.unsent.begin() + static_cast<std::ptrdiff_t>(written));
-      return self->wait_writable(direction);
-    }
-    std::vector<char>().swap(direction.unsent);
-    self->pump(direction);
+    self->with_memory([&] { self->send_unsent(direction); });
   });
+}
+
+void Relay::send_unsent(Direction &direction) {
+  std::size_t written = 0;
+  if (!write_some(direction, direction.unsent.data(), direction.unsent.size(), written)) return;
+  if (written < direction.unsent.size()) {
+    direction.unsent.erase(direction.unsent.begin(), direction.unsent.begin() + static_cast<std::ptrdiff_t>(written));
+    return wait_writable(direction);
+  }
+  std::vector<char>().swap(direction.unsent);
+  pump(direction);
 }
 
 void Relay::pump(Direction &direction) {
@@ -77,7 +91,7 @@ void Relay::pump(Direction &direction) {
     if (count < buffer_size) return wait_readable(direction);
   }
   asio::post(direction.from.get_executor(), [self = shared_from_this(), &direction] {
-    if (self->ended_) self->pump(direction);
+    if (self->ended_) self->with_memory([&] { self->pump(direction); });
   });
 }
 
@@ -112,7 +126,7 @@ void Relay::arm_idle() {
     if (error || !self->ended_) return;
     if (!self->moved_since_) return self->end("us", "idle");
     self->moved_since_ = false;
-    self->arm_idle();
+    self->with_memory([&] { self->arm_idle(); });
   });
 }
 

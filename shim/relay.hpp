@@ -13,7 +13,7 @@ namespace shim {
 /// How a relay ended. `up`: bytes towards the server; `down`: towards the client.
 struct RelayEnd {
   std::string by;     ///< "client", "server", "us"
-  std::string reason; ///< "closed", the socket error's text, "idle", "shutdown"
+  std::string reason; ///< "closed", the socket error's text, "idle", "shutdown", "out of memory"
   std::uint64_t up = 0, down = 0;
 };
 
@@ -40,6 +40,9 @@ private:
   void wait_readable(Direction &direction);
   void wait_writable(Direction &direction);
   void pump(Direction &direction);
+  void send_unsent(Direction &direction);
+  /// A step of this relay; where there is no memory for it, this relay ends and no other.
+  template <class Step> void with_memory(Step step);
   /// Writes what can be written without waiting. False: an error, and the relay has ended.
   bool write_some(Direction &direction, const char *data, std::size_t size, std::size_t &written);
   void finish_direction(Direction &direction);

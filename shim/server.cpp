@@ -3,6 +3,7 @@
 #include "shim/net/connect.hpp"
 #include "shim/session.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -21,9 +22,10 @@ using Tcp = asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
 
 constexpr Millis identity_load_limit{5000};
-constexpr Millis drain_limit{30000};
-constexpr Millis farewell_limit{3000}; // for each connection's last event, and for a refusal to be read
-constexpr Millis descriptors_spent_pause{100};
+constexpr Millis farewell_limit{3000};   // for each connection's last event, and for a refusal to be read
+constexpr Millis accept_pause{100};      // when not even a refusal can be made
+constexpr Millis turned_away_told{1000}; // one line about them in so much time
+constexpr std::size_t spare_descriptors = 4;
 
 std::string errno_text() { return std::strerror(errno); }
 
@@ -98,6 +100,55 @@ std::string bound_address(const ListeningSocket &socket) {
   return to_text(endpoint);
 }
 
+/// A descriptor that is closed unless somebody takes it over.
+class OwnedDescriptor {
+public:
+  explicit OwnedDescriptor(int fd) : fd_(fd) {}
+  OwnedDescriptor(OwnedDescriptor &&other) noexcept : fd_(other.release()) {}
+  OwnedDescriptor &operator=(OwnedDescriptor &&) = delete;
+  ~OwnedDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  int release() { return std::exchange(fd_, -1); }
+
+private:
+  int fd_;
+};
+
+/// Descriptors held back for the time when there are no others: each is closed to accept one more connection, and to tell that client why it is refused.
+class SpareDescriptors {
+public:
+  SpareDescriptors() { refill(); }
+  void refill() {
+    while (spares_.size() < spare_descriptors) {
+      OwnedDescriptor spare(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+      if (spare.get() < 0) return;
+      spares_.push_back(std::move(spare));
+    }
+  }
+  /// Makes one descriptor free. False: there is none left to give.
+  bool give() {
+    if (spares_.empty()) return false;
+    spares_.pop_back();
+    return true;
+  }
+
+private:
+  std::vector<OwnedDescriptor> spares_;
+};
+
+/// Whose credentials an identity is; "reports: keytab of CORP\svc, which is svc@CORP.TEST by [domains]".
+std::string text_of(const config::Identity &identity) {
+  std::string text = identity.name + ": ";
+  text += identity.kind == config::IdentityKind::keytab   ? "keytab"
+          : identity.kind == config::IdentityKind::ccache ? "ccache"
+                                                          : "password file";
+  if (!identity.account.empty())
+    return text + " of " + identity.account + ", which is " + identity.principal + " by [domains]";
+  return identity.principal.empty() ? text : text + " of " + identity.principal;
+}
+
 /// One thread with the connections it was given. They live and die here: no locks on the data path.
 class Worker {
 public:
@@ -106,27 +157,38 @@ public:
   ~Worker() { join(); }
 
   void run() {
-    thread_ = std::thread([this] { io_.run(); });
-  }
-  /// Takes an accepted socket over. Called on the acceptor's thread; the count is up before it returns, so that the next one goes elsewhere.
-  void give(int fd, int family, std::shared_ptr<const config::Config> config, std::size_t listener,
-            std::function<void()> gone) {
-    ++count_;
-    asio::post(io_, [this, fd, family, config = std::move(config), listener, gone = std::move(gone)] {
-      Socket socket(io_.get_executor());
-      boost::system::error_code error;
-      socket.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd, error);
-      auto done = [this, gone] {
-        --count_;
-        gone();
-      };
-      if (error) {
-        ::close(fd);
-        return done();
-      }
-      asio::co_spawn(io_, serve_client({common_, resolver_, connections_}, config, listener, std::move(socket), done),
-                     asio::detached);
+    thread_ = std::thread([this] {
+      // What has no memory to go on ends by itself (a coroutine is unwound, a relay ends); the others go on.
+      for (;;)
+        try {
+          io_.run();
+          return;
+        } catch (const std::bad_alloc &) {
+        }
     });
+  }
+  /// Takes an accepted socket over. Called on the acceptor's thread; the count is up before it returns, so that the next one goes elsewhere. `gone` is called, on
+  /// this worker's thread, when the connection is over.
+  void give(OwnedDescriptor fd, int family, std::shared_ptr<const config::Config> config, std::size_t listener,
+            Admission admission, std::function<void()> gone) {
+    ++count_;
+    Arrival arrival{listener, std::move(admission),
+                    std::shared_ptr<void>(nullptr, [this, gone = std::move(gone)](void *) {
+                      --count_;
+                      gone();
+                    })};
+    asio::post(
+        io_, [this, fd = std::move(fd), family, config = std::move(config), arrival = std::move(arrival)] mutable {
+          Socket socket(io_.get_executor());
+          boost::system::error_code error;
+          socket.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.get(), error);
+          if (error) return;
+          fd.release();
+          asio::co_spawn(io_,
+                         serve_client({common_, resolver_, connections_}, std::move(config), std::move(arrival),
+                                      std::move(socket)),
+                         asio::detached);
+        });
   }
   void forget() {
     asio::post(io_, [this] { resolver_.forget(); });
@@ -157,10 +219,12 @@ public:
   RunningServer(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options,
                 auth::KerberosConfig kerberos)
       : config_(std::move(config)), log_(log), identities_(pool_, kerberos.path),
-        tickets_(std::move(kerberos), config_->kerberos.refusals, [&log](Event event) { log.emit(std::move(event)); }),
-        common_{
-            log,        tickets_, identities_, pool_, std::move(options.prove_uid), ::getuid(), options.client_login,
-            log.debug()} {
+        tickets_(
+            std::move(kerberos), config_->kerberos.refusals, [&log](Event event) { log.emit(std::move(event)); },
+            options.kdcinfo),
+        users_(std::move(options.look_up_user)), limits_(config_->limits),
+        common_{log, tickets_, identities_, users_, limits_, std::move(options.prove_uid), ::getuid(), log.debug()} {
+    limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
     auto threads =
         options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
     for (std::size_t i = 0; i < threads; ++i)
@@ -186,9 +250,11 @@ public:
     }
     for (auto &worker : workers_)
       worker->run();
-    Started started{SQLSHIM_VERSION, config_->file.string(), {}};
+    Started started{SQLSHIM_VERSION, config_->file.string(), {}, {}};
     for (const auto &entry : listening_)
       started.listeners.push_back(entry.name + " " + entry.address);
+    for (const auto &identity : config_->identities)
+      started.identities.push_back(text_of(identity));
     log_.emit(started);
     for (const auto &identity : config_->identities)
       asio::co_spawn(acceptor_io_, try_identity(identity), asio::detached);
@@ -220,6 +286,7 @@ public:
     for (auto &worker : workers_)
       worker->stop_all("shutdown");
     wait_until([this] { return connections() == 0; }, farewell_limit);
+    say_turned_away();
     log_.emit(
         Drained{static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(Clock::now() - started).count()), left});
     return left;
@@ -248,22 +315,66 @@ private:
 
   Task<> accept_on(std::size_t index) {
     auto &waiter = *waiters_[index];
+    const auto &name = config_->listeners[index].name;
     Timer pause(acceptor_io_);
+    std::string trouble; // that was told already
     while (!closing_) {
       auto [error] = co_await waiter.async_wait(Waiter::wait_read, as_result);
       while (!error && !closing_) {
-        int fd = ::accept4(sockets_[index].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0) {
-          hand_to_worker(fd, sockets_[index].family, index);
-          continue;
-        }
-        if (errno == EINTR || errno == ECONNABORTED) continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-        log_.emit(Warned{"listener " + config_->listeners[index].name + " cannot accept: " + errno_text()});
-        pause.expires_after(descriptors_spent_pause);
+        auto [taken, why] = accept_one_if_memory_lasts(index);
+        if (taken) trouble.clear();
+        if (taken || why == EINTR || why == ECONNABORTED) continue;
+        if (why == EAGAIN || why == EWOULDBLOCK) break;
+        if (std::string text = std::strerror(why); why != ENOMEM && text != std::exchange(trouble, text))
+          log_.emit(Warned{"listener " + name + " cannot accept: " + text});
+        pause.expires_after(accept_pause);
         co_await pause.async_wait(as_result);
       }
     }
+  }
+
+  std::pair<bool, int> accept_one_if_memory_lasts(std::size_t index) {
+    try {
+      return accept_one(index);
+    } catch (const std::bad_alloc &) { // the connection, if there was one, is closed
+      limits_.turned_away();
+      return {false, ENOMEM};
+    }
+  }
+
+  /// Accepts one connection, and refuses it where there is no room for it. Whether there was one, else errno.
+  std::pair<bool, int> accept_one(std::size_t index) {
+    spares_.refill();
+    OwnedDescriptor fd(::accept4(sockets_[index].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    bool spent = fd.get() < 0 && (errno == EMFILE || errno == ENFILE);
+    if (spent && spares_.give())
+      return refuse_one(index, "no file descriptor is left for it (RLIMIT_NOFILE, or fs.file-max of the machine)");
+    if (fd.get() < 0) return {false, errno};
+    hand_to_worker(std::move(fd), index,
+                   has_memory() ? limits_.admit(index, config_->listeners[index].name)
+                                : limits_.turn_down("sqlshim is out of memory"));
+    return {true, 0};
+  }
+  std::pair<bool, int> refuse_one(std::size_t index, const char *why) {
+    OwnedDescriptor fd(::accept4(sockets_[index].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (fd.get() < 0) return {false, errno};
+    hand_to_worker(std::move(fd), index, limits_.turn_down(why));
+    return {true, 0};
+  }
+
+  /// Connections that were closed without a word are counted, and told of once in a while: a line for each could fill the disk.
+  Task<> tell_turned_away() {
+    Timer pause(acceptor_io_, turned_away_told);
+    co_await pause.async_wait(as_result);
+    say_turned_away();
+  }
+  void say_turned_away() {
+    auto count = limits_.take_turned_away();
+    if (count == 0) return;
+    log_.emit(Warned{
+        fmt::format("{} connections were closed without an answer, since {} others are being refused already; the "
+                    "causes of those tell why",
+                    count, Limits::most_farewells)});
   }
 
   /// On the acceptor's thread: from now on connecting is refused.
@@ -273,11 +384,16 @@ private:
     sockets_.clear();
   }
 
-  void hand_to_worker(int fd, int family, std::size_t listener) {
-    int on = 1;
-    if (family != AF_UNIX) ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  void hand_to_worker(OwnedDescriptor fd, std::size_t listener, std::optional<Admission> admission) {
+    if (!admission) return limits_.turned_away();
+    auto family = sockets_[listener].family;
+    if (family != AF_UNIX) {
+      int on = 1;
+      ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+      keep_alive(fd.get());
+    }
     auto fewest = std::ranges::min_element(workers_, {}, [](const auto &worker) { return worker->count(); });
-    (*fewest)->give(fd, family, config_, listener, [this] {
+    (*fewest)->give(std::move(fd), family, config_, listener, std::move(*admission), [this] {
       std::lock_guard lock(idle_mutex_);
       idle_.notify_all();
     });
@@ -293,6 +409,8 @@ private:
   asio::thread_pool pool_{2};
   Identities identities_;
   Tickets tickets_;
+  Users users_;
+  Limits limits_;
   Common common_;
   std::mutex idle_mutex_;
   std::condition_variable idle_;
@@ -300,6 +418,7 @@ private:
   bool drained_ = false;
   std::vector<Listening> listening_;
   std::vector<ListeningSocket> sockets_;
+  SpareDescriptors spares_;
   std::vector<std::unique_ptr<Worker>> workers_;
   asio::io_context acceptor_io_{1};
   // From here on touched on the acceptor's thread only, once that runs. A waiter has a descriptor of its own: Asio closes what it waits for.
@@ -319,12 +438,40 @@ std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr
   return server;
 }
 
-int serve(std::shared_ptr<const config::Config> config) {
+namespace {
+
+/// As many open files as the system lets us have. Returns how many that is.
+std::uint64_t raise_descriptors() {
+  rlimit files{};
+  ::getrlimit(RLIMIT_NOFILE, &files);
+  rlimit most{files.rlim_max, files.rlim_max};
+  return ::setrlimit(RLIMIT_NOFILE, &most) == 0 ? most.rlim_cur : files.rlim_cur;
+}
+
+/// Lowers what the descriptors do not suffice for; the warning that says so.
+std::optional<std::string> fit_to(std::uint64_t descriptors, config::Limits &limits) {
+  auto most = connections_for(descriptors);
+  if (most >= limits.connections) return std::nullopt;
+  auto warning = fmt::format(
+      "[limits] connections = {}, but the {} open files that this process may have suffice for {}, and that is the limit now; raise LimitNOFILE "
+      "of the service (ulimit -Hn), or lower connections",
+      limits.connections, descriptors, most);
+  limits.connections = most;
+  return warning;
+}
+
+} // namespace
+
+int serve(config::Config settings, std::vector<std::string> warnings) {
   ::prctl(PR_SET_DUMPABLE, 0);
+  keep_memory_in_reserve();
   rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::signal(SIGPIPE, SIG_IGN);
-  ::setenv("KRB5_CONFIG", config->kerberos.config.c_str(), 1);
+  ::signal(SIGXFSZ, SIG_IGN); // a log that may not grow is an error of its writing, and not our end
+  ::setenv("KRB5_CONFIG", settings.kerberos.config.c_str(), 1);
+  auto lowered = fit_to(raise_descriptors(), settings.limits);
+  auto config = std::make_shared<const config::Config>(std::move(settings));
   auto diagnostics = spdlog::stderr_logger_st("sqlshim");
   diagnostics->set_pattern("%Y-%m-%dT%H:%M:%S.%e sqlshim %l: %v");
   diagnostics->set_level(static_cast<spdlog::level::level_enum>(config->log.level));
@@ -346,6 +493,12 @@ int serve(std::shared_ptr<const config::Config> config) {
     diagnostics->error("{}", server.error());
     return 2;
   }
+  if (lowered) {
+    diagnostics->warn("{}", *lowered);
+    warnings.push_back(*lowered);
+  }
+  for (const auto &warning : warnings)
+    (*log)->emit(Warned{warning});
   for (const auto &[name, address] : (*server)->listening())
     fmt::print("listening {} {}\n", name, address);
   std::fflush(stdout);
@@ -368,7 +521,7 @@ int serve(std::shared_ptr<const config::Config> config) {
       while (again == SIGHUP);
       (*server)->hurry();
     });
-    (*server)->drain(drain_limit);
+    (*server)->drain(config->limits.drain);
     ::kill(::getpid(), SIGTERM); // lets the other thread go, if nobody has
     impatient.join();
     break;

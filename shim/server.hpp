@@ -2,8 +2,9 @@
 #pragma once
 
 #include "config/config.hpp"
+#include "shim/kdcs.hpp"
 #include "shim/log/log.hpp"
-#include "shim/net/caller.hpp"
+#include "shim/net/users.hpp"
 
 #include <expected>
 #include <memory>
@@ -13,8 +14,9 @@ namespace shim {
 /// What a test may replace. A production process uses the defaults.
 struct ServerOptions {
   UidProver prove_uid = shim::prove_uid;
-  std::size_t threads = 0; ///< 0: one for each core, at most 8
-  std::chrono::milliseconds client_login{10000};
+  Users::LookUp look_up_user = shim::look_up_user;
+  std::size_t threads = 0;                     ///< 0: one for each core, at most 8
+  std::filesystem::path kdcinfo = sssd_folder; ///< where sssd says which KDCs there are
 };
 
 /// A running proxy: one acceptor thread, worker threads that each own the connections they were given. Everything of it runs on threads of its own.
@@ -42,7 +44,8 @@ std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr
                                                                  DecisionLog &log, ServerOptions options = {});
 
 /// `sqlshim serve`: prints `listening NAME ADDRESS` for each listener on standard output when ready, obeys SIGHUP, SIGTERM and SIGINT, returns the exit status. Switches off core
-/// dumps and ptrace for this process, and sets KRB5_CONFIG to the configured file before any thread exists (GSSAPI's own contexts read it from nowhere else).
-int serve(std::shared_ptr<const config::Config> config);
+/// dumps and ptrace for this process, raises its limit of open files to what the system allows, and sets KRB5_CONFIG to the configured file before any thread exists (GSSAPI's own
+/// contexts read it from nowhere else). Lowers `[limits] connections` to what the open files allow. `warnings` are those of the configuration: they go to the decision log.
+int serve(config::Config config, std::vector<std::string> warnings = {});
 
 } // namespace shim

@@ -19,10 +19,20 @@ constexpr Millis log_room_limit{1000};
 constexpr Millis farewell_limit{2000};
 constexpr std::size_t farewell_bytes = 1024 * 1024;
 
+/// How a refusal reaches the client.
+struct Answer {
+  bool possible = true;
+  tds::Dialect dialect;
+  bool unread = false; ///< nothing of the client has been read: its PRELOGIN is answered unseen
+};
+
 /// The connection while it logs in. Freed before the relay starts.
 struct Session {
   WorkerParts parts;
   std::shared_ptr<const config::Config> config;
+  std::shared_ptr<void> alive;
+  Admission admission;
+  Quota::Place place_of_user; ///< until the login is answered
   const config::Listener &listener;
   std::shared_ptr<Socket> client; ///< shared with the shutdown, which closes it
   Trail trail;
@@ -30,19 +40,22 @@ struct Session {
   Clock::time_point started = Clock::now();
   bool stopped = false; ///< the process is shutting down
   std::string by = "us", reason = "refused";
+  // For whatever ends the login at any point:
+  std::string step = "accept";
+  Answer answer{true, {}, true};
 
-  Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, std::size_t index, Socket socket)
-      : parts(worker), config(std::move(configuration)), listener(config->listeners[index]),
+  Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival, Socket socket)
+      : parts(worker), config(std::move(configuration)), alive(std::move(arrival.alive)),
+        admission(std::move(arrival.admission)), listener(config->listeners[arrival.listener]),
         client(std::make_shared<Socket>(std::move(socket))), trail(worker.common.log), entry(worker.connections) {}
 
+  /// The login has its answer, which goes out next: whoever logs in once the client has read it finds the places free, and a client that takes its time to
+  /// read holds up nobody else's.
+  void answered() {
+    admission.handshake.give_back();
+    place_of_user.give_back();
+  }
   std::int64_t lasted_ms() const { return std::chrono::duration_cast<Millis>(Clock::now() - started).count(); }
-};
-
-/// How a refusal reaches the client.
-struct Answer {
-  bool possible = true;
-  tds::Dialect dialect;
-  bool unread = false; ///< nothing of the client has been read: its PRELOGIN is answered unseen
 };
 
 /// The client left, or broke the protocol, while its login was under way.
@@ -96,17 +109,25 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
   return bytes;
 }
 
+/// What the socket takes without waiting: for a client that there is no room to wait for.
+void send_at_once(Socket &client, const tds::Bytes &bytes) {
+  boost::system::error_code ignored;
+  client.non_blocking(true, ignored);
+  client.write_some(asio::buffer(bytes), ignored);
+}
+
 /// The one place where a connection is refused: says why, to the log and to the client.
-Task<> refuse(Session &session, Failure failure, Answer answer) {
+Task<> refuse(Session &session, Failure failure) {
   auto diagnosis = diagnose(session.trail.records(), failure);
-  session.trail.emit(Refused{failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)),
-                             failure.detail, diagnosis.remedy});
-  if (answer.possible)
-    co_await with_deadline(
-        send_and_linger(*session.client, refusal_bytes(diagnosis, session.trail.id(), answer, session.listener)),
-        farewell_limit);
+  session.trail.emit(refused(diagnosis, failure));
+  session.answered();
+  if (!session.admission.farewell) session.admission.farewell = session.parts.common.limits.farewell();
+  tds::Bytes bytes;
+  if (session.answer.possible) bytes = refusal_bytes(diagnosis, session.trail.id(), session.answer, session.listener);
+  if (session.admission.farewell)
+    co_await with_deadline(send_and_linger(*session.client, std::move(bytes)), farewell_limit);
   else
-    co_await with_deadline(linger(*session.client), farewell_limit);
+    send_at_once(*session.client, bytes);
 }
 
 /// Waits until the log has room for a whole login: an accepted login never has a gap.
@@ -120,18 +141,16 @@ Task<bool> log_has_room(Session &session) {
   co_return true;
 }
 
-/// Who is behind the connection. Reads no byte of it.
-Task<std::expected<Caller, std::string>> who_is(Session &session) {
+/// What the system's databases say of the proven user.
+Task<Caller> look_up(Session &session, uid_t uid) {
   auto asked = Clock::now();
-  auto uid = session.parts.common.prove_uid(*session.client);
-  if (!uid) co_return std::unexpected(uid.error());
-  auto caller =
-      co_await on_pool(session.parts.common.pool, [uid = *uid] { return look_up_user(uid); }, caller_lookup_limit);
+  auto caller = co_await session.parts.common.users.find(uid, caller_lookup_limit);
   if (!caller) {
-    // The user database does not answer: the uid is proven all the same, and rules that name it still hold; rules by group do not.
+    // The uid is proven all the same, and rules that name it still hold; rules by group do not.
     caller = Caller{};
-    caller->uid = *uid;
-    caller->user = std::to_string(*uid);
+    caller->uid = uid;
+    caller->user = std::to_string(uid);
+    caller->groups_known = false;
   }
   caller->how = session.listener.unix_path ? "peercred" : "sock_diag";
   session.trail.emit(CallerProven{caller->uid, caller->user, caller->group_names, caller->how, micros_since(asked)});
@@ -179,24 +198,6 @@ Cause cause_of(tds::AcceptFault fault) {
   return Cause::protocol_violation;
 }
 
-LoginReceived to_event(const tds::Login7 &login) {
-  LoginReceived event;
-  event.tds = login.tds_version.text();
-  event.server = tds::to_utf8(login.server_name);
-  event.database = tds::to_utf8(login.database);
-  event.user = tds::to_utf8(login.user_name);
-  event.app = tds::to_utf8(login.app_name);
-  event.host = tds::to_utf8(login.host_name);
-  event.pid = login.client_pid;
-  event.packet_size = login.packet_size;
-  event.auth = login.integrated_security() ? "integrated" : "sql";
-  event.mechanism = tds::to_string(tds::recognise(login.sspi));
-  event.size = login.sspi.size();
-  for (const auto &feature : login.features)
-    event.features.push_back(std::to_string(static_cast<int>(feature.id)));
-  return event;
-}
-
 /// Until the client does anything at all while its login is under way: nothing that it may do now is allowed but to wait.
 Task<ClientLeft> watch(Socket &client) {
   auto [error] = co_await client.async_wait(Socket::wait_read, as_result);
@@ -207,12 +208,10 @@ Task<ClientLeft> watch(Socket &client) {
   co_return ClientLeft{count == 0 ? "closed before the login was answered" : std::strerror(errno)};
 }
 
-/// The server leg, while an eye is kept on the client and the clock.
+/// The server leg, while an eye is kept on the client.
 Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route,
                                                                const config::Identity *identity,
                                                                const tds::LoginRequest &asked) {
-  using namespace asio::experimental::awaitable_operators;
-  std::string step;
   UpstreamRequest request{*session.config,
                           route,
                           identity,
@@ -222,23 +221,18 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
                           session.parts.common.tickets,
                           session.parts.common.identities,
                           session.parts.common.trace};
-  auto outcome = co_await with_deadline(open_upstream(request, step) || watch(*session.client), route.timeouts.login);
-  if (!outcome)
-    co_return Failure{step, Cause::deadline,
-                      "the login was not complete within " + std::to_string(route.timeouts.login.count()) +
-                          " ms; it was at step " + step};
-  if (auto *left = std::get_if<ClientLeft>(&*outcome)) co_return std::move(*left);
-  auto &opened = std::get<0>(*outcome);
+  auto outcome = co_await first_of(open_upstream(request), watch(*session.client));
+  if (auto *left = std::get_if<ClientLeft>(&outcome)) co_return std::move(*left);
+  auto &opened = std::get<0>(outcome);
   if (!opened) co_return std::move(opened.error());
   co_return std::move(*opened);
 }
 
 /// The server's own answer, then bytes both ways. Returns once the relay runs by itself.
-Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Millis idle, std::function<void()> done) {
+Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Millis idle) {
   auto reply =
       tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
-  session->trail.emit(LoginAnswered{true, upstream.reply.version.text(), tds::to_utf8(upstream.reply.database),
-                                    upstream.reply.packet_size});
+  session->answered();
   auto sent = co_await with_deadline(send_all(*session->client, reply), farewell_limit);
   if (!sent || *sent) {
     session->by = sent ? "client" : "us";
@@ -253,15 +247,16 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
     Connections::Entry entry;
     Clock::time_point started;
     std::shared_ptr<const config::Config> config;
-    std::function<void()> done;
+    Quota::Place connection;
+    std::shared_ptr<void> alive;
   };
-  auto rest = std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started,
-                                     session->config, std::move(done));
+  auto rest =
+      std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started, session->config,
+                             std::move(session->admission.connection), std::move(session->alive));
   auto relay =
       std::make_shared<Relay>(std::move(*session->client), std::move(upstream.socket), idle, [rest](RelayEnd end) {
         auto lasted = std::chrono::duration_cast<Millis>(Clock::now() - rest->started).count();
         rest->trail.emit(Closed{end.by, end.reason, end.up, end.down, lasted});
-        rest->done();
       });
   rest->entry.on_stop([weak = std::weak_ptr(relay)](const std::string &reason) {
     if (auto running = weak.lock()) running->stop(reason);
@@ -272,32 +267,39 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
 }
 
 /// The story. True: the relay has taken over and ends the connection; false: it is to be closed here.
-Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
+Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::string> uid) {
   auto &common = session->parts.common;
-  Answer unread{true, {}, true};
+  if (!session->admission.refused.empty()) {
+    co_await refuse(*session, {session->step, Cause::limit, session->admission.refused});
+    co_return false;
+  }
   if (!co_await log_has_room(*session)) {
-    co_await refuse(*session, {"accept", Cause::log_unavailable, "the decision log takes no more lines"}, unread);
+    co_await refuse(*session, {session->step, Cause::log_unavailable, "the decision log takes no more lines"});
     co_return false;
   }
 
-  auto caller = co_await who_is(*session);
-  if (!caller) {
-    co_await refuse(*session, {"caller", Cause::caller_unknown, caller.error()}, unread);
+  session->step = "caller";
+  if (!uid) {
+    co_await refuse(*session, {session->step, Cause::caller_unknown, uid.error()});
     co_return false;
   }
-  auto admitted = admit(session->listener, *caller, common.self);
+  auto caller = co_await look_up(*session, *uid);
+  auto admitted = admit(session->listener, caller, common.self);
   if (admitted.denied) {
-    co_await refuse(*session, {"caller", *admitted.denied, admitted.reason}, unread);
+    co_await refuse(*session, {session->step, *admitted.denied, admitted.reason});
     co_return false;
   }
 
+  session->step = "client-login";
+  session->answer = {};
   tds::AcceptLogin machine(session->listener.version);
-  auto asked = co_await with_deadline(accept_login(*session, machine), common.client_login);
+  auto limit = session->config->limits.client_login;
+  auto asked = co_await with_deadline(accept_login(*session, machine), left_of(limit, session->started));
+  session->answer.dialect = machine.dialect();
   if (!asked) {
     co_await refuse(*session,
-                    {"client-login", Cause::deadline,
-                     "no complete login within " + std::to_string(common.client_login.count()) + " ms"},
-                    {true, machine.dialect()});
+                    {session->step, Cause::deadline,
+                     "no complete login within " + std::to_string(limit.count()) + " ms; [limits] client_login"});
     co_return false;
   }
   if (!*asked) {
@@ -306,22 +308,22 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
       session->by = session->stopped ? "us" : "client";
       session->reason = session->stopped ? "shutdown" : refusal.detail;
     } else {
-      co_await refuse(*session, {"client-login", cause_of(refusal.fault), refusal.detail},
-                      {refusal.answer, machine.dialect()});
+      session->answer.possible = refusal.answer;
+      co_await refuse(*session, {session->step, cause_of(refusal.fault), refusal.detail});
     }
     co_return false;
   }
   const auto &login = **asked;
-  Answer answer{true, machine.dialect()};
   session->trail.emit(to_event(login.login));
 
-  auto decision = decide(*session->config, session->listener,
-                         make_request(session->listener.name, *caller, login.login), common.self);
+  session->step = "policy";
+  auto decision = decide(*session->config, session->listener, make_request(session->listener.name, caller, login.login),
+                         common.self);
   session->trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow",
                                     decision.route ? decision.route->name : "",
                                     decision.identity ? decision.identity->name : "", decision.reason});
   if (decision.denied) {
-    co_await refuse(*session, {"policy", *decision.denied, decision.reason}, answer);
+    co_await refuse(*session, {session->step, *decision.denied, decision.reason});
     co_return false;
   }
   const auto &route = *decision.route;
@@ -331,7 +333,7 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
   auto outcome = co_await reach_server(*session, route, decision.identity, login);
   if (auto *left = std::get_if<ClientLeft>(&outcome)) {
     if (left->early_data) {
-      co_await refuse(*session, {"server-login", Cause::protocol_violation, "the client: " + left->reason}, answer);
+      co_await refuse(*session, {"server-login", Cause::protocol_violation, "the client: " + left->reason});
     } else {
       session->by = session->stopped ? "us" : "client";
       session->reason = session->stopped ? "shutdown" : left->reason;
@@ -339,28 +341,63 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::function<void()> done) {
     co_return false;
   }
   if (auto *failure = std::get_if<Failure>(&outcome)) {
-    co_await refuse(*session, std::move(*failure), answer);
+    co_await refuse(*session, std::move(*failure));
     co_return false;
   }
   auto idle = route.timeouts.idle;
-  co_return co_await hand_over(session, std::move(std::get<Upstream>(outcome)), idle, std::move(done));
+  co_return co_await hand_over(session, std::move(std::get<Upstream>(outcome)), idle);
+}
+
+/// One login ends for want of memory; the others, and the process, go on.
+Task<> refuse_for_memory(Session &session) {
+  try {
+    co_await refuse(session, {session.step, Cause::limit, "sqlshim is out of memory"});
+  } catch (const std::bad_alloc &) { // not even for that: the connection is closed
+  }
+}
+
+/// The uid behind the connection and its place among that user's logins: before anything else is spent on it. False: it is to be closed without a word.
+bool admit_user(Session &session, const std::expected<uid_t, std::string> &uid) {
+  auto &limits = session.parts.common.limits;
+  if (!uid) return true;
+  auto place = limits.admit_user(*uid);
+  if (place) {
+    session.place_of_user = std::move(*place);
+    return true;
+  }
+  session.admission.farewell = limits.farewell();
+  if (!session.admission.farewell) return false;
+  session.admission.refused = place.error();
+  return true;
 }
 
 } // namespace
 
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener,
-                    Socket client, std::function<void()> done) {
-  auto session = std::make_unique<Session>(parts, std::move(config), listener, std::move(client));
-  session->trail.emit(Accepted{session->listener.name, peer_text(*session->client), local_text(*session->client)});
-  session->entry.on_stop([raw = session.get()](const std::string &) {
-    raw->stopped = true;
-    boost::system::error_code ignored;
-    raw->client->shutdown(Socket::shutdown_both, ignored);
-  });
-  if (co_await tell(session, done)) co_return;
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival, Socket client) {
+  auto session = std::make_unique<Session>(parts, std::move(config), std::move(arrival), std::move(client));
+  bool out_of_memory = false;
+  try {
+    std::expected<uid_t, std::string> uid = std::unexpected("not asked");
+    if (session->admission.refused.empty()) {
+      uid = parts.common.prove_uid(*session->client);
+      if (!admit_user(*session, uid)) {
+        parts.common.limits.turned_away();
+        co_return;
+      }
+    }
+    session->trail.emit(Accepted{session->listener.name, peer_text(*session->client), local_text(*session->client)});
+    session->entry.on_stop([raw = session.get()](const std::string &) {
+      raw->stopped = true;
+      boost::system::error_code ignored;
+      raw->client->shutdown(Socket::shutdown_both, ignored);
+    });
+    if (co_await tell(session, std::move(uid))) co_return;
+  } catch (const std::bad_alloc &) {
+    out_of_memory = true; // nothing may be waited for in here
+  }
+  if (!session) co_return; // while handing over: the relay has ended it
+  if (out_of_memory) co_await refuse_for_memory(*session);
   session->trail.emit(Closed{session->by, session->reason, 0, 0, session->lasted_ms()});
-  session.reset();
-  done();
 }
 
 } // namespace shim

@@ -2,8 +2,9 @@
 #pragma once
 
 #include "shim/connections.hpp"
+#include "shim/limits.hpp"
 #include "shim/log/log.hpp"
-#include "shim/net/caller.hpp"
+#include "shim/net/users.hpp"
 #include "shim/tickets.hpp"
 
 #include <atomic>
@@ -15,10 +16,10 @@ struct Common {
   DecisionLog &log;
   Tickets &tickets;
   Identities &identities;
-  asio::thread_pool &pool; ///< for what can block: files, user databases
+  Users &users;
+  Limits &limits;
   UidProver prove_uid;
-  uid_t self;                 ///< the uid that "self" means
-  Millis client_login{10000}; ///< from accept to LOGIN7 complete
+  uid_t self; ///< the uid that "self" means
   bool trace = false;
 };
 
@@ -29,9 +30,15 @@ struct WorkerParts {
   Connections &connections;
 };
 
-/// Serves one client until its login is refused or its relay has begun (which then lives by itself). `done` is called, on this thread, when the connection is over. The
-/// configuration is the one of the moment of accepting: a reload never changes a running session.
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, std::size_t listener,
-                    Socket client, std::function<void()> done);
+/// A connection as it was accepted.
+struct Arrival {
+  std::size_t listener = 0; ///< index in the configuration
+  Admission admission;
+  std::shared_ptr<void> alive; ///< let go of, on this thread, when the connection is over
+};
+
+/// Serves one client until its login is refused or its relay has begun (which then lives by itself). The configuration is the one of the moment of
+/// accepting: a reload never changes a running session.
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival, Socket client);
 
 } // namespace shim

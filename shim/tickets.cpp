@@ -1,6 +1,7 @@
 #include "shim/tickets.hpp"
 
 #include "shim/log/render.hpp"
+#include "shim/net/connect.hpp"
 
 #include <algorithm>
 
@@ -22,7 +23,7 @@ bool blames_the_tgt(auth::Kind kind) {
 bool keeps(const TicketError &error) {
   using enum auth::Kind;
   auto kind = error.error.kind;
-  return !error.unreachable &&
+  return !error.cause &&
          (kind == service_unknown || kind == service_not_unique || kind == etype_refused || kind == policy);
 }
 
@@ -33,18 +34,8 @@ auth::Error error_of(auth::Kind kind, std::string text) {
   return error;
 }
 
-/// What each KDC did: also those that could not even be tried, which `asking` says nothing of.
-std::string why_unreachable(const std::vector<auth::KdcAddress> &known, const std::vector<KdcEndpoint> &asked,
-                            const std::string &asking) {
-  std::string why = asked.empty() ? "" : asking;
-  for (const auto &kdc : known) {
-    if (std::ranges::any_of(asked, [&](const KdcEndpoint &one) { return one.name == kdc.text(); })) continue;
-    why +=
-        (why.empty() ? "" : "; ") + kdc.text() +
-        (kdc.https ? ": a KDC proxy (https), which is not supported" : ": its name has no address that could be found");
-  }
-  return why;
-}
+constexpr Millis udp_limit{500};
+constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9: the KDC has counted it
 
 } // namespace
 
@@ -70,20 +61,26 @@ std::shared_ptr<Tickets::Flight> Tickets::join(const auth::TicketKey &key) {
 
 void Tickets::land(const auth::TicketKey &key, std::optional<Outcome> outcome) {
   std::lock_guard lock(mutex_);
-  if (outcome && *outcome) {
-    store_.put(key, **outcome);
-    forget_earlier(key);
-  } else
-    store_.release(key);
-  if (outcome && !*outcome && refusals_.count() != 0 && keeps(outcome->error()))
-    refused_[key] = {outcome->error(), std::chrono::steady_clock::now() + refusals_};
+  try {
+    if (outcome && *outcome) {
+      store_.put(key, **outcome);
+      forget_earlier(key);
+    }
+    if (outcome && !*outcome && refusals_.count() != 0 && keeps(outcome->error()))
+      refused_[key] = {outcome->error(), std::chrono::steady_clock::now() + refusals_};
+  } catch (const std::bad_alloc &) { // it serves those who wait for it, and is not kept
+  }
+  store_.release(key);
   auto flight = flights_.extract(key).mapped();
   flight->outcome = std::move(outcome);
   for (auto &[executor, waiter] : flight->waiting) {
     if (waiter.expired()) continue; // its login is over, and at shutdown its thread's event loop too
-    asio::post(executor, [waiter] {
-      if (auto signal = waiter.lock()) signal->notify();
-    });
+    try {
+      asio::post(executor, [waiter] {
+        if (auto signal = waiter.lock()) signal->notify();
+      });
+    } catch (const std::bad_alloc &) { // it waits until its own deadline
+    }
   }
 }
 
@@ -104,6 +101,8 @@ void Tickets::forget() {
   store_.clear();
   stored_.clear();
   refused_.clear();
+  kdcs_.forget();
+  throttle_.forget();
 }
 
 Task<TicketResult> Tickets::acquire(LoadedIdentity identity, std::string spn, FetchContext context) {
@@ -176,48 +175,80 @@ Task<> Tickets::renew(LoadedIdentity identity, std::string spn, FetchContext con
 Task<Tickets::Outcome> Tickets::fetch(LoadedIdentity identity, std::string spn, FetchContext context) {
   auth::Trace trace;
   if (context.trace) trace = [emit = context.emit](std::string_view line) { emit(TraceLine{std::string(line)}); };
-  if (spn.empty()) co_return co_await run(auth::request_tgt(identity.identity, kerberos_.path, trace), context);
+  if (spn.empty()) co_return co_await fetch_tgt(identity, context, trace);
 
   for (bool first = true;; first = false) {
     bool cached = false;
     auto tgt = co_await obtain(identity, "", context, cached);
     if (!tgt) co_return tgt;
-    auto outcome = co_await run(auth::request_service_ticket(*tgt, spn, kerberos_.path, trace), context);
-    if (outcome || outcome.error().unreachable || !blames_the_tgt(outcome.error().error.kind)) co_return outcome;
+    auto outcome = co_await run(identity, auth::request_service_ticket(*tgt, spn, kerberos().path, trace), context);
+    if (outcome || outcome.error().cause || !blames_the_tgt(outcome.error().error.kind)) co_return outcome;
     // The KDC may have been rebuilt or the TGT revoked since it was stored: ask for a new one, once.
     store_.drop(key_of(identity, ""), *tgt);
     if (!cached || !first) co_return outcome;
   }
 }
 
-Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, FetchContext context) {
+Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace) {
+  const auto &who = *identity.identity;
+  if (auto wait = throttle_.shut(who))
+    co_return std::unexpected(
+        TicketError{error_of(auth::Kind::preauth_failed,
+                             who.principal() + " was refused " + std::to_string(Throttle::most) +
+                                 " times within an hour; it is not tried again for " + std::to_string(wait->count()) +
+                                 " s, unless " + who.spec().path + " changes"),
+                    Cause::password_throttled});
+  auto outcome = co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
+  if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed) throttle_.refused(who);
+  co_return outcome;
+}
+
+Task<Tickets::Outcome> Tickets::run(const LoadedIdentity &identity, std::unique_ptr<auth::Exchange> exchange,
+                                    FetchContext context) {
+  bool tcp_works = false;
   for (;;) {
     auto action = exchange->next();
     if (auto *ticket = std::get_if<auth::TicketPtr>(&action)) co_return std::move(*ticket);
-    if (auto *error = std::get_if<auth::Error>(&action))
-      co_return std::unexpected(TicketError{std::move(*error), false});
+    if (auto *error = std::get_if<auth::Error>(&action)) co_return std::unexpected(TicketError{std::move(*error), {}});
     auto &ask = std::get<auth::AskKdc>(action);
 
     auto started = std::chrono::steady_clock::now();
-    auto known = kerberos_.kdcs.find(ask.realm);
-    if (known == kerberos_.kdcs.end() || known->second.empty())
-      co_return std::unexpected(
-          TicketError{error_of(auth::Kind::realm_unknown, "no KDC is configured for realm " + ask.realm), false});
-    auto kdcs = co_await find_kdcs(kerberos_, ask.realm, context);
-    auto answer = co_await ask_kdc(kdcs, std::move(ask.message), ask.proof, context.kdc_limit);
+    auto kdcs = co_await kdcs_.find(ask.realm, context);
+    if (kdcs.source.empty()) {
+      KdcAnswered nobody;
+      nobody.exchange = ask.exchange;
+      nobody.code = -1;
+      nobody.text = kdcs.why_none;
+      nobody.us = micros_since(started);
+      nobody.realm = ask.realm;
+      context.emit(nobody);
+      co_return std::unexpected(TicketError{error_of(auth::Kind::realm_unknown, kdcs.why_none), {}});
+    }
+    // Proof is not risked on a KDC that has just failed while another is there: nobody else may be sent it afterwards.
+    auto endpoints = kdcs.endpoints;
+    if (ask.proof && kdcs.trusted > 0) endpoints.resize(kdcs.trusted);
+    auto answer = co_await ask_kdc(endpoints, std::move(ask.message), ask.proof, context.kdc_limit);
     KdcAnswered event;
     event.exchange = ask.exchange;
-    event.us = micros_since(started);
-    if (!answer) {
-      for (const auto &kdc : known->second)
-        event.kdc += (event.kdc.empty() ? "" : " ") + kdc.text();
-      event.code = -1;
-      event.text = why_unreachable(known->second, kdcs, answer.error());
-      context.emit(event);
-      co_return std::unexpected(TicketError{error_of(auth::Kind::other, event.text), true});
+    event.realm = ask.realm;
+    event.source = kdcs.source;
+    for (const auto &silent : answer ? answer->silent : answer.error()) {
+      kdcs_.failed(silent.endpoint);
+      auto told = event;
+      told.kdc = to_text(silent.endpoint);
+      told.code = -1;
+      told.text = silent.why;
+      told.us = silent.us;
+      context.emit(told);
     }
+    if (!answer)
+      co_return std::unexpected(
+          co_await unreachable(identity.identity->principal(), ask.realm, kdcs, answer.error(), tcp_works, context));
+    tcp_works = true;
+    kdcs_.answered(ask.realm, answer->endpoint);
     exchange->reply(answer->message);
-    event.kdc = answer->kdc;
+    event.kdc = to_text(answer->endpoint);
+    event.us = micros_since(started);
     if (const auto &reply = exchange->last_reply()) {
       event.code = reply->code;
       event.text = reply->text;
@@ -231,41 +262,35 @@ Task<Tickets::Outcome> Tickets::run(std::unique_ptr<auth::Exchange> exchange, Fe
   }
 }
 
-Task<std::vector<KdcEndpoint>> find_kdcs(const auth::KerberosConfig &kerberos, const std::string &realm,
-                                         FetchContext &context) {
-  std::vector<KdcEndpoint> found;
-  auto known = kerberos.kdcs.find(realm);
-  if (known == kerberos.kdcs.end()) co_return found;
-  for (const auto &kdc : known->second) {
-    if (kdc.https) continue; // MS-KKDCP is not spoken
-    auto target = auth::parse_target(kdc.host);
-    if (!target) continue;
-    auto emit = [&](const auth::DnsAnswer &answer) { context.emit(to_event(answer)); };
-    auto facts = co_await canonicalise(context.resolver, *target, context.search, context.dns_limit, emit);
-    auto *names = std::get_if<auth::NameFacts>(&facts);
-    if (!names) continue;
-    for (const auto &text : names->addresses) {
-      boost::system::error_code error;
-      auto address = asio::ip::make_address(text, error);
-      if (!error) found.push_back({kdc.text(), {address, kdc.port}});
+Task<TicketError> Tickets::unreachable(const std::string &principal, const std::string &realm, const Kdcs::Found &kdcs,
+                                       const std::vector<KdcSilent> &silent, bool tcp_works, FetchContext &context) {
+  auto why = to_text(silent);
+  auto tell = [&](std::string kdc, std::string text, std::int64_t us) {
+    why += (why.empty() ? "" : "; ") + kdc + ": " + text;
+    KdcAnswered event;
+    event.kdc = std::move(kdc);
+    event.exchange = "AS";
+    event.code = -1;
+    event.text = std::move(text);
+    event.us = us;
+    event.realm = realm;
+    event.source = kdcs.source;
+    context.emit(event);
+  };
+  for (const auto &[kdc, reason] : kdcs.untried)
+    tell(kdc, reason, 0);
+  auto cause = kdcs.proxies_only ? Cause::kdc_proxy_unsupported : Cause::kdc_unreachable;
+  if (!tcp_works && !silent.empty()) {
+    // Whoever fails over TCP alone is behind a firewall, or does not listen there: another remedy than a KDC that is down.
+    auto started = std::chrono::steady_clock::now();
+    auto probe = auth::request_without_proof(principal, kerberos().path);
+    auto over_udp = probe ? co_await answers_over_udp(kdcs.endpoints, *std::move(probe), udp_limit) : std::nullopt;
+    if (over_udp) {
+      cause = Cause::kdc_tcp_blocked;
+      tell(to_text(*over_udp), "answers over UDP, but not over TCP", micros_since(started));
     }
   }
-  co_return found;
-}
-
-DnsAnswered to_event(const auth::DnsAnswer &answer) {
-  DnsAnswered event;
-  event.question = answer.question.name;
-  event.type = auth::to_string(answer.question.type);
-  event.rcode = auth::to_string(answer.outcome);
-  for (const auto &record : answer.records) {
-    event.answers.push_back(std::string(auth::to_string(record.type)) + " " + record.data);
-    event.ttl = event.answers.size() == 1 ? record.ttl.count() : std::min<std::int64_t>(event.ttl, record.ttl.count());
-  }
-  event.server = answer.server;
-  event.cached = answer.cached;
-  event.us = answer.took.count();
-  return event;
+  co_return TicketError{error_of(auth::Kind::other, std::move(why)), cause};
 }
 
 } // namespace shim

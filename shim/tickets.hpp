@@ -4,20 +4,20 @@
 #include "auth/exchange.hpp"
 #include "auth/spn.hpp"
 #include "auth/ticket_store.hpp"
+#include "shim/diagnosis/cause.hpp"
 #include "shim/identities.hpp"
-#include "shim/log/event.hpp"
-#include "shim/net/dns.hpp"
-#include "shim/net/kdc.hpp"
+#include "shim/kdcs.hpp"
+#include "shim/throttle.hpp"
 
-#include <functional>
 #include <set>
 
 namespace shim {
 
-/// A ticket, or why there is none. `unreachable`: no KDC of the realm could be asked, and `error.text` says what each of them did.
+/// Why there is no ticket. `cause` stands where it was no KDC that refused: kdc-unreachable, kdc-tcp-blocked, kdc-proxy-unsupported (`error.text` says what each
+/// KDC did), password-throttled. nullopt: `error.kind` tells.
 struct TicketError {
   auth::Error error;
-  bool unreachable = false;
+  std::optional<Cause> cause = {};
 };
 struct AcquiredTicket {
   auth::TicketPtr ticket;
@@ -26,32 +26,23 @@ struct AcquiredTicket {
 };
 using TicketResult = std::expected<AcquiredTicket, TicketError>;
 
-/// What a fetch needs of the thread and the login it runs for.
-struct FetchContext {
-  Resolver &resolver;
-  auth::SearchPolicy search;
-  Millis kdc_limit{2000}; ///< for one message to the KDCs of a realm
-  Millis dns_limit{2000};
-  std::function<void(Event)> emit; ///< kdc.answered, dns.answered, trace
-  bool trace = false;              ///< whether libkrb5's own trace is wanted
-};
-
 /// Shared by all threads. One request in flight for each key: the others wait for its outcome (also its failure), each under its own deadline.
 class Tickets {
 public:
   /// `refusals`: how long a KDC's refusal is kept; 0: not at all. `background` takes the events of renewals, which belong to no connection; it is called from
   /// any worker thread.
-  Tickets(auth::KerberosConfig kerberos, Millis refusals, std::function<void(Event)> background)
-      : kerberos_(std::move(kerberos)), refusals_(refusals), background_(std::move(background)) {}
+  Tickets(auth::KerberosConfig kerberos, Millis refusals, std::function<void(Event)> background,
+          std::filesystem::path kdcinfo = sssd_folder)
+      : kdcs_(std::move(kerberos), std::move(kdcinfo)), refusals_(refusals), background_(std::move(background)) {}
 
-  const auth::KerberosConfig &kerberos() const { return kerberos_; }
+  const auth::KerberosConfig &kerberos() const { return kdcs_.kerberos(); }
 
   /// A service ticket of `identity` for `spn` (with realm). From the store where it is good for another minute; past half of its life it is fetched anew in the
   /// background, while the old one goes on serving.
   Task<TicketResult> acquire(LoadedIdentity identity, std::string spn, FetchContext context);
   /// A ticket that a server rejected: out of the store at once. Somebody else's newer one stays.
   void rejected(const AcquiredTicket &ticket) { store_.drop(ticket.key, ticket.ticket); }
-  /// Forgets every ticket and every kept refusal (SIGHUP).
+  /// Forgets every ticket, every kept refusal, refused passwords, and which KDC answered or failed (SIGHUP).
   void forget();
   std::size_t size() const { return store_.size(); }
 
@@ -62,7 +53,12 @@ private:
   /// `spn` empty: the identity's TGT. `cached` tells whether the store had it.
   Task<Outcome> obtain(LoadedIdentity identity, std::string spn, FetchContext context, bool &cached);
   Task<Outcome> fetch(LoadedIdentity identity, std::string spn, FetchContext context);
-  Task<Outcome> run(std::unique_ptr<auth::Exchange> exchange, FetchContext context);
+  /// The TGT: for a ccache its own, else by an AS exchange, unless the KDC has refused this identity too often.
+  Task<Outcome> fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace);
+  Task<Outcome> run(const LoadedIdentity &identity, std::unique_ptr<auth::Exchange> exchange, FetchContext context);
+  /// Why no KDC of `realm` could be asked.
+  Task<TicketError> unreachable(const std::string &principal, const std::string &realm, const Kdcs::Found &kdcs,
+                                const std::vector<KdcSilent> &silent, bool tcp_works, FetchContext &context);
   Task<> renew(LoadedIdentity identity, std::string spn, FetchContext context);
   /// Null: the caller has the claim and must `land`. Else somebody else's flight.
   std::shared_ptr<Flight> join(const auth::TicketKey &key);
@@ -72,7 +68,8 @@ private:
   void forget_earlier(const auth::TicketKey &key);
   struct Landing;
 
-  auth::KerberosConfig kerberos_;
+  Kdcs kdcs_;
+  Throttle throttle_;
   Millis refusals_;
   std::function<void(Event)> background_;
   auth::TicketStore store_;
@@ -85,12 +82,5 @@ private:
   };
   std::map<auth::TicketKey, Refusal> refused_;
 };
-
-/// The KDCs of a realm as addresses: names are resolved. Unresolvable ones are left out.
-Task<std::vector<KdcEndpoint>> find_kdcs(const auth::KerberosConfig &kerberos, const std::string &realm,
-                                         FetchContext &context);
-
-/// A DNS answer as the decision log tells it.
-DnsAnswered to_event(const auth::DnsAnswer &answer);
 
 } // namespace shim

@@ -1,6 +1,7 @@
 #include "shim/upstream.hpp"
 
 #include "auth/initiator.hpp"
+#include "config/value.hpp"
 #include "shim/log/render.hpp"
 #include "shim/net/connect.hpp"
 #include "shim/plan.hpp"
@@ -27,6 +28,9 @@ std::string words_of(const auth::Error &error) {
   return error.said.empty() ? error.text : error.text + " (" + error.said + ")";
 }
 
+/// As people and the log count attempts: from 1.
+int number_of(std::size_t index) { return static_cast<int>(index) + 1; }
+
 std::unexpected<Failure> fail(std::string step, Cause cause, std::string detail) {
   return std::unexpected(Failure{std::move(step), cause, std::move(detail)});
 }
@@ -43,6 +47,7 @@ struct LoginAttempt {
   std::string prelogin_asked;
   bool prelogin_told = false;
   std::size_t messages_told = 0;
+  bool context_complete = false;
 
   /// Writes down what the machine has learned since the last call.
   void tell() {
@@ -57,6 +62,10 @@ struct LoginAttempt {
   }
 
   std::optional<Failure> give_token(const tds::NeedToken &need) {
+    // GSSAPI would take some tokens for a context that stands, and nothing good can be in them.
+    if (context_complete)
+      return Failure{"server-login", Cause::protocol_violation,
+                     "the server: it sends an SSPI token though the security context is complete"};
     auto step = initiator->step(need.server_token);
     TokenExchanged event;
     event.round = ++round;
@@ -71,7 +80,7 @@ struct LoginAttempt {
     event.sent = step->token.size();
     event.flags_asked = hex(step->flags_asked);
     event.flags_granted = hex(step->flags_granted);
-    event.done = step->complete;
+    event.done = context_complete = step->complete;
     trail.emit(event);
     if (step->complete && !step->mutual)
       return Failure{"server-login", Cause::mutual_auth_missing,
@@ -154,7 +163,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
   if (!acquired) {
     const auto &error = acquired.error();
     tried.outcome = "refused";
-    tried.kind = error.unreachable ? "kdc-unreachable" : auth::to_string(error.error.kind);
+    tried.kind = error.cause ? id(*error.cause) : auth::to_string(error.error.kind);
     tried.detail = words_of(error.error);
     request.trail.emit(tried);
     co_return fail("ticket", cause_of_ticket_error(error), words_of(error.error));
@@ -165,7 +174,8 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
   request.trail.emit(tried);
   const auto &ticket = *acquired->ticket;
   request.trail.emit(TicketChosen{ticket.server, ticket.client, auth::etype_name(ticket.etype), ticket.kvno,
-                                  to_iso8601(ticket.expires), acquired->cached});
+                                  to_iso8601(ticket.expires), acquired->cached,
+                                  config::windows_account(ticket.client, request.config.domains)});
   co_return std::move(*acquired);
 }
 
@@ -179,38 +189,99 @@ std::vector<Tcp::endpoint> endpoints_of(const auth::NameFacts &facts) {
   return endpoints;
 }
 
-Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, const Attempt &attempt, int number,
-                                                   const auth::NameFacts &facts,
-                                                   const std::optional<LoadedIdentity> &identity, std::string &step) {
+/// What is known before the first attempt.
+struct Prepared {
+  std::optional<LoadedIdentity> identity;
+  auth::NameFacts facts;
+  std::vector<Attempt> plan; ///< never empty
+};
+
+Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, std::string &step) {
+  Prepared prepared;
+  step = "ticket";
+  if (request.identity) {
+    auto loaded = co_await request.identities.get(*request.identity, request.route.timeouts.kdc);
+    if (!loaded) co_return fail(step, cause_of_ticket_error({loaded.error(), {}}), words_of(loaded.error()));
+    prepared.identity = std::move(*loaded);
+  }
+
+  step = "resolve";
+  auto target = auth::parse_target(request.route.target);
+  if (!target) co_return fail(step, Cause::name_not_found, target.error());
+  if (needs_browser(*target))
+    co_return fail(step, Cause::name_not_found,
+                   request.route.target +
+                       " names an instance without a port, and SQL Browser is not asked yet: write host,port");
+  auto resolved = co_await canonicalise(
+      request.resolver, *target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
+      [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); });
+  if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
+  prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
+  const auto &facts = prepared.facts;
+  TargetResolved event{facts.target.typed, facts.canonical, port_of(facts.target), facts.via, {}};
+  for (const auto &endpoint : endpoints_of(facts))
+    event.endpoints.push_back(to_text(endpoint));
+  request.trail.emit(event);
+
+  prepared.plan = make_plan(request.route, facts, request.tickets.kerberos(),
+                            prepared.identity ? prepared.identity->identity->realm() : "",
+                            request.asked.login.integrated_security());
+  PlanMade made;
+  for (const auto &attempt : prepared.plan)
+    made.attempts.push_back(attempt.text());
+  request.trail.emit(made);
+  if (prepared.plan.empty())
+    co_return fail(step, Cause::realm_unknown, "no Kerberos realm is known for " + facts.canonical);
+  co_return std::move(prepared);
+}
+
+/// What an attempt takes along to the server; empty for tcp+sql.
+struct Ready {
   std::optional<AcquiredTicket> ticket;
   std::unique_ptr<auth::Initiator> initiator;
-  if (attempt.spn) {
-    // Before connecting: a wrong SPN costs the server nothing.
-    step = "ticket";
-    auto acquired = co_await take_ticket(request, *identity, *attempt.spn);
-    if (!acquired) co_return std::unexpected(std::move(acquired.error()));
-    ticket = std::move(*acquired);
-    auto made = auth::make_initiator(ticket->ticket, {});
-    if (!made) co_return fail("ticket", cause_of_context_error(made.error().kind), words_of(made.error()));
-    initiator = std::move(*made);
-  }
+};
+
+/// Before connecting: a wrong SPN costs the server nothing.
+Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Prepared &prepared,
+                                              const Attempt &attempt, std::string &step) {
+  step = "ticket";
+  Ready ready;
+  if (!attempt.spn) co_return std::move(ready);
+  auto acquired = co_await take_ticket(request, *prepared.identity, *attempt.spn);
+  if (!acquired) co_return std::unexpected(std::move(acquired.error()));
+  ready.ticket = std::move(*acquired);
+  auto made = auth::make_initiator(ready.ticket->ticket, {});
+  if (!made) co_return fail(step, cause_of_context_error(made.error().kind), words_of(made.error()));
+  ready.initiator = std::move(*made);
+  co_return std::move(ready);
+}
+
+Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, const Prepared &prepared,
+                                                   std::size_t index, std::string &step) {
+  const auto &attempt = prepared.plan[index];
+  auto ready = co_await get_ready(request, prepared, attempt, step);
+  if (!ready) co_return std::unexpected(std::move(ready.error()));
 
   step = "connect";
   auto started = Clock::now();
-  auto connected = co_await connect_first(endpoints_of(facts), address_stagger, request.route.timeouts.connect);
+  auto connected =
+      co_await connect_first(endpoints_of(prepared.facts), address_stagger, request.route.timeouts.connect);
   if (!connected)
-    co_return fail("connect", connected.error().refused ? Cause::connection_refused : Cause::connection_timeout,
+    co_return fail("connect",
+                   connected.error().out_of_descriptors ? Cause::limit
+                   : connected.error().refused          ? Cause::connection_refused
+                                                        : Cause::connection_timeout,
                    connected.error().detail);
-  request.trail.emit(ServerConnected{to_text(connected->endpoint), number, micros_since(started)});
+  request.trail.emit(ServerConnected{to_text(connected->endpoint), number_of(index), micros_since(started)});
 
   step = "server-login";
-  auto prelogin = server_prelogin(request.asked, facts.target);
+  auto prelogin = server_prelogin(request.asked, prepared.facts.target);
   auto asked = tds::describe(prelogin);
   LoginAttempt login{request.trail,
                      connected->socket,
                      tds::ConnectLogin({std::move(prelogin), rewrite(request.asked.login, attempt.kind),
                                         attempt.kind == config::AttemptKind::tcp_kerberos}),
-                     std::move(initiator),
+                     std::move(ready->initiator),
                      "spnego",
                      false,
                      0,
@@ -218,16 +289,59 @@ Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, con
   auto reply = co_await login.run();
   login.tell();
   if (!reply) {
-    if (ticket && login.ticket_rejected) request.tickets.rejected(*ticket);
+    if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
     co_return std::unexpected(std::move(reply.error()));
   }
   co_return Upstream{std::move(connected->socket), std::move(*reply)};
 }
 
+/// Another spelling of the same service may be registered; any other failure ends the login, since no policy lists it for falling back yet.
+bool goes_on(const std::vector<Attempt> &plan, std::size_t failed, Cause cause) {
+  return cause == Cause::spn_missing && failed + 1 < plan.size() && plan[failed + 1].spn &&
+         plan[failed + 1].kind == plan[failed].kind;
+}
+
+Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::string &step) {
+  auto prepared = co_await prepare(request, step);
+  if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+  for (std::size_t i = 0;; ++i) {
+    auto outcome = co_await try_attempt(request, *prepared, i, step);
+    request.trail.emit(AttemptEnded{number_of(i), outcome ? "ok" : std::string(id(outcome.error().cause))});
+    if (outcome || !goes_on(prepared->plan, i, outcome.error().cause)) co_return outcome;
+  }
+}
+
+/// Sets `rehearsal` at the point where a login would connect or end, and then asks for the rest of the tickets.
+Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsal> &rehearsal, std::string &step) {
+  auto conclude = [&](std::optional<Failure> failure) {
+    if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size()};
+  };
+  auto prepared = co_await prepare(request, step);
+  if (!prepared) {
+    conclude(std::move(prepared.error()));
+    co_return true;
+  }
+  for (std::size_t i = 0; i < prepared->plan.size(); ++i) {
+    auto ready = co_await get_ready(request, *prepared, prepared->plan[i], step);
+    if (!ready && !rehearsal) request.trail.emit(AttemptEnded{number_of(i), std::string(id(ready.error().cause))});
+    if (ready)
+      conclude(std::nullopt);
+    else if (!goes_on(prepared->plan, i, ready.error().cause))
+      conclude(std::move(ready.error()));
+  }
+  co_return true;
+}
+
+Failure too_late(const config::Route &route, const std::string &step) {
+  return {step, Cause::deadline,
+          "the login was not complete within " + std::to_string(route.timeouts.login.count()) + " ms; it was at step " +
+              step};
+}
+
 } // namespace
 
 Cause cause_of_ticket_error(const TicketError &error) {
-  if (error.unreachable) return Cause::kdc_unreachable;
+  if (error.cause) return *error.cause;
   return cause_of(error.error.kind).value_or(Cause::kdc_unreachable); // an answer that is none
 }
 
@@ -261,50 +375,23 @@ Cause cause_of_server_error(std::uint32_t number) {
   }
 }
 
-Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request, std::string &step) {
-  step = "ticket";
-  std::optional<LoadedIdentity> identity;
-  if (request.identity) {
-    auto loaded = co_await request.identities.get(*request.identity, request.route.timeouts.kdc);
-    if (!loaded) co_return fail(step, cause_of_ticket_error({loaded.error(), false}), words_of(loaded.error()));
-    identity = std::move(*loaded);
+Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
+  std::string step;
+  auto outcome = co_await with_deadline(log_in(request, step), request.route.timeouts.login);
+  if (!outcome) co_return std::unexpected(too_late(request.route, step));
+  if (*outcome) {
+    const auto &reply = (*outcome)->reply;
+    request.trail.emit(LoginAnswered{true, reply.version.text(), tds::to_utf8(reply.database), reply.packet_size});
   }
+  co_return std::move(*outcome);
+}
 
-  step = "resolve";
-  auto target = auth::parse_target(request.route.target);
-  if (!target) co_return fail(step, Cause::name_not_found, target.error());
-  if (needs_browser(*target))
-    co_return fail(step, Cause::name_not_found,
-                   request.route.target +
-                       " names an instance without a port, and SQL Browser is not asked yet: write host,port");
-  auto resolved = co_await canonicalise(
-      request.resolver, *target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
-      [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); });
-  if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
-  auto &facts = std::get<auth::NameFacts>(resolved);
-  TargetResolved event{facts.target.typed, facts.canonical, port_of(facts.target), facts.via, {}};
-  for (const auto &endpoint : endpoints_of(facts))
-    event.endpoints.push_back(to_text(endpoint));
-  request.trail.emit(event);
-
-  auto plan = make_plan(request.route, facts, request.tickets.kerberos(), identity ? identity->identity->realm() : "",
-                        request.asked.login.integrated_security());
-  PlanMade made;
-  for (const auto &attempt : plan)
-    made.attempts.push_back(attempt.text());
-  request.trail.emit(made);
-  if (plan.empty()) co_return fail(step, Cause::realm_unknown, "no Kerberos realm is known for " + facts.canonical);
-
-  for (std::size_t i = 0;; ++i) {
-    auto number = static_cast<int>(i) + 1;
-    auto outcome = co_await try_attempt(request, plan[i], number, facts, identity, step);
-    request.trail.emit(AttemptEnded{number, outcome ? "ok" : std::string(id(outcome.error().cause))});
-    if (outcome) co_return outcome;
-    // Another spelling of the same service may be registered; any other failure stops here, since no policy lists it for falling back yet.
-    bool next_spelling = outcome.error().cause == Cause::spn_missing && i + 1 < plan.size() && plan[i + 1].spn &&
-                         plan[i + 1].kind == plan[i].kind;
-    if (!next_spelling) co_return outcome;
-  }
+Task<Rehearsal> rehearse(UpstreamRequest request) {
+  std::string step;
+  std::optional<Rehearsal> rehearsal;
+  co_await with_deadline(ask_for_every_ticket(request, rehearsal, step), request.route.timeouts.login);
+  if (!rehearsal) co_return Rehearsal{too_late(request.route, step), request.trail.records().size()};
+  co_return std::move(*rehearsal);
 }
 
 } // namespace shim

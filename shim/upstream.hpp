@@ -27,9 +27,18 @@ struct UpstreamRequest {
   bool trace; ///< libkrb5's trace into the trail
 };
 
-/// Resolve, plan, then for each attempt: ticket, connect, log in. Emits every decision into the trail as it is made. Each phase has the route's own timeout; the deadline
-/// for the whole is the caller's: it may cancel at any point, and reads in `step` where that was.
-Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request, std::string &step);
+/// Resolve, plan, then for each attempt: ticket, connect, log in. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
+/// timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the step where that was. May be cancelled at any point.
+Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request);
+
+/// What a login would come to before it connects.
+struct Rehearsal {
+  std::optional<Failure> failure; ///< nullopt: it would connect, with a ticket where it needs one
+  std::size_t records = 0;        ///< of the trail, up to the point where that was decided: only these tell why
+};
+/// `open_upstream` up to connecting, by the same functions, for who wants to know and not to log in: connects to no server. Then asks the KDC for the plan's other SPN candidates
+/// too, which a login would not come to, so that the trail shows what became of each.
+Task<Rehearsal> rehearse(UpstreamRequest request);
 
 /// The cause that an error of the ticket's exchange means, and that an error of the security context with the server means. Pure.
 Cause cause_of_ticket_error(const TicketError &error);

@@ -196,7 +196,7 @@ std::optional<ConnectAction> ConnectLogin::on_token(const EnvChange &change) {
 }
 
 std::optional<ConnectAction> ConnectLogin::on_token(const ServerMessage &message) {
-  messages_.push_back(message);
+  if (messages_.size() < most_kept_messages) messages_.push_back(message);
   if (message.error && message.severity > harmless_severity && !server_error_) server_error_ = message;
   return std::nullopt;
 }

@@ -10,6 +10,7 @@ namespace tds {
 
 inline constexpr std::size_t largest_login_reply = 1024 * 1024; ///< bytes of payload of one reply message
 inline constexpr int most_sspi_rounds = 16;
+inline constexpr std::size_t most_kept_messages = 100; ///< ERROR and INFO tokens that are kept for the log
 
 struct ConnectRequest {
   Prelogin prelogin;      ///< what to send (ENCRYPTION not_sup until TLS exists on this leg)
@@ -62,7 +63,7 @@ public:
   void token(Bytes token, bool complete);
 
   const std::optional<Prelogin> &answered() const { return answered_; } ///< the server's PRELOGIN
-  /// ERROR and INFO tokens so far, in order, for the decision log.
+  /// The first `most_kept_messages` ERROR and INFO tokens, in order, for the decision log. (The client gets them all, in LoginReply.)
   const std::vector<ServerMessage> &messages() const { return messages_; }
   bool token_sent() const { return token_sent_; }
 

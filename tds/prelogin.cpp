@@ -152,8 +152,10 @@ Result<Prelogin> decode_prelogin(ByteView payload) {
     in.fail({"PRELOGIN", "VERSION", "is not the first option", 0});
 
   Prelogin prelogin;
+  std::size_t together = 0; // bytes of data so far: options that share theirs must not make much of little
   for (const auto &entry : table) {
     if (!in.ok()) break;
+    together += entry.length;
     const auto complain = [&](std::string what) {
       in.fail({"PRELOGIN", name_of(entry.token), std::move(what), entry.at});
     };
@@ -165,6 +167,8 @@ Result<Prelogin> decode_prelogin(ByteView payload) {
       complain("points into the option table");
     else if (entry.length > 0 && end > payload.size())
       complain("points past the end (" + std::to_string(end) + " > " + std::to_string(payload.size()) + ")");
+    else if (together > payload.size())
+      complain("shares its bytes with other options");
     else if (entry.length > 0)
       prelogin.options.push_back(
           {entry.token, Bytes(payload.begin() + entry.offset, payload.begin() + static_cast<std::ptrdiff_t>(end))});

@@ -64,7 +64,7 @@ struct Prelogin {
 };
 
 /// Error: option table without 0xFF, data outside the payload, an option twice, a length that its option does not
-/// allow (VERSION 6, ENCRYPTION 1, MARS 1, …), no VERSION first (MS-TDS: VERSION is required, and first).
+/// allow (VERSION 6, ENCRYPTION 1, MARS 1, …), options that are longer together than the payload, no VERSION first (MS-TDS: VERSION is required, and first).
 Result<Prelogin> decode_prelogin(ByteView payload);
 /// The payload, without packet header: table, 0xFF, then the data in the order of the table.
 Bytes encode_prelogin(const Prelogin &prelogin);

@@ -50,15 +50,25 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::realm_unknown, "realm-unknown", Fault::configuration,
      "Nothing tells the Kerberos realm of {host}, or where a KDC of realm {realm} is.",
      "In krb5.conf (the file of [kerberos] config) add \".{domain} = REALM\" below [domain_realm], and below "
-     "[realms] \"REALM = { kdc = HOST }\". Or give route {route} an spn with its realm: spn = "
+     "[realms] \"{realm} = { kdc = HOST }\". Or give route {route} an spn with its realm: spn = "
      "\"MSSQLSvc/{host}:{port}@REALM\"."},
     {Cause::realm_wrong, "realm-wrong", Fault::configuration,
-     "The KDC does not serve the realm {realm} that was asked for.",
+     "The KDC does not serve the realm {realm} that was asked for, and knows no way to it.",
      "Correct the realm of {host} below [domain_realm] in krb5.conf, or the kdc lines of realm {realm} below "
-     "[realms], or the @REALM at the end of spn in route {route}."},
+     "[realms], or the @REALM at the end of spn in route {route}. If both realms are right, they need a trust: an identity of the "
+     "server's own realm needs none."},
     {Cause::kdc_unreachable, "kdc-unreachable", Fault::network, "No KDC of realm {realm} answered: {kdc}.",
      "Check that the kdc lines of realm {realm} in krb5.conf name running domain controllers, and that TCP port 88 "
      "(or the port written there) is open from this machine to them. sqlshim asks over TCP only."},
+    {Cause::kdc_tcp_blocked, "kdc-tcp-blocked", Fault::network,
+     "KDCs of realm {realm} answer over UDP, but none over TCP, which sqlshim needs: {kdc}.",
+     "Open TCP port 88 (or the port written in krb5.conf) from this machine to the KDCs of realm {realm}. Tickets of "
+     "users in many groups do not fit into UDP anyway; an MIT KDC listens on TCP where kdc_tcp_listen in kdc.conf "
+     "says so."},
+    {Cause::kdc_proxy_unsupported, "kdc-proxy-unsupported", Fault::configuration,
+     "Every KDC of realm {realm} is a KDC proxy (https, MS-KKDCP), which sqlshim does not speak: {kdc}.",
+     "Below [realms] in krb5.conf (the file of [kerberos] config) give realm {realm} a kdc line that names a domain "
+     "controller, as kdc = HOST, and open TCP port 88 to it."},
     {Cause::clock_skew, "clock-skew", Fault::configuration,
      "The clocks are too far apart: the other side's clock ({kdc}) is {seconds} seconds {direction} this machine's.",
      "Set this machine's clock by the time source of the domain (chronyc makestep, or timedatectl set-ntp true), "
@@ -80,6 +90,12 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::preauth_failed, "preauth-failed", Fault::configuration,
      "The KDC did not accept the password of identity {identity}.",
      "Correct the password in its password_file (one line) before trying again: repeated failures lock the account."},
+    {Cause::password_throttled, "password-throttled", Fault::configuration,
+     "The KDC has refused the password or key of identity {identity} twice within an hour, so it is not asked again: "
+     "more failures would lock the account.",
+     "Correct the password_file or keytab of the identity: with its new content logins go on at once. If it is the "
+     "directory that was mended, send SIGHUP to sqlshim. Else one try is made again when the older failure is an "
+     "hour old."},
     {Cause::account_revoked, "account-revoked", Fault::directory,
      "The account of identity {identity} is disabled, locked or expired.",
      "Enable or unlock it in the directory (Active Directory Users and Computers, tab Account; MIT: kadmin getprinc)."},
@@ -165,11 +181,12 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::identity_denied, "identity-denied", Fault::configuration,
      "Identity {identity} may not be used by {caller}.",
      "If that user shall reach the server with these credentials, add the name to allow of identity {identity}."},
-    {Cause::limit, "limit", Fault::us, "Too many connections to listener {listener} are in the middle of their login.",
-     "Try again in a moment. If it stays, find out which program connects without ever logging in: sqlshim log "
-     "shows the callers."},
+    {Cause::limit, "limit", Fault::us, "sqlshim takes no more of these logins at this time: a limit is reached.",
+     "Try again in a moment. If it stays, find out which program holds connections open or connects without ever logging in (sqlshim log "
+     "shows the callers), or raise the limit that is named here."},
     {Cause::deadline, "deadline", Fault::us, "The login did not finish in time.",
-     "sqlshim log shows which step took how long. Deadlines are timeouts of route {route}."},
+     "sqlshim log shows which step took how long. Deadlines are timeouts of route {route}; until the application has "
+     "sent its whole login, [limits] client_login."},
     {Cause::log_unavailable, "log-unavailable", Fault::us,
      "The decision log cannot be written, and sqlshim lets no login in that it cannot account for.",
      "Make room on the disk that holds [log] decisions, or correct the file's permissions; logins go on by "

@@ -26,12 +26,15 @@ enum class Cause {
   realm_unknown,
   realm_wrong,
   kdc_unreachable,
+  kdc_tcp_blocked,
+  kdc_proxy_unsupported,
   clock_skew,
   // credentials
   no_credentials,
   tgt_expired,
   keytab_mismatch,
   preauth_failed,
+  password_throttled,
   account_revoked,
   password_expired,
   // mechanisms

@@ -63,7 +63,11 @@ Story read(std::span<const Record> trail) {
         if (event.code == preauth_required) return;
         story.kdc = &event;
         story.kdc_refusal = event.code == 0 ? nullptr : &event;
-        if (event.code < 0) story.silent_kdcs.push_back(fmt::format("{} ({})", event.kdc, event.text));
+        if (event.code >= 0 || event.kdc.empty()) return; // empty: there was none to ask
+        // A login may meet the same one several times.
+        auto silent = fmt::format("{} ({})", event.kdc, event.text);
+        if (std::ranges::find(story.silent_kdcs, silent) == story.silent_kdcs.end())
+          story.silent_kdcs.push_back(std::move(silent));
       },
       [&](const SpnTried &event) {
         story.client = event.client;
@@ -185,11 +189,14 @@ Area area_of(Cause cause) {
   case Cause::realm_unknown:
   case Cause::realm_wrong:
   case Cause::kdc_unreachable:
+  case Cause::kdc_tcp_blocked:
+  case Cause::kdc_proxy_unsupported:
   case Cause::clock_skew:
   case Cause::no_credentials:
   case Cause::tgt_expired:
   case Cause::keytab_mismatch:
   case Cause::preauth_failed:
+  case Cause::password_throttled:
   case Cause::account_revoked:
   case Cause::password_expired:
   case Cause::mechanism_missing:
@@ -311,12 +318,15 @@ Facts facts_of(const Story &story, const Failure &failure) {
     const std::string &client = story.ticket->client;
     facts["principal"] = facts["login"] = client;
     const std::string account = client.substr(0, client.rfind('@'));
-    if (!account.contains('/'))
-      facts["windows_login"] = "DOMAIN\\" + account; // the realm's NetBIOS name is not known here
+    if (!story.ticket->account.empty())
+      facts["windows_login"] = story.ticket->account;
+    else if (!account.contains('/'))
+      facts["windows_login"] = "DOMAIN\\" + account; // [domains] does not tell the realm's NetBIOS name
   }
   if (failure.step == "server-login") {
     facts["kdc"] = "the server " + facts["host"]; // a skew that the server complains about is its own
   } else if (const KdcAnswered *kdc = story.kdc_refusal ? story.kdc_refusal : story.kdc) {
+    if (kdc->code < 0 && !kdc->realm.empty()) facts["realm"] = kdc->realm;
     facts["kdc"] = kdc->code < 0 ? fmt::format("{}", fmt::join(story.silent_kdcs, ", ")) : kdc->kdc;
     if (kdc->skew_ms != 0) {
       facts["seconds"] = fmt::to_string((std::abs(kdc->skew_ms) + 500) / 1000);
@@ -401,6 +411,11 @@ std::optional<Diagnosis> diagnose(std::span<const Record> trail) {
   const CauseEntry *known = find_cause(refused->cause);
   if (!known) return std::nullopt;
   return diagnose(trail, Failure{.step = refused->step, .cause = known->cause, .detail = refused->detail});
+}
+
+Refused refused(const Diagnosis &diagnosis, const Failure &failure) {
+  return {failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)), failure.detail,
+          diagnosis.remedy};
 }
 
 std::string client_text(const Diagnosis &diagnosis, std::string_view conn) {

@@ -43,6 +43,9 @@ Diagnosis diagnose(std::span<const Record> trail, const Failure &failure);
 /// version does not know.
 std::optional<Diagnosis> diagnose(std::span<const Record> trail);
 
+/// The event that tells of a refusal.
+Refused refused(const Diagnosis &diagnosis, const Failure &failure);
+
 /// What the client reads: "spn-missing: … SPN: … The KDC said: "…". Remedy: … (sqlshim connection 7f3a01c2)". One line, at most 2,000 characters,
 /// and the remedy and the connection id are always in it.
 std::string client_text(const Diagnosis &diagnosis, std::string_view conn);

@@ -122,9 +122,12 @@ struct KdcAnswered {
   std::string text, stime;   ///< stime: ISO 8601, empty where unknown
   std::int64_t skew_ms = 0;  ///< KDC's clock minus ours
   std::int64_t us = 0;
+  std::string realm = {};  ///< whose KDC it is
+  std::string source = {}; ///< who listed it: "krb5.conf", "dns", "sssd"
   void fields(this auto &&self, auto &&v) {
     v("kdc", self.kdc), v("exchange", self.exchange), v("code", self.code), v("text", self.text),
-        v("stime", self.stime), v("skew_ms", self.skew_ms), v("us", self.us);
+        v("stime", self.stime), v("skew_ms", self.skew_ms), v("us", self.us), v("realm", self.realm),
+        v("source", self.source);
   }
 };
 struct SpnTried {
@@ -142,9 +145,10 @@ struct TicketChosen {
   std::int64_t kvno = 0;
   std::string expires; ///< ISO 8601
   bool cached = false;
+  std::string account = {}; ///< the client as Windows writes it, "CORP\\svc-reports", where [domains] knows its realm
   void fields(this auto &&self, auto &&v) {
     v("spn", self.spn), v("client", self.client), v("etype", self.etype), v("kvno", self.kvno),
-        v("expires", self.expires), v("cached", self.cached);
+        v("expires", self.expires), v("cached", self.cached), v("account", self.account);
   }
 };
 struct ServerConnected {
@@ -232,8 +236,10 @@ struct Started {
   SQLSHIM_EVENT("started");
   std::string version, config;
   Strings listeners;
+  Strings identities = {}; ///< "reports: keytab of CORP\\svc-reports, which is svc-reports@CORP.TEST by [domains]"
   void fields(this auto &&self, auto &&v) {
-    v("version", self.version), v("config", self.config), v("listeners", self.listeners);
+    v("version", self.version), v("config", self.config), v("listeners", self.listeners),
+        v("identities", self.identities);
   }
 };
 struct Warned {

@@ -121,6 +121,17 @@ public:
   bool debug() const override { return debug_; }
 
 private:
+  bool has_memory_for_queue() {
+    std::size_t bytes = unwritten_.size();
+    for (const std::string &line : queue_)
+      bytes += line.size();
+    try {
+      unwritten_.reserve(bytes);
+      return true;
+    } catch (const std::bad_alloc &) {
+      return false;
+    }
+  }
   std::size_t waiting_lines() const { return static_cast<std::size_t>(queued_ - written_); }
 
   void run() {
@@ -143,6 +154,11 @@ private:
         lock.lock();
       }
       const bool last = stopping_;
+      if (!has_memory_for_queue()) { // the lines stay where they are
+        failing_ = true;
+        if (last) return;
+        continue;
+      }
       std::vector<std::string> batch = std::exchange(queue_, {});
       lock.unlock();
       for (const std::string &line : batch)
@@ -197,7 +213,7 @@ private:
     return ::poll(&output, 1, static_cast<int>(retry_after.count())) == 1;
   }
 
-  void reopen_now() {
+  void reopen_now() try {
     auto file = open_log(path_);
     if (!file) {
       diagnostics_.error("{}; decisions go on into the old file", file.error());
@@ -206,14 +222,16 @@ private:
     file_ = *std::move(file);
     unwritten_.insert(0, std::exchange(started_line_, {}));
     if (ends_mid_line(file_)) unwritten_.insert(0, "\n");
+  } catch (const std::bad_alloc &) { // the old file serves until the next SIGHUP
   }
 
-  void tell(int error) {
+  void tell(int error) try {
     if (error != 0)
       diagnostics_.error("the decision log {} cannot be written: {}; new logins are refused until it can",
                          path_.string(), error_text(error));
     else
       diagnostics_.info("the decision log {} is written again", path_.string());
+  } catch (const std::bad_alloc &) { // nobody is told
   }
 
   const std::filesystem::path path_;

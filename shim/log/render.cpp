@@ -342,7 +342,8 @@ std::optional<WallTime> from_iso8601(std::string_view text) {
   }
   if (text != "Z") return std::nullopt;
   const year_month_day date(year(static_cast<int>(*year_digits)), month(*month_digits), day(*day_digits));
-  if (!date.ok()) return std::nullopt;
+  // The system clock counts 64 bits of nanoseconds, from 1677 to 2262.
+  if (!date.ok() || date.year() < year(1678) || date.year() > year(2261)) return std::nullopt;
   return sys_days(date) + hours(*hour) + minutes(*minute) + seconds(*second) + microseconds(micros);
 }
 

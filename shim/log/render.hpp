@@ -25,7 +25,7 @@ std::string to_text(const Record &record);
 std::string printable(std::string_view text, std::size_t longest = longest_logged_text);
 /// "2026-11-22T09:52:00.123456Z"
 std::string to_iso8601(WallTime time);
-/// The inverse; fractions of any length are read, digits after the sixth are dropped. nullopt: not such a time.
+/// The inverse; fractions of any length are read, digits after the sixth are dropped. nullopt: not such a time, or a year that the system clock cannot hold.
 std::optional<WallTime> from_iso8601(std::string_view text);
 
 } // namespace shim

@@ -88,6 +88,13 @@ std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &c
 
 } // namespace
 
+std::expected<uid_t, std::string> owner_of(int state, std::uint32_t inode, uid_t uid) {
+  // A socket that its owner has closed lives on without an inode, and its uid then reads as 0: it proves nothing.
+  if (state != TCP_ESTABLISHED) return std::unexpected("the client has closed its connection already");
+  if (inode == 0) return std::unexpected("the client's socket has no owner any more");
+  return uid;
+}
+
 std::expected<uid_t, std::string> prove_uid(Socket &socket) {
   boost::system::error_code error;
   auto local = socket.local_endpoint(error);
@@ -106,10 +113,9 @@ std::expected<uid_t, std::string> prove_uid(Socket &socket) {
     if (!client.address().is_loopback()) return std::unexpected("the client is not on this machine");
     auto found = diagnose_socket(client, ours);
     if (!found) return std::unexpected(found.error());
-    // A socket that its owner has closed lives on without an inode, and its uid then reads as 0: it proves nothing.
-    if (found->idiag_state != TCP_ESTABLISHED) return std::unexpected("the client has closed its connection already");
-    if (found->idiag_inode == 0) return std::unexpected("the client's socket has no owner any more");
-    uid = found->idiag_uid;
+    auto owner = owner_of(found->idiag_state, found->idiag_inode, found->idiag_uid);
+    if (!owner) return owner;
+    uid = *owner;
   }
   if (uid == static_cast<uid_t>(-1) || is_overflow_uid(uid))
     return std::unexpected("the client's user is outside of this user namespace");

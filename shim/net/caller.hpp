@@ -15,10 +15,14 @@ namespace shim {
 struct Caller {
   uid_t uid = 0;
   std::string user;          ///< name, or the number where it has none
-  std::vector<gid_t> groups; ///< primary group included; empty where they could not be told in time
+  std::vector<gid_t> groups; ///< primary group included
   std::vector<std::string> group_names;
-  std::string how; ///< "peercred", "sock_diag"
+  std::string how;          ///< "peercred", "sock_diag"
+  bool groups_known = true; ///< false: the user database did not answer in time, and no rule by group holds
 };
+
+/// Who owns the client's own socket, as sock_diag describes it (its TCP state, inode, uid): nobody unless it is ESTABLISHED and has an inode. Pure.
+std::expected<uid_t, std::string> owner_of(int state, std::uint32_t inode, uid_t uid);
 
 /// The uid behind `socket`. Unix socket: SO_PEERCRED. Loopback TCP: NETLINK_SOCK_DIAG for the client's own socket; the answer counts only for an ESTABLISHED socket with
 /// a non-zero inode and a uid of this user namespace: a client that has closed already reads as uid 0 with inode 0. Error: why nobody can be told. Takes

@@ -1,5 +1,7 @@
 #include "shim/net/connect.hpp"
 
+#include <netinet/tcp.h>
+
 namespace shim {
 namespace {
 
@@ -15,6 +17,7 @@ struct Race {
   std::size_t failed = 0;
   bool over = false;
   bool all_refused = true;
+  bool out_of_descriptors = false;
   std::string detail;
 
   void end() {
@@ -41,7 +44,10 @@ Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endp
   if (race->over) co_return;
   if (error) {
     race->failed++;
-    if (error != asio::error::connection_refused) race->all_refused = false;
+    // A reset is a refusal too: of who accepts and closes at once, or of a firewall.
+    if (error != asio::error::connection_refused && error != asio::error::connection_reset) race->all_refused = false;
+    if (error == asio::error::no_descriptors || error == boost::system::errc::too_many_files_open_in_system)
+      race->out_of_descriptors = true;
     race->note(endpoint, error.message());
   } else if (!race->winner) {
     race->winner = index;
@@ -83,10 +89,29 @@ std::string peer_text(const Socket &socket) {
   return error ? "" : text_of(endpoint);
 }
 
+void keep_alive(int socket) {
+  constexpr int on = 1, idle_seconds = 30, interval_seconds = 1, probes = 10;
+  // A socket that does not take one of these is none the worse for it.
+  ::setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPIDLE, &idle_seconds, sizeof idle_seconds);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPINTVL, &interval_seconds, sizeof interval_seconds);
+  ::setsockopt(socket, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+}
+
+std::vector<Tcp::endpoint> in_turns(const std::vector<Tcp::endpoint> &endpoints) {
+  std::vector<Tcp::endpoint> turns, others;
+  for (const auto &endpoint : endpoints)
+    (endpoint.protocol() == endpoints.front().protocol() ? turns : others).push_back(endpoint);
+  for (std::size_t i = 0; i < others.size(); ++i)
+    turns.insert(turns.begin() + static_cast<std::ptrdiff_t>(std::min(2 * i + 1, turns.size())), others[i]);
+  return turns;
+}
+
 Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endpoint> endpoints, Millis stagger,
                                                            Millis limit) {
   auto started = std::chrono::steady_clock::now();
   auto executor = co_await asio::this_coro::executor;
+  endpoints = in_turns(endpoints);
   auto race = std::make_shared<Race>(executor);
   EndAtExit guard{race};
   auto timed_out = [&] { return is_over(limit, started); };
@@ -101,7 +126,8 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
     co_await race->changed.wait(left_of(limit, started));
 
   if (!race->winner) {
-    ConnectError error{race->all_refused && race->failed == endpoints.size() && !endpoints.empty(), race->detail};
+    ConnectError error{race->all_refused && race->failed == endpoints.size() && !endpoints.empty(),
+                       race->out_of_descriptors, race->detail};
     if (race->failed < endpoints.size())
       error.detail +=
           (error.detail.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
@@ -110,6 +136,7 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   boost::system::error_code ignored;
   auto &won = *race->sockets[*race->winner];
   won.set_option(Tcp::no_delay(true), ignored);
+  keep_alive(won.native_handle());
   co_return Connected{Socket(std::move(won)), endpoints[*race->winner]};
 }
 

@@ -1,9 +1,9 @@
 #include "shim/net/dns.hpp"
 
 #include "auth/host_name.hpp"
+#include "shim/net/dns_reply.hpp"
 
 #include <ares.h>
-#include <arpa/inet.h>
 #include <arpa/nameser.h>
 #include <mutex>
 #include <unordered_map>
@@ -60,64 +60,7 @@ bool try_next(auth::DnsOutcome outcome) {
   return outcome == timeout || outcome == server_failure || outcome == refused || outcome == unreachable;
 }
 
-std::optional<std::string> name_at(const ns_msg &message, const unsigned char *at) {
-  char text[NS_MAXDNAME];
-  if (ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), at, text, sizeof text) < 0) return std::nullopt;
-  return auth::lower(text);
-}
-
-/// False: malformed. A type that we do not know is well-formed, and yields no record.
-bool decode_record(const ns_msg &message, const ns_rr &record, std::vector<auth::DnsRecord> &records) {
-  auth::DnsRecord out{auth::lower(ns_rr_name(record)), {}, {}, std::chrono::seconds(ns_rr_ttl(record))};
-  const unsigned char *data = ns_rr_rdata(record);
-  char text[INET6_ADDRSTRLEN];
-  switch (ns_rr_type(record)) {
-  case ns_t_a:
-    if (ns_rr_rdlen(record) != 4) return false;
-    out.type = auth::DnsType::a;
-    out.data = inet_ntop(AF_INET, data, text, sizeof text);
-    break;
-  case ns_t_aaaa:
-    if (ns_rr_rdlen(record) != 16) return false;
-    out.type = auth::DnsType::aaaa;
-    out.data = inet_ntop(AF_INET6, data, text, sizeof text);
-    break;
-  case ns_t_cname:
-  case ns_t_ptr: {
-    out.type = ns_rr_type(record) == ns_t_cname ? auth::DnsType::cname : auth::DnsType::ptr;
-    auto name = name_at(message, data);
-    if (!name || ns_rr_rdlen(record) == 0) return false;
-    out.data = *name;
-    break;
-  }
-  case ns_t_srv: { // priority 2, weight 2, port 2, target (RFC 2782)
-    if (ns_rr_rdlen(record) < 7) return false;
-    out.type = auth::DnsType::srv;
-    auto name = name_at(message, data + 6);
-    if (!name) return false;
-    out.data = std::to_string(ns_get16(data)) + " " + std::to_string(ns_get16(data + 2)) + " " +
-               std::to_string(ns_get16(data + 4)) + " " + *name;
-    break;
-  }
-  default:
-    return true;
-  }
-  records.push_back(std::move(out));
-  return true;
-}
-
 } // namespace
-
-bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::DnsRecord> &records) {
-  ns_msg parsed;
-  if (ns_initparse(message.data(), static_cast<int>(message.size()), &parsed) != 0) return false;
-  for (int i = 0; i < ns_msg_count(parsed, ns_s_an); ++i) {
-    ns_rr record;
-    if (ns_parserr(&parsed, ns_s_an, i, &record) != 0) return false;
-    if (!decode_record(parsed, record, records)) return false;
-  }
-  return true;
-}
 
 /// One c-ares channel with one server. c-ares tells which sockets it waits for; we wait for them and for its timer, and call back into it.
 class Resolver::Channel {

@@ -39,9 +39,6 @@ private:
   std::map<std::pair<std::string, auth::DnsType>, Cached> cache_;
 };
 
-/// Decodes a DNS reply message (RFC 1035 4.1) into the records of its answer section that we know (A, AAAA, CNAME, PTR, SRV). False: malformed.
-bool decode_dns_reply(std::span<const unsigned char> message, std::vector<auth::DnsRecord> &records);
-
 /// Answers every question at once and keeps their order.
 Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit);
 

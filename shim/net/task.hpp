@@ -10,7 +10,7 @@
 namespace shim {
 
 using Executor = asio::io_context::executor_type;
-/// A coroutine of the proxy. It must not throw (errors are values), but to unwind when it was cancelled: `with_deadline` would go on waiting for one that did.
+/// A coroutine of the proxy. Errors are values; it throws only to unwind when it was cancelled, and when there is no memory.
 template <class T = void> using Task = asio::awaitable<T, Executor>;
 /// Completion token: `auto [error, count] = co_await socket.async_read_some(buffer, as_result);`
 inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> as_result{asio::use_awaitable_t<Executor>{}};
@@ -22,11 +22,24 @@ using Timer =
 using Millis = std::chrono::milliseconds;
 
 namespace detail {
-/// Keeps Asio's operator|| from flattening a task's own std::variant into its result.
+/// What a task came to, as a value: Asio's operator|| flattens a std::variant, and goes on waiting for the other task after one that threw.
 template <class T> struct Boxed {
-  T value;
+  std::optional<T> value;
+  std::exception_ptr thrown;
 };
-template <class T> Task<Boxed<T>> box(Task<T> task) { co_return Boxed<T>{co_await std::move(task)}; }
+template <class T> Task<Boxed<T>> box(Task<T> task) {
+  Boxed<T> boxed;
+  try {
+    boxed.value.emplace(co_await std::move(task));
+  } catch (...) {
+    boxed.thrown = std::current_exception();
+  }
+  co_return boxed;
+}
+template <class T> T unbox(Boxed<T> boxed) {
+  if (boxed.thrown) std::rethrow_exception(boxed.thrown);
+  return std::move(*boxed.value);
+}
 } // namespace detail
 
 /// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
@@ -36,6 +49,15 @@ inline Task<> stop_if_cancelled() {
     throw boost::system::system_error(asio::error::operation_aborted);
 }
 
+/// Runs both until the first one ends, with a value or by throwing; the other one is cancelled at the operation where it waits.
+template <class A, class B> Task<std::variant<A, B>> first_of(Task<A> a, Task<B> b) {
+  using namespace asio::experimental::awaitable_operators;
+  auto first = co_await (detail::box(std::move(a)) || detail::box(std::move(b)));
+  if (first.index() == 0)
+    co_return std::variant<A, B>(std::in_place_index<0>, detail::unbox(std::move(std::get<0>(first))));
+  co_return std::variant<A, B>(std::in_place_index<1>, detail::unbox(std::move(std::get<1>(first))));
+}
+
 /// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
 /// its frame is gone.
 template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis limit) {
@@ -43,7 +65,7 @@ template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis lim
   Timer timer(co_await asio::this_coro::executor, limit);
   using namespace asio::experimental::awaitable_operators;
   auto first = co_await (detail::box(std::move(task)) || timer.async_wait(as_result));
-  if (first.index() == 0) co_return std::optional<T>(std::move(std::get<0>(first).value));
+  if (first.index() == 0) co_return std::optional<T>(detail::unbox(std::move(std::get<0>(first))));
   co_await stop_if_cancelled(); // by a deadline further out: then this one says nothing
   co_return std::nullopt;
 }
@@ -96,12 +118,15 @@ Task<std::optional<R>> on_pool(asio::thread_pool &pool, F function, Millis limit
   auto waiting = std::weak_ptr<State>(state);
   // Only the waiter's thread touches State; the pool's thread hands the value over by a post to it.
   asio::post(pool, [executor = state->executor, waiting, function = std::move(function)]() mutable {
-    asio::post(executor, [waiting = std::move(waiting), value = function()]() mutable {
-      if (auto there = waiting.lock()) {
-        there->value = std::move(value);
-        there->done.notify();
-      }
-    });
+    try {
+      asio::post(executor, [waiting = std::move(waiting), value = function()]() mutable {
+        if (auto there = waiting.lock()) {
+          there->value = std::move(value);
+          there->done.notify();
+        }
+      });
+    } catch (const std::bad_alloc &) { // not done: whoever waits does so until the limit
+    }
   });
   co_await state->done.wait(limit);
   co_return std::move(state->value);

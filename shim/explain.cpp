@@ -1,0 +1,212 @@
+#include "shim/explain.hpp"
+
+#include "auth/host_name.hpp"
+#include "shim/log/log.hpp"
+#include "shim/log/render.hpp"
+#include "shim/policy.hpp"
+#include "shim/upstream.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace shim {
+namespace {
+
+/// Where the trail's events go when nobody but the trail is to have them.
+class NoLog final : public DecisionLog {
+public:
+  bool write(const Record &) override { return true; }
+  bool has_room() const override { return true; }
+  void flush(std::chrono::milliseconds) override {}
+  void reopen() override {}
+  bool debug() const override { return true; }
+};
+
+/// The login of a client that there is not. Integrated: it has no password that a tcp+sql attempt could send on.
+tds::LoginRequest test_login(const std::string &target, bool integrated) {
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  tds::LoginRequest asked;
+  auto &login = asked.login;
+  login.tds_version = tds::tds_7_4;
+  login.option_flags2 = tds::option2_odbc;
+  if (integrated) login.option_flags2 |= tds::option2_integrated_security;
+  login.client_pid = static_cast<std::uint32_t>(::getpid());
+  login.host_name = tds::to_utf16(host.data()).substr(0, 128);
+  login.app_name = u"sqlshim explain";
+  login.server_name = tds::to_utf16(target).substr(0, 128);
+  login.clt_int_name = u"sqlshim";
+  return asked;
+}
+
+std::string reason_for(const config::Config &config, const config::Route &route) {
+  if (route.name.empty()) return "no route has this target: defaults, with the first identity";
+  auto configured = std::ranges::find(config.routes, route.name, &config::Route::name);
+  return configured != config.routes.end() && configured->target == route.target ? "the route of this target"
+                                                                                 : "the route that was named";
+}
+
+/// Everything that a login needs, for one only.
+struct Workshop {
+  const config::Config &config;
+  const config::Route &route;
+  NoLog log;
+  Trail trail{log};
+  asio::thread_pool pool{1};
+  Identities identities;
+  Tickets tickets;
+  asio::io_context io{1}; // after what its waiting tasks use: they are destroyed with it
+  Resolver resolver{io.get_executor(), config.dns.servers};
+
+  Workshop(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
+      : config(configuration), route(chosen), identities(pool, kerberos.path),
+        tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }) {}
+  ~Workshop() { pool.join(); }
+
+  /// Runs a task to its end on this thread.
+  template <class T> T run(Task<T> task) {
+    std::optional<T> result;
+    asio::co_spawn(
+        io,
+        [](Task<T> inner, std::optional<T> &out) -> Task<> { out = co_await std::move(inner); }(std::move(task),
+                                                                                                result),
+        [&](std::exception_ptr error) {
+          io.stop(); // what still waits (a KDC that lost a race) has nobody to wait for
+          if (error) std::rethrow_exception(error);
+        });
+    io.run();
+    return std::move(*result);
+  }
+};
+
+} // namespace
+
+bool same_target(const auth::Target &left, const auth::Target &right) {
+  auto port = [](const auth::Target &target) {
+    return needs_browser(target) ? std::optional<std::uint16_t>() : port_of(target);
+  };
+  return auth::lower(left.host) == auth::lower(right.host) &&
+         auth::lower(left.instance) == auth::lower(right.instance) && port(left) == port(right);
+}
+
+std::expected<config::Route, std::string> choose_route(const config::Config &config, const std::string &target,
+                                                       const std::string &name) {
+  std::optional<auth::Target> wanted;
+  if (!target.empty()) {
+    auto parsed = auth::parse_target(target);
+    if (!parsed) return std::unexpected(target + ": " + parsed.error());
+    wanted = std::move(*parsed);
+  }
+  if (!name.empty()) {
+    auto named = std::ranges::find(config.routes, name, &config::Route::name);
+    if (named != config.routes.end()) {
+      auto route = *named;
+      if (wanted) route.target = target;
+      return route;
+    }
+    std::string known;
+    for (const auto &route : config.routes)
+      known += (known.empty() ? "" : ", ") + route.name;
+    return std::unexpected("there is no route \"" + name + "\"; there are: " + (known.empty() ? "none" : known));
+  }
+  if (!wanted) return std::unexpected("which target? Write sqlshim explain TARGET, or --route NAME");
+
+  for (const auto &route : config.routes) {
+    auto its = auth::parse_target(route.target);
+    if (!its || !same_target(*its, *wanted)) continue;
+    auto chosen = route;
+    chosen.target = target;
+    return chosen;
+  }
+  if (config.identities.empty())
+    return std::unexpected("no route has the target " + target + ", and there is no [[identity]] to log in with");
+  config::Route route;
+  route.target = target;
+  route.identity = config.identities.front().name;
+  return route;
+}
+
+std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route,
+                                                bool connect) {
+  ::setenv("KRB5_CONFIG", config.kerberos.config.c_str(), 1);
+  ::signal(SIGPIPE, SIG_IGN);
+  auto kerberos = auth::load_kerberos_config(config.kerberos.config);
+  if (!kerberos) return std::unexpected(config.kerberos.config + ": " + kerberos.error().text);
+
+  Explanation told;
+  told.target = route.target;
+  told.route = route.name;
+  told.identity = route.identity;
+  told.connect = connect;
+  if (const auto *identity = config.find_identity(route.identity)) told.principal = identity->principal;
+  if (connect && only_sends_clients_password(route)) {
+    told.not_done = "the route sends the client's own user and password on, and explain has none: log in through "
+                    "sqlshim, then read sqlshim log";
+    connect = false;
+  }
+
+  Workshop shop(config, route, std::move(*kerberos));
+  auto &trail = shop.trail;
+  auto tell_end = [&](const Failure &failure, std::size_t records) {
+    told.diagnosis = diagnose(std::span(trail.records()).first(records), failure);
+    trail.emit(refused(*told.diagnosis, failure));
+  };
+
+  auto caller = look_up_user(::getuid());
+  caller.how = "getuid";
+  trail.emit(CallerProven{caller.uid, caller.user, caller.group_names, caller.how, 0});
+  auto asked = test_login(route.target, connect);
+  trail.emit(to_event(asked.login));
+  auto decision = take_route(config, route, caller, caller.uid);
+  if (!decision.denied) {
+    if (route.name.empty()) decision.rule = "defaults";
+    decision.reason = reason_for(config, route);
+  }
+  trail.emit(
+      PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", route.name, route.identity, decision.reason});
+  if (decision.denied) {
+    tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
+  } else {
+    UpstreamRequest request{config,       route,           decision.identity,
+                            asked,        trail,           shop.resolver,
+                            shop.tickets, shop.identities, config.log.level <= config::Level::debug};
+    if (connect) {
+      auto outcome = shop.run(open_upstream(request));
+      if (!outcome) tell_end(outcome.error(), trail.records().size());
+    } else {
+      auto rehearsal = shop.run(rehearse(request));
+      if (rehearsal.failure) tell_end(*rehearsal.failure, rehearsal.records);
+    }
+  }
+  told.records = trail.records();
+  return told;
+}
+
+std::string to_json(const Explanation &explanation) {
+  // Everything but ASCII is escaped: strings from outside cannot do anything to a terminal.
+  auto quoted = [](const std::string &text) {
+    return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  };
+  std::string json =
+      fmt::format(R"({{"v":1,"target":{},"route":{},"identity":{},"connect":{},"not_done":{},"records":[)",
+                  quoted(explanation.target), quoted(explanation.route), quoted(explanation.identity),
+                  explanation.connect, quoted(explanation.not_done));
+  const char *separator = "\n";
+  for (const auto &record : explanation.records)
+    json += std::exchange(separator, ",\n") + to_json(record);
+  json += "],\n\"diagnosis\":";
+  if (const auto &diagnosis = explanation.diagnosis)
+    json += fmt::format(R"({{"cause":{},"fault":{},"spn":{},"said":{},"said_by":{},"sentence":{},"remedy":{}}})",
+                        quoted(std::string(id(diagnosis->cause))), quoted(std::string(to_string(diagnosis->fault))),
+                        quoted(diagnosis->spn), quoted(diagnosis->said), quoted(diagnosis->said_by),
+                        quoted(diagnosis->sentence), quoted(diagnosis->remedy));
+  else
+    json += "null";
+  return json + "}\n";
+}
+
+} // namespace shim

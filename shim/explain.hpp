@@ -1,0 +1,39 @@
+// One login, explained without a client: what the proxy would do for a target, step by step, by the proxy's own functions.
+#pragma once
+
+#include "shim/diagnosis/diagnose.hpp"
+#include "shim/plan.hpp"
+
+#include <expected>
+
+namespace shim {
+
+/// What the login came to, and everything that was decided on the way.
+struct Explanation {
+  std::string target;    ///< as typed
+  std::string route;     ///< its name; empty: made of defaults
+  std::string identity;  ///< its name; empty: none is needed
+  std::string principal; ///< as configured; empty where only a ccache tells
+  bool connect = false;  ///< whether the server was to be logged in to
+  std::string not_done;  ///< why it could not be tried all the same; empty otherwise
+  std::vector<Record> records;
+  std::optional<Diagnosis> diagnosis; ///< nullopt: nothing stood in the way
+};
+
+/// The policy for a target: the route `name` if given (with `target`, where that is given too, in place of its own), else the first route whose target is the same place
+/// (`same_target`), else a nameless route of defaults with the first identity. Pure. Error: a sentence (no such route, no such thing as a target, no identity).
+std::expected<config::Route, std::string> choose_route(const config::Config &config, const std::string &target,
+                                                       const std::string &name);
+/// Host and instance without regard to case, and the port, where 1433 need not be written unless there is an instance.
+bool same_target(const auth::Target &left, const auth::Target &right);
+
+/// Goes the way of a login: may this process's user use the route's identity; names, plan, tickets. With `connect` also connects, logs in and hangs up at once after the
+/// server's answer; without it every SPN candidate of the plan is asked for and no server is connected to. Keeps to itself: no decision log, no ticket or answer of a running
+/// sqlshim is read or written. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
+std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect);
+
+/// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],"diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,
+/// "remedy":…}|null}; each record is as in the decision log, on a line of its own.
+std::string to_json(const Explanation &explanation);
+
+} // namespace shim

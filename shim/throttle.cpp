@@ -1,0 +1,33 @@
+#include "shim/throttle.hpp"
+
+namespace shim {
+
+std::optional<std::chrono::seconds> Throttle::shut(const auth::Identity &identity) {
+  const auto now = now_();
+  std::lock_guard lock(mutex_);
+  const auto found = refusals_.find(identity.principal());
+  if (found == refusals_.end()) return std::nullopt;
+  auto &refusals = found->second;
+  std::erase_if(refusals, [&](const Refusal &refusal) {
+    return refusal.at + within <= now ||
+           (refusal.identity == identity.spec().name && refusal.fingerprint != identity.fingerprint());
+  });
+  if (refusals.empty())
+    refusals_.erase(found);
+  else if (refusals.size() >= most)
+    return std::chrono::ceil<std::chrono::seconds>(refusals[refusals.size() - most].at + within - now);
+  return std::nullopt;
+}
+
+void Throttle::refused(const auth::Identity &identity) {
+  const auto now = now_();
+  std::lock_guard lock(mutex_);
+  refusals_[identity.principal()].push_back({now, identity.spec().name, identity.fingerprint()});
+}
+
+void Throttle::forget() {
+  std::lock_guard lock(mutex_);
+  refusals_.clear();
+}
+
+} // namespace shim
