@@ -6,7 +6,7 @@ set -eu
 build="clang-19 lld-19 cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev libc-ares-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
        nlohmann-json3-dev"
 lab="krb5-kdc krb5-admin-server krb5-user dnsmasq-base freetds-bin faketime procps"
-test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace git ca-certificates"
+test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace heimdal-kcm git ca-certificates"
 
 wanted=""
 for part in ${*:-build lab test}; do
@@ -36,7 +36,8 @@ else
   exit 2
 fi
 
-# The KDC's packages would start and enable a KDC of the system's own. A policy-rc.d that says no (101) keeps them from it; one that is there already stays.
+# The packages of the KDC and of the KCM service would start and enable one of the system's own. A policy-rc.d that says no (101) keeps them from it; one that is
+# there already stays.
 policy=/usr/sbin/policy-rc.d
 own_policy=""
 if [ ! -e $policy ]; then
@@ -50,7 +51,7 @@ trap restore EXIT
 run apt-get update -qq || { echo "apt-get update failed: check /etc/apt/sources.list and the network" >&2; exit 2; }
 run env DEBIAN_FRONTEND=noninteractive $line -qq >/tmp/sqlshim-apt.$$ 2>&1 || { tail -20 /tmp/sqlshim-apt.$$ >&2; rm -f /tmp/sqlshim-apt.$$; exit 2; }
 rm -f /tmp/sqlshim-apt.$$
-# Nor at the next boot: what these two packages have enabled is disabled again, if they came with this run. (Without systemd nothing would start them.)
-for service in krb5-kdc krb5-admin-server; do
+# Nor at the next boot: what these packages have enabled is disabled again, if they came with this run. (Without systemd nothing would start them.)
+for service in krb5-kdc krb5-admin-server heimdal-kcm; do
   case "$missing " in *" $service "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet $service ;; esac
 done

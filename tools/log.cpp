@@ -1,6 +1,10 @@
+#include "config/value.hpp"
+#include "shim/diagnosis/cause.hpp"
 #include "shim/log/render.hpp"
 #include "tools/commands.hpp"
+#include "tools/follow.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <istream>
 #include <map>
@@ -33,11 +37,17 @@ public:
   ByCause(std::ostream &out, std::string cause) : out_(out), cause_(std::move(cause)) {}
 
   void add(const shim::Record &record, std::string line) {
+    // Who is logged in is refused no more: nothing of it need be kept while it runs, for days perhaps.
+    if (const auto *answered = std::get_if<shim::LoginAnswered>(&record.event); answered && answered->accepted) {
+      waiting_.erase(record.conn);
+      return;
+    }
     Waiting &waiting = waiting_[record.conn];
     waiting.lines.push_back(std::move(line));
     if (const auto *refused = std::get_if<shim::Refused>(&record.event)) waiting.wanted |= refused->cause == cause_;
     if (!std::holds_alternative<shim::Closed>(record.event)) return;
     show(waiting);
+    out_.flush();
     waiting_.erase(record.conn);
   }
   void finish() {
@@ -59,28 +69,74 @@ private:
   std::map<std::string, Waiting> waiting_;
 };
 
-} // namespace
+/// Lines in, timeline out.
+class Timeline {
+public:
+  Timeline(std::ostream &out, std::ostream &err, const LogOptions &options)
+      : out_(out), err_(err), options_(options), by_cause_(out, options.cause) {}
 
-int log(std::istream &in, std::ostream &out, std::ostream &err, const LogOptions &options) {
-  ByCause by_cause(out, options.cause);
-  int status = 0;
-  std::string line;
-  for (std::size_t number = 1; std::getline(in, line); ++number) {
-    if (line.empty()) continue;
+  void add(const std::string &line) {
+    ++number_;
+    if (line.empty()) return;
     const auto record = shim::from_json(line);
     if (!record) {
-      err << fmt::format("{}:{}: {}\n", options.name, number, record.error());
-      status = 1;
-      continue;
+      err_ << fmt::format("{}:{}: {}\n", options_.name, number_, record.error());
+      unreadable_ = true;
+      return;
     }
-    if (!record->conn.starts_with(options.conn)) continue;
-    if (options.cause.empty())
-      out << show(*record, options) << std::endl; // each at once: the log may be a pipe that somebody watches
+    if (!record->conn.starts_with(options_.conn)) return;
+    if (options_.cause.empty())
+      out_ << show(*record, options_) << std::endl; // each at once: the log may be a pipe that somebody watches
     else if (!record->conn.empty())
-      by_cause.add(*record, show(*record, options));
+      by_cause_.add(*record, show(*record, options_));
   }
-  by_cause.finish();
-  return status;
+  void finish() { by_cause_.finish(); }
+  void count_anew() { number_ = 0; }
+  bool unreadable() const { return unreadable_; }
+
+private:
+  std::ostream &out_, &err_;
+  const LogOptions &options_;
+  ByCause by_cause_;
+  std::size_t number_ = 0; ///< of the line, in its file
+  bool unreadable_ = false;
+};
+
+} // namespace
+
+std::string cause_problem(std::string_view cause) {
+  if (cause.empty() || shim::find_cause(cause)) return "";
+  std::vector<std::string_view> all, near;
+  for (const shim::CauseEntry &entry : shim::all_causes()) {
+    all.push_back(entry.id);
+    if (entry.id.contains(cause)) near.push_back(entry.id);
+  }
+  if (const auto hint = config::nearest(cause, all); hint && std::ranges::find(near, *hint) == near.end())
+    near.push_back(*hint);
+  const std::string there_is_none = fmt::format("there is no cause \"{}\"; ", shim::printable(cause, 64));
+  if (!near.empty()) return there_is_none + fmt::format("did you mean {}?", fmt::join(near, ", "));
+  return there_is_none + fmt::format("the causes are: {}", fmt::join(all, ", "));
+}
+
+int log(std::istream &in, std::ostream &out, std::ostream &err, const LogOptions &options) {
+  Timeline timeline(out, err, options);
+  for (std::string line; std::getline(in, line);)
+    timeline.add(line);
+  timeline.finish();
+  return timeline.unreadable() ? 1 : 0;
+}
+
+void follow(const std::filesystem::path &file, std::ostream &out, std::ostream &err, const LogOptions &options,
+            const std::function<bool()> &goes_on) {
+  Timeline timeline(out, err, options);
+  Follower follower(file);
+  do
+    for (const auto &[line, first] : follower.lines()) {
+      if (first) timeline.count_anew();
+      timeline.add(line);
+    }
+  while (goes_on());
+  timeline.finish();
 }
 
 } // namespace commands

@@ -1,9 +1,9 @@
 // The command line of sqlshim. `sqlshim --help` teaches it; README.md beside this file lists what each subcommand promises.
 #include "config/load.hpp"
-#include "shim/diagnosis/cause.hpp"
 #include "tools/commands.hpp"
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <fmt/format.h>
 #include <fstream>
 #include <iostream>
@@ -18,6 +18,7 @@ Examples:
   sqlshim check                       is the configuration right? lists everything that is not
   sqlshim serve                       run the proxy, with /etc/sqlshim/sqlshim.toml
   sqlshim serve --config my.toml      ... or with another configuration
+  sqlshim explain sql1.corp.test      what would happen on the way there, step by step; --connect logs in
   sqlshim log decisions.jsonl         what was decided, connection by connection, and why
   sqlshim lab -- sh                   a KDC, a DNS server and a TDS peer on loopback to try it with
 
@@ -56,19 +57,51 @@ Examples:
   sqlshim log decisions.jsonl
   sqlshim log decisions.jsonl --conn 7f3a01c2         the connection that an error message named
   sqlshim log decisions.jsonl --cause spn-missing     all connections refused for this
-  tail -f decisions.jsonl | sqlshim log -             watch
+  sqlshim log --follow                                watch the log of the configuration, through rotations
+  ssh db1 cat /var/log/sqlshim.jsonl | sqlshim log -
 
-Lines that cannot be read are named on standard error and left out; the exit status is 1 then.)";
+With --follow it waits for a file that does not exist yet, and ends on Ctrl-C with status 0; with --cause a connection is shown when it
+closes. Lines that cannot be read are named on standard error and left out; the exit status is 1 then.)";
+
+constexpr auto explain_help = R"(
+Goes the way of a login by the same functions as the proxy: names, SPNs, tickets, and with --connect the login itself, which it ends
+as soon as the server has answered. Nothing of it reaches the decision log or the tickets of a running sqlshim. The policy is that of
+the first route with this target; for another target defaults, with the first identity. Run it as the user who runs sqlshim: the
+identity's allow list holds here too.
+
+Examples:
+  sqlshim explain sql1.corp.test                      names, SPNs, tickets
+  sqlshim explain sql1.corp.test --connect            the login as well
+  sqlshim explain --route reports --connect --json    for a program: one JSON document
+
+Exit status: 0 the login would succeed (without --connect: would get as far as connecting), 1 it would fail, 2 usage or
+configuration, or a login that takes the client's own password.)";
+
+bool colour_wanted() { return ::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR"); }
+
+/// Waits until the next look at the log; false after SIGINT or SIGTERM, which must be blocked.
+bool look_again(const sigset_t &signals) {
+  const timespec pause{0, 100'000'000};
+  return ::sigtimedwait(&signals, nullptr, &pause) < 0;
+}
+
+int follow_log(const std::string &file, const commands::LogOptions &options) {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int number : {SIGINT, SIGTERM})
+    ::sigaddset(&signals, number);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  commands::follow(file, std::cout, std::cerr, options, [&] { return look_again(signals); });
+  return 0;
+}
 
 /// `sqlshim log`: opens what is to be read.
-int show_log(const std::string &config_option, std::string file, commands::LogOptions options) {
-  if (!options.cause.empty() && !shim::find_cause(options.cause)) {
-    std::cerr << "sqlshim log: there is no cause \"" << options.cause << "\"; the causes are:\n";
-    for (const shim::CauseEntry &entry : shim::all_causes())
-      std::cerr << "  " << entry.id << '\n';
+int show_log(const std::string &config_option, std::string file, commands::LogOptions options, bool follow) {
+  if (const auto problem = commands::cause_problem(options.cause); !problem.empty()) {
+    std::cerr << "sqlshim log: " << problem << '\n';
     return bad_usage;
   }
-  options.colour = ::isatty(STDOUT_FILENO) && !std::getenv("NO_COLOR");
+  options.colour = colour_wanted();
   if (file.empty()) {
     const config::Loaded loaded = config::load(config::which_file(config_option));
     if (!loaded.ok() || loaded.config.log.decisions == "-") {
@@ -79,8 +112,11 @@ int show_log(const std::string &config_option, std::string file, commands::LogOp
     file = loaded.config.log.decisions.string();
   }
   options.name = file == "-" ? "standard input" : file;
-  if (file == "-") return commands::log(std::cin, std::cout, std::cerr, options);
+  if (file == "-") return commands::log(std::cin, std::cout, std::cerr, options); // a pipe is followed as it is
+  std::error_code ignored;
+  const bool absent = std::filesystem::status(file, ignored).type() == std::filesystem::file_type::not_found;
   std::ifstream in(file);
+  if (follow && (absent || (in && std::filesystem::is_regular_file(file)))) return follow_log(file, options);
   if (!in || std::filesystem::is_directory(file)) {
     std::cerr << "sqlshim log: " << file << " cannot be read: " << std::generic_category().message(in ? EISDIR : errno)
               << '\n';
@@ -114,7 +150,18 @@ int main(int argc, char **argv) {
     return command;
   };
   const CLI::App *serve = add("serve", "Run the proxy.", serve_help);
-  const CLI::App *check = add("check", "Check the configuration and list every problem.", check_help);
+  CLI::App *check = add("check", "Check the configuration and list every problem.", check_help);
+  bool show = false;
+  check->add_flag("--show", show, "then print it as TOML, with every default and every name resolved");
+
+  CLI::App *explain =
+      add("explain", "Say what sqlshim would do for a target, and whether the login would succeed.", explain_help);
+  commands::ExplainOptions explain_options;
+  explain->add_option("target", explain_options.target, "the server, as you would type it")->type_name("TARGET");
+  explain->add_option("--route", explain_options.route, "take this route's policy (and its target, without TARGET)")
+      ->type_name("NAME");
+  explain->add_flag("--connect", explain_options.connect, "log in as well, and hang up");
+  explain->add_flag("--json", explain_options.json, "one JSON document instead of a text");
 
   CLI::App *log = add("log", "Show a decision log as a timeline.", log_help);
   std::string file;
@@ -123,6 +170,8 @@ int main(int argc, char **argv) {
       ->type_name("FILE");
   log->add_option("--conn", options.conn, "only the connection with this id (or beginning of one)")->type_name("ID");
   log->add_option("--cause", options.cause, "only connections refused for this cause")->type_name("ID");
+  bool follow = false;
+  log->add_flag("-f,--follow", follow, "go on with what is written, as tail -F does");
   log->add_flag("--time", options.time, "put the time of day (UTC) in front of each line");
 
   app.add_subcommand("lab", "Bring up a KDC, a DNS server and a TDS peer on loopback (sqlshim lab --help).");
@@ -134,8 +183,12 @@ int main(int argc, char **argv) {
   }
   try {
     if (*serve) return commands::serve(config::which_file(config_option));
-    if (*check) return commands::check(std::cout, config::which_file(config_option));
-    return show_log(config_option, file, options);
+    if (*check) return commands::check(std::cout, config::which_file(config_option), show);
+    if (*explain) {
+      explain_options.colour = colour_wanted();
+      return commands::explain(std::cout, std::cerr, config::which_file(config_option), explain_options);
+    }
+    return show_log(config_option, file, options, follow);
   } catch (const std::exception &error) {
     std::cerr << "sqlshim: " << error.what() << '\n';
     return bad_usage;

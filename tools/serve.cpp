@@ -9,10 +9,13 @@ namespace commands {
 
 int serve(const std::filesystem::path &config) {
   config::Loaded loaded = config::load(config);
-  for (const config::Problem &problem : loaded.problems)
+  std::vector<std::string> warnings;
+  for (const config::Problem &problem : loaded.problems) {
     std::cerr << shim::printable(problem.text(), 4096) << '\n';
+    if (problem.warning) warnings.push_back(problem.text());
+  }
   if (!loaded.ok()) return 2;
-  return shim::serve(std::make_shared<const config::Config>(std::move(loaded.config)));
+  return shim::serve(std::move(loaded.config), std::move(warnings));
 }
 
 } // namespace commands

@@ -1,9 +1,13 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every test. Ends with how long each stage took.
-# Usage: tools/test.sh [STAGE…]   stages: core (GCC 12: tds, auth, config), asan (everything), tsan (threads), release (programs, demo)
+# Usage: tools/test.sh [STAGE…]
+#   core     tds/, auth/, config/ by GCC 12        release  the programs, and the demo
+#   asan     everything                            fuzz     every fuzz target, 5 seconds each
+#   tsan     where there are threads               mutants  six sabotages, which the tests must notice
+#   soak     two minutes of random load and faults
 set -eu
 cd "$(dirname "$0")/.."
-stages=${*:-core asan tsan release}
+stages=${*:-core asan tsan release fuzz mutants soak}
 jobs=$(nproc)
 times=""
 
@@ -11,6 +15,7 @@ tools/install.sh build lab test
 # A test that cannot run for want of root or of a tool fails instead of being skipped where everything should be there.
 [ -z "${CI:-}" ] || export SQLSHIM_CI=1
 
+# A stage is one chain of &&: within it `set -e` is off.
 stage() {
   local name=$1 started=$SECONDS
   shift
@@ -25,13 +30,20 @@ core() { build core && tests core; }
 asan() { build asan && tests asan; }
 # Where there are threads: the proxy, and the ticket store.
 tsan() {
-  build tsan shim_test component_test auth_test
-  build/tsan/auth_test --gtest_brief=1 --gtest_filter='*TicketStore*'
-  build/tsan/shim_test --gtest_brief=1
-  build/tsan/component_test --gtest_brief=1 --gtest_filter='TicketStoreKdc.*:Server.*'
+  build tsan shim_test component_test auth_test &&
+    build/tsan/auth_test --gtest_brief=1 --gtest_filter='*TicketStore*' &&
+    build/tsan/shim_test --gtest_brief=1 &&
+    build/tsan/component_test --gtest_brief=1 --gtest_filter='TicketStoreKdc.*:Server.*:Limits*:ServeProcess*'
 }
 # As a user gets it: the programs alone, and the README's first command.
-release() { build release sqlshim sqlshim-lab && tools/demo.sh; }
+release() { build release sqlshim sqlshim-lab && tools/demo.sh && memory; }
+# What AddressSanitizer hides by the memory that it takes and keeps, shown by this program and the tests that the asan stage has built.
+memory() {
+  [ ! -x build/asan/component_test ] || SQLSHIM_SERVE=$PWD/build/release/sqlshim build/asan/component_test --gtest_brief=1 --gtest_filter='Malformed.*:ServeProcess.WithoutMemory*'
+}
+fuzz() { tools/fuzz.sh --seconds 5; }
+mutants() { tools/mutants.sh --sample 6; }
+soak() { tools/soak.sh --minutes 2; }
 
 for name in $stages; do
   stage "$name" "$name"

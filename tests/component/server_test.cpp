@@ -1,12 +1,8 @@
 // The proxy in this process, against a real KDC, DNS server and peer: who may connect, what is logged, threads, shutdown.
-#include "config/config.hpp"
-#include "shim/log/log.hpp"
 #include "shim/log/render.hpp"
-#include "shim/server.hpp"
-#include "tests/support/decisions.hpp"
+#include "tests/component/server_in_process.hpp"
 #include "tests/support/tds_client.hpp"
 #include "tests/support/trace.hpp"
-#include "tools/lab/lab.hpp"
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
@@ -20,85 +16,7 @@ using namespace testing;
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 
-class Server : public Test {
-protected:
-  static void SetUpTestSuite() { lab_ = new lab::Lab({.serve = false}); }
-  static void TearDownTestSuite() {
-    delete lab_;
-    lab_ = nullptr;
-  }
-
-  /// The lab's configuration: one listener, one identity, one route to sql1.
-  config::Config configuration() const {
-    config::Config config;
-    config.file = "test";
-    config.dns.servers = {{lab_->dns().address(), lab_->dns().port()}};
-    config.dns.search = {"corp.test"};
-    config.kerberos.config = (lab_->folder() / "krb5.conf").string();
-    config::Listener listener;
-    listener.name = "local";
-    listener.address = config::Address{"127.0.0.1", 0};
-    config.listeners.push_back(listener);
-    config::Identity identity;
-    identity.name = "reports";
-    identity.kind = config::IdentityKind::keytab;
-    identity.source = (lab_->folder() / "reports.keytab").string();
-    identity.principal = "svc-reports@CORP.TEST";
-    config.identities.push_back(identity);
-    config::Route route;
-    route.name = "reports";
-    route.target = "sql1.corp.test," + std::to_string(lab_->sql_port());
-    route.identity = "reports";
-    config.routes.push_back(route);
-    return config;
-  }
-
-  void start(config::Config config, shim::ServerOptions options = {}, bool debug = false) {
-    log_file_ = folder_.path() / "decisions.jsonl";
-    log_ = *shim::open_decision_log(log_file_, debug);
-    auto started =
-        shim::start_server(std::make_shared<const config::Config>(std::move(config)), *log_, std::move(options));
-    ASSERT_TRUE(started) << started.error();
-    server_ = std::move(*started);
-    const auto &address = server_->listening().front().address;
-    if (!address.starts_with("unix:"))
-      port_ = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
-  }
-
-  std::string decisions() {
-    log_->flush(2000ms);
-    return lab::read_file(log_file_);
-  }
-  /// The trail of the last connection, once it is closed.
-  std::vector<shim::Record> closed_trail() {
-    std::vector<shim::Record> trail;
-    EXPECT_TRUE(lab::eventually([&] {
-      trail = test::last_connection(decisions());
-      return !trail.empty() && std::holds_alternative<shim::Closed>(trail.back().event);
-    })) << decisions();
-    test::check_trail(trail);
-    return trail;
-  }
-  std::string refusal() {
-    auto refused = test::events_of<shim::Refused>(closed_trail());
-    return refused.size() == 1 ? refused[0].cause : "";
-  }
-  /// Connections that the peer has seen so far.
-  static int seen_by_peer() {
-    int number = 0;
-    while (!lab_->peer().record(number + 1).empty())
-      ++number;
-    return number;
-  }
-
-  static lab::Lab *lab_;
-  lab::TemporaryFolder folder_;
-  fs::path log_file_;
-  std::unique_ptr<shim::DecisionLog> log_;
-  std::unique_ptr<shim::Server> server_;
-  std::uint16_t port_ = 0;
-};
-lab::Lab *Server::lab_ = nullptr;
+class Server : public test::ServerWithSharedLab {};
 
 // --- the whole path ----------------------------------------------------------------------------------------------------------------
 
@@ -473,6 +391,29 @@ TEST_F(Server, AClientThatLeavesEndsItsLogin) {
   auto closed = test::events_of<shim::Closed>(trail);
   EXPECT_EQ(closed[0].by, "client");
   EXPECT_LT(closed[0].lasted_ms, 10000);
+}
+
+TEST_F(Server, BytesWhileTheServerAnswersAreNeverForwarded) {
+  lab::PeerOptions slow = lab_->peer().options();
+  slow.hang_at = lab::Moment::login;
+  lab_->peer().restart(slow);
+  auto config = configuration();
+  config.routes[0].timeouts.login = 5s;
+  start(config);
+  const auto before = seen_by_peer();
+  test::Connection connection("127.0.0.1", port_);
+  connection.send(prelogin_bytes());
+  ASSERT_FALSE(connection.receive().empty());
+  connection.send(tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({}))));
+  ASSERT_TRUE(lab::eventually(
+      [&] { return !test::events_of<shim::ServerConnected>(test::last_connection(decisions())).empty(); }));
+  connection.send(tds::encode_message(tds::PacketType::sql_batch, tds::Bytes{'e', 0, 'a', 0, 'r', 0, 'l', 0, 'y', 0}));
+  EXPECT_TRUE(test::says(connection.receive_all(), u"protocol-violation: "));
+  connection.close();
+  EXPECT_EQ(refusal(), "protocol-violation");
+  EXPECT_THAT(lab_->peer().received(before + 1), Not(HasSubstr(std::string("e\0a\0r\0l\0y", 9))));
+  slow.hang_at = lab::Moment::never;
+  lab_->peer().restart(slow);
 }
 
 TEST_F(Server, WithoutADecisionLogNobodyNewLogsIn) {

@@ -140,9 +140,10 @@ TEST(TicketStoreTrace, ConnectsToTheKdcWhileFetchingAndNeverInALogin) {
   EXPECT_EQ(test::matching(fetching, R"(sin_port=htons\(18088\), sin_addr=inet_addr\("127\.\d+\.\d+\.1"\))").size(),
             fetching.size());
   // Unix sockets are left out: the acceptor, which is no part of sqlshim, may ask another mechanism's local helper.
-  EXPECT_THAT(test::matching(traced.between,
-                       R"( (connect|sendto|sendmsg|sendmmsg)\(.*sa_family=AF_INET| socket\((AF_INET|AF_NETLINK))"),
-              IsEmpty());
+  EXPECT_THAT(
+      test::matching(traced.between,
+                     R"( (connect|sendto|sendmsg|sendmmsg)\(.*sa_family=AF_INET| socket\((AF_INET|AF_NETLINK))"),
+      IsEmpty());
 }
 
 TEST(TicketStoreTrace, AFirstTokenOpensNothing) {
@@ -152,7 +153,7 @@ TEST(TicketStoreTrace, AFirstTokenOpensNothing) {
       << "the pattern still fits";
   // GSSAPI looks from time to time whether mechanisms were installed: /etc/gss.
   EXPECT_THAT(test::matching(traced.between,
-                       R"( (connect|socket|openat|open|creat|unlink|unlinkat|rename)\((?!AT_FDCWD, "/etc/gss/))"),
+                             R"( (connect|socket|openat|open|creat|unlink|unlinkat|rename)\((?!AT_FDCWD, "/etc/gss/))"),
               IsEmpty());
 }
 

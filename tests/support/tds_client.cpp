@@ -8,16 +8,23 @@
 
 namespace test {
 
-Connection::Connection(const std::string &address, std::uint16_t port) {
-  fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  timeval limit{10, 0};
+Connection::Connection(int fd) : fd_(fd) {
+  const timeval limit{10, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  sockaddr_in peer{};
-  peer.sin_family = AF_INET;
-  peer.sin_port = htons(port);
-  ::inet_pton(AF_INET, address.c_str(), &peer.sin_addr);
-  if (::connect(fd_, reinterpret_cast<sockaddr *>(&peer), sizeof peer) != 0) close();
+}
+
+Connection::Connection(const std::string &address, std::uint16_t port)
+    : Connection(::socket(address.contains(':') ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  sockaddr_in6 six{};
+  sockaddr_in four{};
+  const bool v6 = ::inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) == 1;
+  six.sin6_family = AF_INET6;
+  four.sin_family = AF_INET;
+  six.sin6_port = four.sin_port = htons(port);
+  ::inet_pton(AF_INET, address.c_str(), &four.sin_addr);
+  const auto *peer = v6 ? reinterpret_cast<sockaddr *>(&six) : reinterpret_cast<sockaddr *>(&four);
+  if (::connect(fd_, peer, v6 ? sizeof six : sizeof four) != 0) close();
 }
 
 Connection::~Connection() { close(); }
@@ -25,6 +32,14 @@ Connection::~Connection() { close(); }
 void Connection::close() {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
+}
+
+void Connection::shut_down() { ::shutdown(fd_, SHUT_RDWR); }
+
+void Connection::reset() {
+  const linger at_once{1, 0};
+  ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close();
 }
 
 std::uint16_t Connection::local_port() const {
@@ -73,6 +88,12 @@ tds::Login7 make_login7(const ClientOptions &options) {
   tds::Writer password;
   password.utf16(options.password);
   login.password = tds::Secret(std::move(password).bytes());
+  if (!options.new_password.empty()) {
+    tds::Writer new_password;
+    new_password.utf16(options.new_password);
+    login.change_password = tds::Secret(std::move(new_password).bytes());
+    login.option_flags3 |= tds::option3_change_password;
+  }
   login.app_name = options.app;
   login.server_name = options.server;
   login.clt_int_name = u"test";
@@ -118,7 +139,7 @@ Login log_in(Connection &connection, const ClientOptions &options) {
   }
 }
 
-tds::Bytes query(Connection &connection, std::u16string_view batch) {
+void send_batch(Connection &connection, std::u16string_view batch) {
   tds::Writer out;
   // ALL_HEADERS with the transaction descriptor (MS-TDS 2.2.5.3): required from TDS 7.2 on.
   out.u32_le(22);
@@ -128,6 +149,10 @@ tds::Bytes query(Connection &connection, std::u16string_view batch) {
   out.u32_le(1);
   out.utf16(batch);
   connection.send(tds::encode_message(tds::PacketType::sql_batch, out.bytes()));
+}
+
+tds::Bytes query(Connection &connection, std::u16string_view batch) {
+  send_batch(connection, batch);
   tds::MessageReader reader(64 * 1024 * 1024);
   for (;;) {
     auto message = reader.next();

@@ -9,10 +9,11 @@
 
 namespace test {
 
-/// A TCP connection that closes itself; reads and writes give up after ten seconds.
+/// A TCP connection (IPv4 or IPv6) that closes itself; reads and writes give up after ten seconds.
 class Connection {
 public:
   Connection(const std::string &address, std::uint16_t port);
+  explicit Connection(int fd); ///< takes over a connected socket
   ~Connection();
   Connection(const Connection &) = delete;
 
@@ -25,6 +26,8 @@ public:
   /// Everything until the other side closes.
   tds::Bytes receive_all();
   void close();
+  void shut_down(); ///< both ways; the descriptor stays: also from another thread
+  void reset();     ///< closes so that the other side reads a reset
 
 private:
   int fd_ = -1;
@@ -46,11 +49,14 @@ struct ClientOptions {
   tds::Encryption encryption = tds::Encryption::not_sup;
   tds::Version version = tds::tds_7_4;
   std::vector<tds::Feature> features = {};
-  tds::Bytes sspi = {}; ///< a token of the client's own: asks for integrated login
+  std::u16string new_password = {}; ///< asks to change it
+  tds::Bytes sspi = {};             ///< a token of the client's own: asks for integrated login
 };
 
 tds::Login7 make_login7(const ClientOptions &options);
 Login log_in(Connection &connection, const ClientOptions &options = {});
+/// Sends a batch, and reads nothing.
+void send_batch(Connection &connection, std::u16string_view batch);
 /// Sends a batch and returns the payload of the whole reply message.
 tds::Bytes query(Connection &connection, std::u16string_view batch);
 

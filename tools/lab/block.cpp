@@ -75,12 +75,37 @@ std::string Block::address(int last) const { return fmt::format("127.{}.{}.{}", 
 
 std::string Block::text() const { return address(0) + "/24"; }
 
+sockaddr_storage socket_address(const std::string &address, std::uint16_t port) {
+  sockaddr_storage place{};
+  auto &four = reinterpret_cast<sockaddr_in &>(place);
+  auto &six = reinterpret_cast<sockaddr_in6 &>(place);
+  if (::inet_pton(AF_INET, address.c_str(), &four.sin_addr) == 1) {
+    four.sin_family = AF_INET;
+    four.sin_port = htons(port);
+  } else if (::inet_pton(AF_INET6, address.c_str(), &six.sin6_addr) == 1) {
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(port);
+  } else {
+    throw LabError(address + " is no IP address");
+  }
+  return place;
+}
+
+std::uint16_t free_port(const std::string &address) {
+  auto place = socket_address(address, 0);
+  socklen_t size = sizeof place;
+  const int probe = ::socket(place.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const bool bound = ::bind(probe, reinterpret_cast<const sockaddr *>(&place), size) == 0 &&
+                     ::getsockname(probe, reinterpret_cast<sockaddr *>(&place), &size) == 0;
+  const auto error = errno;
+  ::close(probe);
+  if (!bound) throw LabError(fmt::format("no port on {}: {}", address, std::strerror(error)));
+  return ntohs(reinterpret_cast<const sockaddr_in6 &>(place).sin6_port); // at the same place in both
+}
+
 bool port_free(const std::string &address, std::uint16_t port) {
-  sockaddr_in place{};
-  place.sin_family = AF_INET;
-  place.sin_port = htons(port);
-  if (::inet_pton(AF_INET, address.c_str(), &place.sin_addr) != 1) throw LabError(address + " is no IPv4 address");
-  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto place = socket_address(address, port);
+  const int probe = ::socket(place.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const int on = 1;
   ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const bool free =

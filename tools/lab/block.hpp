@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <sys/socket.h>
 
 namespace lab {
 
@@ -34,6 +35,10 @@ private:
   int lock_ = -1;
 };
 
+/// An IPv4 or IPv6 address for the kernel. Throws LabError for one that is none.
+sockaddr_storage socket_address(const std::string &address, std::uint16_t port);
+/// A port of `address` that nobody has now: for the IPv6 loopback address, which all labs share.
+std::uint16_t free_port(const std::string &address);
 /// Whether a TCP listener could be opened there now.
 bool port_free(const std::string &address, std::uint16_t port);
 

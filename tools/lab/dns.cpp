@@ -33,6 +33,10 @@ void Dns::cname(const std::string &alias, const std::string &target) {
   cnames_[alias] = target;
 }
 
+void Dns::srv(const std::string &name, const std::string &target, std::uint16_t port, int priority, int weight) {
+  srvs_.push_back(fmt::format("srv-host={},{},{},{},{}", name, target, port, priority, weight));
+}
+
 void Dns::remove(const std::string &name) {
   hosts_.erase(name);
   cnames_.erase(name);
@@ -62,8 +66,12 @@ std::string Dns::configuration() const {
     text += fmt::format("ptr-record={},{}\n", reverse_name(address), name);
   for (const auto &[name, address] : hosts_)
     text += fmt::format("host-record={},{},{}\n", name, address, ttl);
+  for (const auto &[name, address] : more_)
+    text += fmt::format("host-record={},{},{}\n", name, address, ttl);
   for (const auto &[alias, target] : cnames_)
     text += fmt::format("cname={},{},{}\n", alias, target, ttl);
+  for (const auto &srv : srvs_)
+    text += srv + "\n";
   return text;
 }
 

@@ -17,9 +17,13 @@ public:
 
   /// A and PTR records of one server; replaces those that the name had.
   void host(const std::string &name, const std::string &address);
+  /// One more address of a host (an AAAA record beside its A record).
+  void also(const std::string &name, const std::string &address) { more_.emplace_back(name, address); }
   /// Another PTR for an address than its host's: a reverse record that lies.
   void ptr(const std::string &address, const std::string &name);
   void cname(const std::string &alias, const std::string &target);
+  /// One more SRV record: `target` with a dot is a name as it is.
+  void srv(const std::string &name, const std::string &target, std::uint16_t port, int priority, int weight);
   /// Forgets a host or an alias.
   void remove(const std::string &name);
 
@@ -37,9 +41,11 @@ private:
 
   fs::path folder_;
   std::string address_;
-  std::map<std::string, std::string> hosts_;  // name to address
-  std::map<std::string, std::string> ptrs_;   // address to name
-  std::map<std::string, std::string> cnames_; // alias to target
+  std::map<std::string, std::string> hosts_;              // name to address
+  std::vector<std::pair<std::string, std::string>> more_; // name and a further address
+  std::map<std::string, std::string> ptrs_;               // address to name
+  std::map<std::string, std::string> cnames_;             // alias to target
+  std::vector<std::string> srvs_;                         // as dnsmasq writes them
   std::optional<Process> process_;
 };
 

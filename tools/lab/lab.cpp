@@ -1,5 +1,10 @@
 #include "tools/lab/lab.hpp"
 
+#include "shim/asio.hpp"
+#include "tds/login7.hpp"
+#include "tds/packet.hpp"
+
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -13,9 +18,28 @@ struct RouteOfLab {
   const char *name;
   const char *target;
 };
+constexpr auto ipv6_loopback = "::1";
 constexpr RouteOfLab routes[] = {{"reports", sql1}, {"alias", "sqlalias.corp.test"}};
 
 std::string full_name(const std::string &host) { return host.contains('.') ? host : host + ".corp.test"; }
+
+/// One login, with LOGIN7 alone as clients of TDS 7.1 may send it, until sqlshim has answered and closed. It is expected to be refused.
+void spend_login(std::uint16_t port) {
+  tds::Login7 login;
+  login.tds_version = tds::tds_7_1;
+  login.user_name = u"lab";
+  login.app_name = u"sqlshim-lab";
+  const auto message = tds::encode_message(tds::PacketType::login7, *tds::encode_login7(login));
+  asio::io_context io;
+  asio::ip::tcp::socket socket(io);
+  boost::system::error_code error;
+  socket.connect({asio::ip::make_address("127.0.0.1"), port}, error);
+  if (!error) asio::write(socket, asio::buffer(message), error);
+  std::array<char, 4096> answer;
+  while (!error)
+    socket.read_some(asio::buffer(answer), error);
+  if (error != asio::error::eof) throw LabError("the lab's own login: " + error.message());
+}
 
 const sigset_t &our_signals() {
   static const sigset_t set = [] {
@@ -35,7 +59,13 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
   if (!options_.fault.empty()) find_fault(options_.fault).apply(plan);
   if (options_.change) options_.change(plan);
   if (options_.keep) folder_.keep();
-  if (!port_free(block_.server(0), sql_port_)) {
+  if (plan.ipv6) {
+    if (!options_.hosts.empty()) throw LabError("there is one IPv6 loopback address: a lab on it has no more hosts");
+    ipv6_ = true;
+    sql_port_ = free_port(ipv6_loopback);
+    plan.realm.kdc_address = ipv6_loopback;
+    plan.realm.kdc_port = free_port(ipv6_loopback);
+  } else if (!port_free(block_.server(0), sql_port_)) {
     sql_port_ = 11433;
     fmt::print(stderr, "lab: another program holds port 1433 on all addresses: the lab's servers listen on 11433.\n");
   }
@@ -44,12 +74,22 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
   bring_up_servers(plan);
   write_configuration(plan);
   if (!plan.kdc_runs) realm_->stop_kdc();
-  if (options_.serve) start_serve();
+  if (!options_.serve) return;
+  start_serve();
+  for (int login = 0; login < plan.logins_before; ++login)
+    spend_login(port());
 }
 
 Lab::~Lab() { stop_serve(); }
 
 void Lab::bring_up_realm(Plan &plan) {
+  if (plan.change_kdc_answers) {
+    front_.emplace(KdcFrontOptions{.address = block_.address(3),
+                                   .kdc_address = block_.kdc(),
+                                   .kdc_port = plan.realm.kdc_port,
+                                   .change = plan.change_kdc_answers});
+    plan.realm.kdcs = {fmt::format("{}:{}", block_.address(3), front_->port())};
+  }
   realm_.emplace(folder(), block_, plan.realm);
   const auto keytab = folder() / "peer.keytab";
   std::string commands =
@@ -67,7 +107,7 @@ void Lab::bring_up_realm(Plan &plan) {
 void Lab::bring_up_dns(const Plan &plan) {
   dns_.emplace(folder() / "dns", block_);
   for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
-    if (index > 0 || plan.sql1_has_address) dns_->host(host(index), block_.server(static_cast<int>(index)));
+    if (index > 0 || plan.sql1_has_address) dns_->host(host(index), address(index));
   dns_->cname("sqlalias.corp.test", sql1);
   dns_->start();
 }
@@ -77,7 +117,7 @@ void Lab::bring_up_servers(Plan &plan) {
   for (std::size_t index = 0; index <= options_.hosts.size(); ++index) {
     if (index == 0 && plan.server != Plan::Server::runs) continue;
     auto behaviour = plan.peer;
-    behaviour.address = block_.server(static_cast<int>(index));
+    behaviour.address = address(index);
     behaviour.port = sql_port_;
     behaviour.keytab = folder() / "peer.keytab";
     const auto short_name = host(index).substr(0, host(index).find('.'));
@@ -99,18 +139,22 @@ void Lab::write_configuration(const Plan &plan) const {
                           dns_->server(), plan.identity, plan.identity_extra);
   for (const auto &[name, target] : routes)
     toml += fmt::format(
-        "[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n{1}\n"
+        "[[listener]]\nname = \"{0}\"\naddress = \"{6}:0\"\n{1}\n"
         "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"reports\"\n"
         "encrypt = \"off\"\n{5}\n",
-        name, plan.listener_extra, plan.route_match, target, port_suffix, plan.route_extra);
+        name, plan.listener_extra, plan.route_match, target, port_suffix, plan.route_extra,
+        ipv6_ ? "[::1]" : "127.0.0.1");
   write_file(folder() / "sqlshim.toml", toml);
   // encryption = off: FreeTDS says NOT_SUP, which is what a peer without TLS can agree to.
   write_file(folder() / "freetds.conf",
              fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = off\n  spn = {}\n",
-                         block_.server(0), sql_port_, spn()));
+                         address(0), sql_port_, spn()));
 }
 
 std::string Lab::host(std::size_t index) const { return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1)); }
+std::string Lab::address(std::size_t index) const {
+  return ipv6_ ? ipv6_loopback : block_.server(static_cast<int>(index));
+}
 std::string Lab::spn(const std::string &host) const { return fmt::format("MSSQLSvc/{}:{}", host, sql_port_); }
 std::string Lab::spn() const { return spn(sql1) + "@" + realm_->name(); }
 
@@ -127,9 +171,9 @@ Environment Lab::environment() const {
   result["SQLSHIM_LAB"] = folder();
   result["SQLSHIM_CONFIG"] = folder() / "sqlshim.toml";
   result["SQLSHIM_SPN"] = spn();
-  result["SQLSHIM_PEER_HOST"] = block_.server(0);
+  result["SQLSHIM_PEER_HOST"] = address(0);
   result["SQLSHIM_PEER_PORT"] = std::to_string(sql_port_);
-  const bool peer_of_sql1 = !peers_.empty() && peers_.front()->address() == block_.server(0);
+  const bool peer_of_sql1 = !peers_.empty() && peers_.front()->address() == address(0);
   result["SQLSHIM_PEER_PID"] = peer_of_sql1 ? std::to_string(peers_.front()->pid()) : "";
   result["FREETDSCONF"] = folder() / "freetds.conf";
   result["KRB5CCNAME"] = fmt::format("FILE:{}/ccache", folder().string());

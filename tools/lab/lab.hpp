@@ -59,12 +59,15 @@ private:
   void bring_up_servers(Plan &plan);
   void write_configuration(const Plan &plan) const;
   std::string host(std::size_t index) const;
+  std::string address(std::size_t index) const; ///< of that host
   std::string spn(const std::string &host) const;
 
   LabOptions options_;
   TemporaryFolder folder_;
   Block block_;
   std::uint16_t sql_port_ = 1433;
+  bool ipv6_ = false;
+  std::optional<KdcFront> front_;
   std::optional<Realm> realm_;
   std::optional<Dns> dns_;
   std::vector<std::unique_ptr<Peer>> peers_;

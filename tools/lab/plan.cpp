@@ -23,6 +23,14 @@ void force_error(Plan &plan, std::uint32_t number, std::string text) {
   plan.peer.login_error = LoginError{number, 1, 14, std::move(text)};
 }
 
+/// MIT's KDC never answers 8 (PRINCIPAL_NOT_UNIQUE); Active Directory's does. Here its 7 becomes one: error-code [6] INTEGER in the KRB-ERROR.
+tds::Bytes not_unique_for_unknown(tds::ByteView, tds::Bytes reply) {
+  constexpr std::array<std::uint8_t, 5> unknown{0xa6, 0x03, 0x02, 0x01, 0x07};
+  const auto found = std::ranges::search(reply, unknown);
+  if (!found.empty()) found.back() = 8;
+  return reply;
+}
+
 constexpr auto faults = std::to_array<Fault>({
     // names
     {"name-not-found", "DNS knows no address of sql1.corp.test", [](Plan &p) { p.sql1_has_address = false; }},
@@ -46,10 +54,20 @@ constexpr auto faults = std::to_array<Fault>({
      [](Plan &p) {
        p.spoil_realm = [](Realm &r) { r.kadmin(fmt::format("setstr {} session_enctypes rc4-hmac", spn_of(r))); };
      }},
+    {"spn-duplicate", "two accounts have sql1's SPN: the KDC answers as Active Directory does then",
+     [](Plan &p) {
+       p.spoil_realm = [](Realm &r) { r.remove(spn_of(r)); };
+       p.change_kdc_answers = not_unique_for_unknown;
+     }},
     // realm and KDC
     {"realm-unknown", "the identity belongs to a realm that krb5.conf does not know",
      [](Plan &p) { p.identity = "password_file = \"reports.password\"\nprincipal = \"svc-reports@NOWHERE.TEST\"\n"; }},
+    {"realm-wrong", "krb5.conf puts sql1 into a realm that the KDC does not know",
+     [](Plan &p) { p.realm.realm_of_domain = "OTHER.TEST"; }},
     {"kdc-unreachable", "the KDC is down", [](Plan &p) { p.kdc_runs = false; }},
+    {"kdc-tcp-blocked", "the KDC answers on UDP alone", [](Plan &p) { p.realm.kdc_tcp = false; }},
+    {"kdc-proxy-unsupported", "krb5.conf knows the KDC by https alone",
+     [](Plan &p) { p.realm.kdcs = {"https://kdcproxy.corp.test/KdcProxy"}; }},
     {"clock-skew", "the KDC's clock is ten minutes ahead",
      [](Plan &p) { p.spoil_realm = [](Realm &r) { r.set_kdc_clock("+10m"); }; }},
     // credentials
@@ -70,6 +88,12 @@ constexpr auto faults = std::to_array<Fault>({
      [](Plan &p) {
        p.identity = "password_file = \"wrong.password\"\nprincipal = \"svc-reports@CORP.TEST\"\n";
        p.spoil_realm = [](Realm &r) { write_file(r.folder() / "wrong.password", "not.the.password\n"); };
+     }},
+    {"password-throttled", "the password file is wrong, and two logins before (the lab's own) were refused for it",
+     [](Plan &p) {
+       p.identity = "password_file = \"wrong.password\"\nprincipal = \"svc-reports@CORP.TEST\"\n";
+       p.spoil_realm = [](Realm &r) { write_file(r.folder() / "wrong.password", "not.the.password\n"); };
+       p.logins_before = 2;
      }},
     {"account-revoked", "svc-reports is disabled",
      [](Plan &p) {
@@ -92,6 +116,8 @@ constexpr auto faults = std::to_array<Fault>({
      }},
     {"login-denied", "the server knows no login for svc-reports (18456)",
      [](Plan &p) { p.peer.principals = std::vector<std::string>{"alice@CORP.TEST"}; }},
+    {"anonymous-logon", "the server sees NT AUTHORITY\\ANONYMOUS LOGON (18456)",
+     [](Plan &p) { force_error(p, 18456, "Login failed for user 'NT AUTHORITY\\ANONYMOUS LOGON'."); }},
     {"database-denied", "the login may open no database (4060)", [](Plan &p) { p.peer.databases.clear(); }},
     {"server-closed", "the server closes instead of answering PRELOGIN",
      [](Plan &p) { p.peer.close_at = Moment::prelogin; }},

@@ -1,6 +1,7 @@
 // What a lab will be, before any of it exists: the good lab, and the faults that --break names.
 #pragma once
 
+#include "tools/lab/kdc_front.hpp"
 #include "tools/lab/peer_options.hpp"
 #include "tools/lab/realm.hpp"
 
@@ -15,11 +16,17 @@ struct Plan {
   /// Done with the realm complete: SPNs, keytabs, passwords.
   std::function<void(Realm &)> spoil_realm = [](Realm &) {};
   bool kdc_runs = true;
+  /// How the KDC's front (its address .3) changes what the KDC answers; krb5.conf then names the front. Null: there is none.
+  KdcFront::Change change_kdc_answers;
 
   bool sql1_has_address = true; ///< in DNS
+  /// KDC, sql1 and sqlshim's listeners are on ::1, at ports that were free, and sql1 has an AAAA record alone. Not with more hosts: there is one such address.
+  bool ipv6 = false;
 
   enum class Server { runs, absent, black_hole } server = Server::runs;
   PeerOptions peer; ///< address, port, keytab and records are filled in by the lab
+
+  int logins_before = 0; ///< that the lab makes itself through sqlshim, before COMMAND
 
   // sqlshim.toml
   std::string identity = "keytab = \"reports.keytab\"\nprincipal = \"svc-reports@CORP.TEST\"\n"; ///< whose credentials

@@ -1,5 +1,7 @@
 #include "tools/lab/process.hpp"
 
+#include "tools/lab/block.hpp"
+
 #include <arpa/inet.h>
 #include <cerrno>
 #include <csignal>
@@ -27,13 +29,15 @@ std::string package_of(std::string_view program) {
   if (program == "kadmin.local") return "krb5-admin-server";
   if (program == "kinit" || program == "kvno" || program == "klist") return "krb5-user";
   if (program == "dnsmasq") return "dnsmasq-base";
+  if (program == "kcm") return "heimdal-kcm";
   if (program == "tsql") return "freetds-bin";
   return {};
 }
 
-fs::path find_program(const std::string &name) {
+fs::path find_program(const std::string &name, const Environment &environment) {
   if (name.contains('/')) return name;
-  const char *path = std::getenv("PATH");
+  const auto its_own = environment.find("PATH");
+  const char *path = its_own != environment.end() ? its_own->second.c_str() : std::getenv("PATH");
   // An ordinary user's PATH lacks the folders where krb5kdc and dnsmasq live.
   std::stringstream folders(fmt::format("{}:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin"));
   for (std::string folder; std::getline(folders, folder, ':');)
@@ -72,7 +76,7 @@ int decode(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : W
 } // namespace
 
 Process::Process(Command command) : output_(command.output) {
-  const auto program = find_program(command.argv.at(0));
+  const auto program = find_program(command.argv.at(0), command.environment);
   name_ = program.filename();
   if (::access(program.c_str(), X_OK) != 0)
     throw LabError(fmt::format("cannot run {}: {}", program.string(), std::strerror(errno)));
@@ -221,11 +225,8 @@ bool eventually(const std::function<bool()> &condition, milliseconds deadline) {
 }
 
 bool port_answers(const std::string &address, std::uint16_t port) {
-  sockaddr_in target{};
-  target.sin_family = AF_INET;
-  target.sin_port = htons(port);
-  if (::inet_pton(AF_INET, address.c_str(), &target.sin_addr) != 1) throw LabError(address + " is no IPv4 address");
-  const int probe = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto target = socket_address(address, port);
+  const int probe = ::socket(target.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (probe < 0) return false;
   const bool answered = ::connect(probe, reinterpret_cast<const sockaddr *>(&target), sizeof target) == 0;
   ::close(probe);

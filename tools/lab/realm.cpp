@@ -20,24 +20,23 @@ constexpr auto krb5_conf_template = R"([libdefaults]
 {libdefaults}
 [realms]
   {realm} = {{
-    kdc = {kdc}:{port}
-  }}
+{kdcs}  }}
 
 [domain_realm]
-  .{domain} = {realm}
-  {domain} = {realm}
+  .{domain} = {realm_of_domain}
+  {domain} = {realm_of_domain}
 )";
 
 constexpr auto kdc_conf_template = R"([kdcdefaults]
   kdc_listen = {kdc}:{port}
-  kdc_tcp_listen = {kdc}:{port}
+  kdc_tcp_listen = {tcp}
 
 [realms]
   {realm} = {{
     database_name = {folder}/principal
     key_stash_file = {folder}/stash
     acl_file = {folder}/kadm5.acl
-    max_life = 10h
+    max_life = {max_life}
     max_renewable_life = 7d
     supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal
     default_principal_flags = +renewable,+forwardable
@@ -65,7 +64,8 @@ bool reports_failure(const std::string &output) {
 } // namespace
 
 Realm::Realm(fs::path folder, const Block &block, RealmOptions options)
-    : folder_(std::move(folder)), options_(std::move(options)), kdc_address_(block.kdc()) {
+    : folder_(std::move(folder)), options_(std::move(options)),
+      kdc_address_(options_.kdc_address.empty() ? block.kdc() : options_.kdc_address) {
   fs::create_directories(folder_);
   write_configuration();
   const auto created = run({.argv = {"kdb5_util", "create", "-s", "-P", "master of the lab", "-r", options_.name},
@@ -114,10 +114,16 @@ void Realm::kinit(const std::string &principal, const std::string &password, con
 
 void Realm::start_kdc() {
   if (kdc_ && kdc_->running()) return;
+  const auto written = fs::exists(folder_ / "kdc.log") ? fs::file_size(folder_ / "kdc.log") : 0;
   kdc_.emplace(Command{.argv = {"krb5kdc", "-n", "-r", options_.name},
                        .environment = with_clock(options_.kdc_clock),
                        .output = folder_ / "kdc.out"});
-  kdc_->wait_for_port(kdc_address_, options_.kdc_port);
+  if (options_.kdc_tcp) return kdc_->wait_for_port(kdc_address_, options_.kdc_port);
+  const auto ready = [&] {
+    const auto text = log();
+    return text.size() > written && text.find("commencing operation", written) != text.npos;
+  };
+  if (!eventually(ready)) throw LabError("krb5kdc does not come up:\n" + log());
 }
 
 void Realm::stop_kdc() {
@@ -132,12 +138,19 @@ void Realm::set_kdc_clock(std::string clock) {
 
 void Realm::write_configuration() const {
   using namespace fmt::literals;
-  write_file(krb5_conf(), fmt::format(fmt::runtime(krb5_conf_template), "realm"_a = options_.name,
-                                      "kdc"_a = kdc_address_, "port"_a = options_.kdc_port,
-                                      "domain"_a = options_.domain, "libdefaults"_a = options_.libdefaults));
+  const auto address = kdc_address_.contains(':') ? "[" + kdc_address_ + "]" : kdc_address_;
+  const auto place = fmt::format("{}:{}", address, options_.kdc_port);
+  std::string kdcs;
+  for (const auto &kdc : options_.kdcs.value_or(std::vector{place}))
+    kdcs += fmt::format("    kdc = {}\n", kdc);
+  write_file(krb5_conf(), fmt::format(fmt::runtime(krb5_conf_template), "realm"_a = options_.name, "kdcs"_a = kdcs,
+                                      "domain"_a = options_.domain, "libdefaults"_a = options_.libdefaults,
+                                      "realm_of_domain"_a =
+                                          options_.realm_of_domain.empty() ? options_.name : options_.realm_of_domain));
   write_file(folder_ / "kdc.conf",
-             fmt::format(fmt::runtime(kdc_conf_template), "realm"_a = options_.name, "kdc"_a = kdc_address_,
-                         "port"_a = options_.kdc_port, "folder"_a = folder_.string()));
+             fmt::format(fmt::runtime(kdc_conf_template), "realm"_a = options_.name, "kdc"_a = address,
+                         "port"_a = options_.kdc_port, "folder"_a = folder_.string(),
+                         "tcp"_a = options_.kdc_tcp ? place : "\"\"", "max_life"_a = options_.max_life));
   write_file(folder_ / "kadm5.acl", "");
 }
 

@@ -9,11 +9,18 @@ namespace lab {
 struct RealmOptions {
   std::string name = "CORP.TEST";
   std::string domain = "corp.test"; ///< its names belong to the realm (domain_realm)
+  std::string kdc_address = {};     ///< empty: the block's own
   std::uint16_t kdc_port = 18088;
   /// The KDC's clock as libfaketime understands it ("+10m", "-1d"); empty: the machine's.
   std::string kdc_clock = {};
   /// Lines for the [libdefaults] of krb5.conf: what a test wants clients to find there.
   std::string libdefaults = {};
+  /// What krb5.conf says of the realm instead of the truth: its `kdc =` values, and to which realm the domain belongs.
+  std::optional<std::vector<std::string>> kdcs = {};
+  std::string realm_of_domain = {};
+  bool kdc_tcp = true; ///< else it listens on UDP alone
+  /// The longest life of its tickets, as kdc.conf writes it.
+  std::string max_life = "10h";
 };
 
 /// Creates the realm in `folder` and starts its KDC. Principals: alice and bob (password NAMEpw) and sqlshim/admin; everything else

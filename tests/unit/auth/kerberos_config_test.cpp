@@ -56,8 +56,8 @@ TEST(KerberosConfig, Loads) {
   EXPECT_EQ(config.clock_skew, 120s);
   EXPECT_THAT(texts(config, "CORP.TEST"),
               ElementsAre("kdc1.corp.test:88", "kdc2.corp.test:18088", "127.0.0.1:88", "[::1]:1088", "[2001:db8::1]:88",
-                          "[2001:db8::2]:88", "kdc3.corp.test:99", "kdc4.corp.test:88", "https proxy.corp.test:443",
-                          "https proxy.corp.test:8443"));
+                          "[2001:db8::2]:88", "kdc3.corp.test:99", "kdc4.corp.test:88",
+                          "https https://proxy.corp.test/KdcProxy", "https https://proxy.corp.test:8443/KdcProxy"));
   EXPECT_THAT(texts(config, "OTHER.TEST"), ElementsAre("kdc.other.test:88"));
   EXPECT_EQ(config.kdcs.count("EMPTY.TEST"), 0u);
   const std::map<std::string, std::string> domains{
@@ -138,6 +138,25 @@ TEST(KerberosConfig, RealmOfAHost) {
 TEST(KerberosConfig, KdcAddressText) {
   EXPECT_EQ((KdcAddress{"127.0.0.1", 18088, false}.text()), "127.0.0.1:18088");
   EXPECT_EQ((KdcAddress{"::1", 88, false}.text()), "[::1]:88");
+  EXPECT_EQ((KdcAddress{"proxy.corp.test", 443, true, "/KdcProxy"}.text()), "https://proxy.corp.test/KdcProxy");
+  EXPECT_EQ((KdcAddress{"::1", 8443, true, ""}.text()), "https://[::1]:8443");
+}
+
+TEST(KerberosConfig, DnsLookupKdc) {
+  Folder folder;
+  const std::pair<const char *, bool> rows[] = {{"", true},
+                                                {"dns_lookup_kdc = false\n", false},
+                                                {"dns_lookup_kdc = true\n", true},
+                                                {"dns_lookup_kdc = no\n", false}};
+  for (const auto &[line, looks] : rows) {
+    const auto config = load_kerberos_config(folder.write("krb5.conf", std::string("[libdefaults]\n") + line));
+    ASSERT_TRUE(config) << line;
+    EXPECT_EQ(config->dns_lookup_kdc, looks) << line;
+  }
+  const auto wrong = load_kerberos_config(folder.write("krb5.conf", "[libdefaults]\ndns_lookup_kdc = perhaps\n"));
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().text.find("dns_lookup_kdc is neither true nor false"), std::string::npos)
+      << wrong.error().text;
 }
 
 /// What a context takes for a setting of [libdefaults].

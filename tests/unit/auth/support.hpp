@@ -163,13 +163,14 @@ inline TicketPtr fake_ticket(const FakeTicket &fake = {}) {
   return ticket;
 }
 
-/// A FILE ccache of `owner` with these tickets.
+/// A ccache of `owner` with these tickets: a file, or a name with its type ("MEMORY:x").
 inline void write_ccache(const std::string &path, const std::string &owner, const std::vector<FakeTicket> &tickets) {
   const Context context = value(make_bare_context());
   Principal principal(context.get());
   OpenCcache ccache(context.get());
   check(krb5_parse_name(context.get(), owner.c_str(), principal.out()), "parse_name");
-  check(krb5_cc_resolve(context.get(), ("FILE:" + path).c_str(), ccache.out()), "cc_resolve");
+  check(krb5_cc_resolve(context.get(), (path.starts_with('/') ? "FILE:" + path : path).c_str(), ccache.out()),
+        "cc_resolve");
   check(krb5_cc_initialize(context.get(), ccache.get(), principal.get()), "cc_initialize");
   for (const FakeTicket &fake : tickets)
     with_credentials(fake, [&](krb5_context, krb5_creds &credentials) {

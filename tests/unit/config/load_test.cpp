@@ -92,6 +92,8 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_EQ(config.dns.ndots, 2);
   EXPECT_EQ(config.kerberos.config, "/etc/krb5.conf");
   EXPECT_EQ(config.kerberos.refusals, 0ms);
+  EXPECT_EQ(config.limits, (Limits{64, 16, 4096, 30s, 10s}));
+  EXPECT_THAT(config.domains, IsEmpty());
 
   ASSERT_EQ(config.listeners.size(), 1u);
   const Listener &one = config.listeners[0];
@@ -126,6 +128,8 @@ TEST_F(Load, EveryKeyArrives) {
       "[log]\ndecisions = \"-\"\nlevel = \"debug\"\n"
       "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = [\"a.test\", \"b.test.\"]\n"
       "[kerberos]\nconfig = \"krb5.conf\"\nrefusals = \"5s\"\n"
+      "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"1s\"\nclient_login = \"4s\"\n"
+      "[domains]\ncorp = \"CORP.TEST\"\nLAB-1 = \"LAB.TEST\"\n"
       "[[listener]]\nname = \"l\"\nunix = \"run/l.sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\", \"8\"]\n"
       "client_auth = \"sql\"\nversion = \"15.0.2000\"\n"
       "[[identity]]\nname = \"c\"\nccache = \"FILE:reports.keytab\"\nallow = \"root\"\n"
@@ -146,6 +150,9 @@ TEST_F(Load, EveryKeyArrives) {
   EXPECT_EQ(config.dns.ndots, 1); // resolv.conf's belongs to resolv.conf's search list
   EXPECT_EQ(config.kerberos.config, folder / "krb5.conf");
   EXPECT_EQ(config.kerberos.refusals, 5s);
+
+  EXPECT_EQ(config.limits, (Limits{3, 2, 5, 1s, 4s}));
+  EXPECT_THAT(config.domains, ElementsAre(std::pair("CORP", "CORP.TEST"), std::pair("LAB-1", "LAB.TEST")));
 
   const Listener &one = config.listeners.at(0);
   EXPECT_EQ(one.unix_path, folder / "run/l.sock");
@@ -210,10 +217,39 @@ const Row rows[] = {
       "f: route: there is none, so every login would be refused; write [[route]] with name, target and identity"}},
     {"UnknownTable", with("[kerberso]\n"), {"f:12:2: kerberso: unknown key; did you mean \"kerberos\"?"}},
     {"UnknownKey", with("tarpet = \"x\"\n"), {"f:12:1: route[0].tarpet: unknown key; did you mean \"target\"?"}},
-    {"LaterTable", with("[limits]\nconnections = 1\n"), {"f:12:2: limits: not supported by this version; take it out"}},
+    {"LaterTable", with("[browser]\nx = 1\n"), {"f:12:2: browser: not supported by this version; take it out"}},
     {"RouteAsTable",
      std::string(listener) + "[route]\n",
      {"f:4:1: route: there may be several of them; write [[route]] with two brackets"}},
+
+    // [limits], [domains]
+    {"Limits",
+     with(
+         "[limits]\nhandshakes = 0\nhandshakes_per_uid = \"16\"\nconnections = 1000001\ndrain = \"0s\"\nclient_login = 10\n"
+         "clients = 1\n"),
+     {"f:13:14: limits.handshakes: 0 is out of range; write a number from 1 to 1000000",
+      "f:14:22: limits.handshakes_per_uid: must be an integer, not a string; take the quotes away",
+      "f:15:15: limits.connections: 1000001 is out of range; write a number from 1 to 1000000",
+      "f:16:9: limits.drain: \"0s\" would wait for ever; write \"1s\" to hardly wait",
+      "f:17:16: limits.client_login: 10 has no unit; write \"10s\" or \"10ms\"",
+      "f:18:1: limits.clients: unknown key; known here: client_login, connections, drain, handshakes, handshakes_per_uid"}},
+    {"LimitsNever",
+     with("[limits]\nclient_login = \"0s\"\n"),
+     {"f:13:16: limits.client_login: \"0s\" would be no deadline at all; write \"10s\""}},
+    {"Domains",
+     with("[domains]\nCORP = \"CORP.TEST\"\ncorp = \"OTHER.TEST\"\nOLD = \"corp.test\"\nLAB = \"lab.test\"\n"
+          "a.b = \"A.TEST\"\n\"a.b.c\" = \"A.TEST\"\nX = 5\nY = \"A B\"\nSIXTEENLETTERS16 = \"S.TEST\"\n"),
+     {"f:14:8: domains.corp: domain CORP stands here twice, since capitals do not count; take one out",
+      "f:15:7: domains.OLD: \"corp.test\" is the realm of CORP already, and a realm has one NetBIOS domain; take one out",
+      "f:16:7: domains.LAB: warning: \"lab.test\" has small letters, and capitals count in realms; Active Directory's are "
+      "\"LAB.TEST\"",
+      "f:17:1: domains.a: must be a string, not a table; a NetBIOS domain has no dot",
+      "f:18:11: domains.a.b.c: \"a.b.c\" has a dot, as a DNS domain; write the NetBIOS name, the part before \\ in "
+      "DOMAIN\\user",
+      "f:19:5: domains.X: must be a string, not an integer; put it in quotes",
+      "f:20:5: domains.Y: \"A B\" is no Kerberos realm; write it as the KDC does, as \"CORP.TEST\"",
+      "f:21:20: domains.SIXTEENLETTERS16: \"SIXTEENLETTERS16\" is no NetBIOS domain; write 1 to 15 letters or digits, as "
+      "CORP"}},
 
     // [log], [dns], [kerberos]
     {"LogLevel",
@@ -258,6 +294,24 @@ const Row rows[] = {
      "[[listener]]\nname = \"a\"\naddress = \"0.0.0.0:1433\"\n" + std::string(identity) + std::string(route),
      {"f:3:11: listener[0].address: \"0.0.0.0:1433\" is not loopback, and callers from other machines cannot be "
       "proven; write \"127.0.0.1:1433\""}},
+    {"ListenerOnEveryAddress",
+     "[[listener]]\nname = \"a\"\naddress = \"[::]:1433\"\n[[listener]]\nname = \"b\"\naddress = \"[fe80::1]:1433\"\n" +
+         std::string(identity) + std::string(route),
+     {"f:3:11: listener[0].address: \"[::]:1433\" is not loopback, and callers from other machines cannot be proven; write "
+      "\"[::1]:1433\"",
+      "f:6:11: listener[1].address: \"[fe80::1]:1433\" is not loopback, and callers from other machines cannot be proven; "
+      "write \"[::1]:1433\""}},
+    {"ListenerMappedAddress",
+     "[[listener]]\nname = \"a\"\naddress = \"[::ffff:127.0.0.1]:1433\"\n" + std::string(identity) + std::string(route),
+     {"f:3:11: listener[0].address: \"[::ffff:127.0.0.1]:1433\" is not loopback, and callers from other machines cannot be "
+      "proven; write \"127.0.0.1:1433\""}},
+    {"ListenerByName",
+     "[[listener]]\nname = \"a\"\naddress = \"localhost:1433\"\n" + std::string(identity) + std::string(route),
+     {"f:3:11: listener[0].address: \"localhost:1433\" is a name; write the address, \"127.0.0.1:1433\""}},
+    {"ListenersAlikeInOtherWords",
+     with("[[listener]]\nname = \"a\"\naddress = \"[::1]:1433\"\n"
+          "[[listener]]\nname = \"b\"\naddress = \"[0:0:0:0:0:0:0:1]:01433\"\n"),
+     {"f:17:11: listener[2].address: \"[::1]:1433\" is taken by listener[1]; write another port"}},
     {"ListenersAlike",
      std::string(listener) + std::string(listener) + std::string(identity) + std::string(route),
      {"f:5:8: listener[1].name: \"reports\" is the name of listener[0] already; write another",
@@ -390,6 +444,43 @@ const Row rows[] = {
      {"f:12:20: route[0].match.caller: \"no-such-user-here\": this machine has no such user; write a user's name, "
       "\"@GROUP\", a uid, or \"self\" for "
       "who runs sqlshim"}},
+    {"MatchCallerThatNoListenerAdmits",
+     std::string(listener) + "callers = [4242, \"root\"]\n" + std::string(identity) + "allow = [4242]\n" +
+         std::string(route) + "match = { caller = [4243, 4244] }\n",
+     {"f:14:9: route[0].match: warning: can never match: listener reports admits none of the users in match.caller (\"self\" is "
+      "uid " +
+      std::to_string(::getuid()) + " here); add them to its callers"}},
+    {"MatchCallerOfAGroup",
+     std::string(listener) + "callers = [4242]\n" + std::string(identity) + "allow = [4242]\n" + std::string(route) +
+         "match = { caller = \"@root\" }\n",
+     {}},
+    {"IdentityForNobodyWhoComes",
+     std::string(listener) + "callers = [4242, 4243]\n" + std::string(identity) + "allow = [4244]\n" +
+         std::string(route),
+     {"f:13:12: route[0].identity: warning: nobody who can come here may use \"svc\" (\"self\" is uid " +
+      std::to_string(::getuid()) + " here), so every login will be refused; add the callers to its allow"}},
+    {"IdentityForNobodyWhoMatches",
+     std::string(listener) + "callers = [4242, 4243]\n" + std::string(identity) + "allow = [4243]\n" +
+         std::string(route) + "match = { caller = [4242] }\n",
+     {"f:13:12: route[0].identity: warning: nobody who can come here may use \"svc\" (\"self\" is uid " +
+      std::to_string(::getuid()) + " here), so every login will be refused; add the callers to its allow"}},
+    {"IdentityForSelfByNumber",
+     std::string(listener) + "callers = [" + std::to_string(::getuid()) + "]\n" + std::string(identity) +
+         std::string(route),
+     {}},
+    {"PasswordsOfListenerWithoutThem",
+     std::string(listener) +
+         "client_auth = \"integrated\"\n[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n"
+         "unprotected = \"accept\"\n",
+     {"f:8:12: route[0].attempts: warning: can never be made: tcp+sql sends on the client's user and password, and listener "
+      "reports takes integrated logins only; change its client_auth",
+      "f:9:15: route[0].unprotected: warning: passwords of applications go over the network to the server readable by "
+      "anybody"}},
+    {"RouteNeverReachedOverOneListener",
+     with("match = { listener = \"reports\" }\n[[route]]\nname = \"b\"\ntarget = \"sql2\"\nidentity = \"svc\"\n"
+          "match = { listener = \"r*\" }\n"),
+     {"f:13:1: route[1]: warning: is never reached: route[0] (\"reports\") stands before it and matches all that it matches; "
+      "put it first, or give it a narrower match"}},
     {"RouteNeverReached",
      with("[[route]]\nname = \"b\"\ntarget = \"sql2\"\nidentity = \"svc\"\nmatch = { database = \"x\" }\n"),
      {"f:12:1: route[1]: warning: is never reached: route[0] (\"reports\") stands before it and matches all that it "
@@ -425,8 +516,8 @@ TEST_F(Load, ARouteIsShadowedOnlyByOneThatMatchesAllOfIt) {
     const auto table = [](const char *match) {
       return "[[route]]\ntarget = \"sql1\"\nidentity = \"svc\"\nmatch = { " + std::string(match) + " }\nname = ";
     };
-    const auto found = problems(std::string(listener) + std::string(identity) + table(pair.first) + "\"a\"\n" +
-                                table(pair.second) + "\"b\"\n");
+    const auto found = problems(std::string(listener) + "callers = [0, 1]\n" + std::string(identity) +
+                                "allow = [0, 1]\n" + table(pair.first) + "\"a\"\n" + table(pair.second) + "\"b\"\n");
     EXPECT_EQ(!found.empty(), pair.shadowed) << pair.first << " before " << pair.second;
     if (pair.shadowed) {
       EXPECT_THAT(found, ElementsAre(HasSubstr("route[1]: warning: is never reached"))) << pair.first;

@@ -12,6 +12,13 @@ TEST(Toml, Parses) {
   EXPECT_EQ((*table)["log"]["level"].value<std::string>(), "info");
 }
 
+TEST(Toml, LettersOfAllKindsMayStandInQuotes) {
+  const auto table = parse_toml("a = \"\u00fc\" # \u00a7\nb = \"\"\"\\\n\u00a7\"\"\"\n");
+  ASSERT_TRUE(table) << table.error().what;
+  EXPECT_EQ((*table)["a"].value<std::string>(), "\u00fc");
+  EXPECT_EQ((*table)["b"].value<std::string>(), "\u00a7");
+}
+
 TEST(Toml, SyntaxErrorsHaveTheirPlace) {
   struct Row {
     std::string text;
@@ -27,6 +34,9 @@ TEST(Toml, SyntaxErrorsHaveTheirPlace) {
            Row{"[[[a]]]\n", {1, 3}},
            Row{"[ok]\n\n  [[ .a]]\n", {3, 6}},
            Row{"[#]", {1, 2}},
+           // what its table of blanks has no entry for
+           Row{"x = 1\n\u00fc = 1\n", {2, 1}},
+           Row{"x = 1 \u00a7", {1, 7}},
        }) {
     const auto table = parse_toml(row.text);
     ASSERT_FALSE(table) << row.text;

@@ -1,6 +1,7 @@
 #include "config/value.hpp"
 
 #include <gmock/gmock.h>
+#include <map>
 
 namespace {
 
@@ -151,19 +152,39 @@ TEST(Value, Spns) {
 }
 
 TEST(Value, Principals) {
-  EXPECT_EQ(parse_principal("svc-reports@CORP.TEST"), "svc-reports@CORP.TEST");
-  EXPECT_EQ(parse_principal("host/a.corp.test@CORP.TEST"), "host/a.corp.test@CORP.TEST");
+  const std::map<std::string, std::string> domains{{"CORP", "CORP.TEST"}};
+  EXPECT_EQ(parse_principal("svc-reports@CORP.TEST", domains), "svc-reports@CORP.TEST");
+  EXPECT_EQ(parse_principal("host/a.corp.test@CORP.TEST", {}), "host/a.corp.test@CORP.TEST");
+  EXPECT_EQ(parse_principal("CORP\\svc-reports", domains), "svc-reports@CORP.TEST");
+  EXPECT_EQ(parse_principal("corp\\host$", domains), "host$@CORP.TEST") << "capitals of a NetBIOS name do not count";
   struct Row {
     const char *text, *complaint;
   };
-  for (const Row &row : std::initializer_list<Row>{{"", "has no realm"},
-                                                   {"svc-reports", "has no realm; write NAME@REALM"},
-                                                   {"CORP\\svc", "DOMAIN\\user is not supported by this version"},
-                                                   {"@CORP.TEST", "is no principal"},
-                                                   {"svc@", "is no principal"},
-                                                   {"s vc@CORP", "is no principal"},
-                                                   {"a@b@C", "is no principal"}})
-    EXPECT_THAT(complaint(parse_principal(row.text)), HasSubstr(row.complaint)) << row.text;
+  for (const Row &row : std::initializer_list<Row>{
+           {"", "has no realm"},
+           {"svc-reports", "has no realm; write NAME@REALM"},
+           {"OTHER\\svc", "write OTHER = \"REALM\" below [domains], or principal = \"svc@REALM\""},
+           {"corp.test\\svc", "has a dot"},
+           {"\\svc", "is no NetBIOS domain"},
+           {"CORP\\", "is no DOMAIN\\user"},
+           {"CORP\\a\\b", "is no DOMAIN\\user"},
+           {"CORP\\svc@CORP.TEST", "is no DOMAIN\\user"},
+           {"CORP\tsvc@X", "is no principal"},
+           {"@CORP.TEST", "is no principal"},
+           {"svc@", "is no principal"},
+           {"s vc@CORP", "is no principal"},
+           {"a@b@C", "is no principal"}})
+    EXPECT_THAT(complaint(parse_principal(row.text, domains)), HasSubstr(row.complaint)) << row.text;
+}
+
+TEST(Value, WindowsAccounts) {
+  const std::map<std::string, std::string> domains{{"CORP", "CORP.TEST"}, {"OTHER", "OTHER.TEST"}};
+  EXPECT_EQ(windows_account("svc-reports@CORP.TEST", domains), "CORP\\svc-reports");
+  EXPECT_EQ(windows_account("host$@OTHER.TEST", domains), "OTHER\\host$");
+  for (const char *none :
+       {"svc@THIRD.TEST", "svc@corp.test", "HTTP/web.corp.test@CORP.TEST", "svc", "CORP.TEST", "@", ""})
+    EXPECT_EQ(windows_account(none, domains), "") << none;
+  EXPECT_EQ(windows_account("svc-reports@CORP.TEST", {}), "");
 }
 
 TEST(Value, Names) {

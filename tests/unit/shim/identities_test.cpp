@@ -8,6 +8,7 @@
 namespace shim_test {
 namespace {
 
+using auth_test::FakeTicket;
 using auth_test::Folder;
 using testing::HasSubstr;
 
@@ -84,30 +85,64 @@ TEST_F(IdentitiesTest, ReadAgainWhenItsFileHasChanged) {
   EXPECT_NE(grown->identity, first->identity);
   EXPECT_NE(grown->store_name(), first->store_name()) << "tickets of the earlier key are not used with the later";
 
-  // A file of the same size in its place, as ktutil or a deployment does.
-  std::filesystem::copy_file(path, folder_.file("new.keytab"));
-  std::filesystem::last_write_time(folder_.file("new.keytab"), std::filesystem::last_write_time(path));
+  // A file of the same size and time in its place, as a deployment puts it there: its inode tells.
+  auth_test::write_keytab(folder_.file("new.keytab"), {{"svc-reports@CORP.TEST", 1}, {"svc-reports@CORP.TEST", 3}});
+  std::filesystem::last_write_time(folder_.file("new.keytab"), written);
+  ASSERT_EQ(std::filesystem::file_size(folder_.file("new.keytab")), std::filesystem::file_size(path));
   std::filesystem::rename(folder_.file("new.keytab"), path);
   const auto replaced = get(wanted);
   ASSERT_TRUE(replaced);
   EXPECT_NE(replaced->store_name(), grown->store_name());
-
-  // The same size, the same inode, another time.
-  std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - 1s);
-  const auto touched = get(wanted);
-  ASSERT_TRUE(touched);
-  EXPECT_NE(touched->store_name(), replaced->store_name());
 }
 
-TEST_F(IdentitiesTest, CcacheThatIsNoFileIsReadEachTime) {
+TEST_F(IdentitiesTest, ReadAgainButTheSame) {
+  const auto path = folder_.file("a.keytab");
+  const auto wanted = identity(config::IdentityKind::keytab, path);
+  auth_test::write_keytab(path, {{"svc-reports@CORP.TEST", 1}});
+  const auto first = get(wanted);
+  std::filesystem::last_write_time(path, std::filesystem::last_write_time(path) - 1s);
+  const auto touched = get(wanted);
+  ASSERT_TRUE(first && touched);
+  EXPECT_EQ(touched->store_name(), first->store_name()) << "its tickets stay in use";
+}
+
+TEST_F(IdentitiesTest, FolderOfCachesIsReadAgainWhenOneOfThemChanges) {
   std::filesystem::create_directory(folder_.file("dir"));
   auth_test::write_ccache(folder_.file("dir/tkt"), "alice@CORP.TEST", {{}});
-  const auto wanted = identity(config::IdentityKind::ccache, "DIR::" + folder_.file("dir/tkt"), "");
+  const auto wanted = identity(config::IdentityKind::ccache, "DIR:" + folder_.file("dir"), "alice@CORP.TEST");
   const auto first = get(wanted), second = get(wanted);
   ASSERT_TRUE(first) << first.error().text;
   ASSERT_TRUE(second);
-  EXPECT_NE(first->identity, second->identity);
-  EXPECT_NE(first->store_name(), second->store_name());
+  EXPECT_EQ(first->identity, second->identity);
+  auth_test::write_ccache(folder_.file("dir/tktlater"), "alice@CORP.TEST", {{.life = 20h}});
+  const auto later = get(wanted);
+  ASSERT_TRUE(later);
+  EXPECT_NE(later->store_name(), first->store_name());
+  EXPECT_GT(later->identity->expires(), first->identity->expires()) << "the one that lasts longest";
+  EXPECT_FALSE(std::filesystem::exists(folder_.file("dir/primary"))) << "nothing is written";
+}
+
+TEST_F(IdentitiesTest, CcacheInNoFileIsBelievedForAWhile) {
+  const auto wanted = identity(config::IdentityKind::ccache, "MEMORY:sqlshim-identities-test", "alice@CORP.TEST");
+  auth_test::write_ccache("MEMORY:sqlshim-identities-test", "alice@CORP.TEST", {{}});
+  Identities now(pool_, krb5_config_, Millis(0));
+  const auto load = [&](Identities &identities) { return loop_.run(identities.get(wanted, Millis(20'000))); };
+  const auto believed = load(identities_), read = load(now);
+  ASSERT_TRUE(believed) << believed.error().text;
+  ASSERT_TRUE(read);
+  EXPECT_EQ(load(now)->store_name(), read->store_name()) << "read again, and the same";
+  auth_test::write_ccache("MEMORY:sqlshim-identities-test", "alice@CORP.TEST", {{.life = 20h}});
+  EXPECT_NE(load(now)->store_name(), read->store_name());
+  EXPECT_EQ(load(identities_)->store_name(), believed->store_name());
+
+  // Nearly over: it is looked at each time.
+  auth_test::write_ccache("MEMORY:sqlshim-identities-test", "alice@CORP.TEST",
+                          {{.starts = FakeTicket{}.starts - 1h, .life = 1h + 60s}});
+  Identities careful(pool_, krb5_config_, Millis(20'000));
+  const auto ending = load(careful);
+  ASSERT_TRUE(ending) << ending.error().text;
+  auth_test::write_ccache("MEMORY:sqlshim-identities-test", "alice@CORP.TEST", {{.life = 20h}});
+  EXPECT_NE(load(careful)->store_name(), ending->store_name());
 }
 
 TEST_F(IdentitiesTest, ErrorThenSuccessWhenTheFileAppears) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <gmock/gmock.h>
+#include <random>
+#include <set>
 #include <sstream>
 
 namespace shim_test {
@@ -177,6 +179,18 @@ TEST(Policy, WhoMayUseAListener) {
   }
 }
 
+TEST(Policy, ACallerWhoseGroupsAreNotKnownHasNone) {
+  const auto config = config_of("listener main callers=@100");
+  Caller caller{1001, "1001", {}, {}, "peercred"};
+  caller.groups_known = false;
+  const auto denied = admit(config.listeners[0], caller, self);
+  EXPECT_EQ(denied.denied, Cause::caller_denied);
+  EXPECT_THAT(denied.reason, testing::HasSubstr("did not tell this user's groups in time"));
+  caller.groups = {100};
+  caller.groups_known = true;
+  EXPECT_FALSE(admit(config.listeners[0], caller, self).denied);
+}
+
 TEST(Policy, AnEntryThatNamesNobodyMatchesNobody) {
   const Caller root{0, "root", {0}, {"root"}, "peercred"};
   EXPECT_FALSE(names({config::Who{"ghost", false, {}, {}}}, root, self));
@@ -345,6 +359,96 @@ TEST(Policy, NothingThatTheClientTypesWidensWhatItsUidReaches) {
       check(login);
     }
   EXPECT_GT(allowed, 0);
+}
+
+// Random configurations, random logins: the identities that a uid reaches are exactly those whose `allow` names it. The expectation is
+// worked out from the numbers that the lists were made of, by no function of the product.
+TEST(Policy, AUidReachesExactlyTheIdentitiesWhoseAllowNamesIt) {
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto up_to = [&](int most) { return std::uniform_int_distribution(0, most)(random); };
+  const auto utf16 = [](const std::string &text) { return std::u16string(text.begin(), text.end()); };
+  constexpr uid_t first_uid = self - 2;
+  constexpr int uids = 5, gids = 4, identities = 6;
+  int reached_in_all = 0;
+
+  for (int round = 0; round < 200; ++round) {
+    config::Config config;
+    config.listeners.emplace_back().name = "main";
+    std::vector<std::set<uid_t>> allowed_uids(identities), allowed_gids(identities);
+    std::vector<std::string> words{"", "*", "self", "root", "@500", "1000"};
+    for (int i = 0; i < identities; ++i) {
+      config::Identity identity;
+      identity.name = "identity" + std::to_string(i);
+      identity.allow.clear();
+      for (int entries = up_to(3); entries > 0; --entries) {
+        config::Who who;
+        if (const int kind = up_to(2); kind == 0) {
+          who.self = true;
+          who.text = "self";
+          allowed_uids[i].insert(self);
+        } else if (kind == 1) {
+          who.uid = first_uid + up_to(uids - 1);
+          who.text = std::to_string(*who.uid);
+          allowed_uids[i].insert(*who.uid);
+        } else {
+          who.gid = 500 + up_to(gids - 1);
+          who.text = "@" + std::to_string(*who.gid);
+          allowed_gids[i].insert(*who.gid);
+        }
+        words.push_back(who.text);
+        identity.allow.push_back(who);
+      }
+      // Whoever types an identity's name, as whatever the route looks at, is led to it.
+      config::Route route;
+      route.name = "route" + std::to_string(i);
+      route.identity = identity.name;
+      std::string *claims[] = {&route.match.server, &route.match.database, &route.match.user, &route.match.app};
+      *claims[up_to(3)] = identity.name;
+      words.push_back(identity.name);
+      config.routes.push_back(route);
+      config.identities.push_back(identity);
+    }
+
+    for (int who = 0; who < uids; ++who) {
+      Caller caller{first_uid + who, "identity0", {}, {"identity1"}, "sock_diag"};
+      for (int gid = 0; gid < gids; ++gid)
+        if (up_to(2) == 0) caller.groups.push_back(500 + gid);
+      std::set<std::string> expected, reached;
+      for (int i = 0; i < identities; ++i)
+        if (allowed_uids[i].contains(caller.uid) ||
+            std::ranges::any_of(caller.groups, [&](gid_t gid) { return allowed_gids[i].contains(gid); }))
+          expected.insert(config.identities[i].name);
+
+      const auto try_login = [&](const tds::Login7 &login) {
+        const auto decision = decide(config, config.listeners[0], make_request("main", caller, login), self);
+        if (decision.denied) {
+          EXPECT_TRUE(decision.denied == Cause::identity_denied || decision.denied == Cause::route_denied);
+          return;
+        }
+        ASSERT_NE(decision.identity, nullptr);
+        reached.insert(decision.identity->name);
+      };
+      for (const auto &identity : config.identities) {
+        tds::Login7 login; // the login that asks for it, and for nothing else
+        login.server_name = login.database = login.user_name = login.app_name = utf16(identity.name);
+        try_login(login);
+      }
+      for (int tries = 0; tries < 20; ++tries) {
+        tds::Login7 login;
+        for (auto *text : {&login.server_name, &login.database, &login.user_name, &login.app_name, &login.host_name,
+                           &login.clt_int_name, &login.language, &login.attach_db_file})
+          *text = utf16(words[up_to(static_cast<int>(words.size()) - 1)]);
+        login.client_pid = static_cast<std::uint32_t>(up_to(2000));
+        login.client_id.fill(static_cast<std::uint8_t>(up_to(255)));
+        try_login(login);
+      }
+      ASSERT_EQ(reached, expected) << "uid " << caller.uid << " in round " << round;
+      reached_in_all += static_cast<int>(reached.size());
+    }
+  }
+  EXPECT_GT(reached_in_all, 0);
 }
 
 // --- make_request ---

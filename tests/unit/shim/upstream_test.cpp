@@ -10,10 +10,10 @@ namespace {
 using namespace shim;
 using auth::Kind;
 
-TicketError ticket_error(Kind kind, bool unreachable = false) {
+TicketError ticket_error(Kind kind, std::optional<Cause> cause = {}) {
   TicketError error;
   error.error.kind = kind;
-  error.unreachable = unreachable;
+  error.cause = cause;
   return error;
 }
 
@@ -39,7 +39,8 @@ TEST(CauseOf, TicketError) {
   };
   for (const auto &[kind, cause] : rows) {
     EXPECT_EQ(id(cause_of_ticket_error(ticket_error(kind))), id(cause)) << auth::to_string(kind);
-    EXPECT_EQ(id(cause_of_ticket_error(ticket_error(kind, true))), "kdc-unreachable") << auth::to_string(kind);
+    for (const Cause own : {Cause::kdc_unreachable, Cause::kdc_tcp_blocked, Cause::kdc_proxy_unsupported})
+      EXPECT_EQ(id(cause_of_ticket_error(ticket_error(kind, own))), id(own)) << auth::to_string(kind);
   }
 }
 

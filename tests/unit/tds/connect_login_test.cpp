@@ -489,6 +489,27 @@ TEST(ConnectLogin, empty_messages_without_end_are_refused) {
   EXPECT_LE(bytes_until_refused(messages), largest_login_reply + 2 * messages.size());
 }
 
+TEST(ConnectLogin, messages_for_the_log_are_kept_up_to_a_number) {
+  ConnectLogin machine = waiting_for_the_reply();
+  std::vector<Token> tokens(most_kept_messages + 1, info);
+  tokens.insert(tokens.end(), {ack, done});
+  machine.receive(replies(tokens).bytes);
+  const auto action = machine.next();
+  ASSERT_TRUE(std::holds_alternative<LoginReply>(action));
+  EXPECT_EQ(machine.messages().size(), most_kept_messages);
+  EXPECT_EQ(std::get<LoginReply>(action).tokens, encode_tokens(tokens, tds_7_4));
+}
+
+TEST(ConnectLogin, an_error_behind_all_that_is_kept_still_refuses) {
+  ConnectLogin machine = waiting_for_the_reply();
+  std::vector<Token> tokens(most_kept_messages, info);
+  tokens.insert(tokens.end(), {login_failed, done});
+  machine.receive(replies(tokens).bytes);
+  const auto action = machine.next();
+  ASSERT_TRUE(std::holds_alternative<ConnectRefused>(action));
+  EXPECT_EQ(std::get<ConnectRefused>(action).server_error, login_failed);
+}
+
 // --- What is left.
 
 TEST(ConnectLogin, asks_for_the_same_token_until_it_is_there) {

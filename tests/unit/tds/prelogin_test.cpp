@@ -104,6 +104,9 @@ const BadPreloginRow bad_prelogins[] = {
      "PRELOGIN FEDAUTHREQUIRED at byte 5: cannot have 0 bytes"},
     {"nonce_of_0_bytes", hex("00 000b 0006 07 0011 0000 ff 090000000000"),
      "PRELOGIN NONCE at byte 5: cannot have 0 bytes"},
+    {"options_longer_together_than_the_payload",
+     joined({hex("00 0015 0006 42 0015 0012 43 0015 0012 44 0015 0012 ff"), Bytes(18, 9)}),
+     "PRELOGIN OPTION 67 at byte 10: shares its bytes with other options"},
     {"instopt_of_257_bytes", joined({hex("00 000b 0006 02 0011 0101 ff 090000000000"), Bytes(257)}),
      "PRELOGIN INSTOPT at byte 5: cannot have 257 bytes"},
 };

@@ -48,6 +48,26 @@ TEST_F(Check, WarningsAloneAreGood) {
               "FILE: ok, 1 listener, 1 identity, 2 routes\n")));
 }
 
+TEST_F(Check, ShowPrintsAConfigurationThatChecksAndShowsTheSame) {
+  const std::string warned = std::string(good) + "[[route]]\nname = \"s\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
+  std::ofstream(file) << warned;
+  std::ostringstream first, second;
+  EXPECT_EQ(commands::check(first, file, true), 0);
+  EXPECT_THAT(first.str(), testing::AllOf(testing::StartsWith("# "), testing::HasSubstr(": warning: is never reached"),
+                                          testing::HasSubstr("[limits]\nhandshakes = 64\n")));
+  std::ofstream(file) << first.str();
+  EXPECT_EQ(commands::check(second, file, true), 0);
+  const auto values = [](const std::string &text) { return text.substr(text.find("[log]")); };
+  EXPECT_EQ(values(second.str()), values(first.str()));
+}
+
+TEST_F(Check, ShowOfABadConfigurationIsItsProblems) {
+  std::ofstream(file) << std::string(good) + "tarpet = \"x\"\n";
+  std::ostringstream out;
+  EXPECT_EQ(commands::check(out, file, true), 2);
+  EXPECT_THAT(out.str(), testing::AllOf(testing::HasSubstr("unknown key"), testing::Not(testing::HasSubstr("[log]"))));
+}
+
 TEST_F(Check, EveryProblemIsPrintedAtOnce) {
   EXPECT_EQ(
       check(std::string(good) + "tarpet = \"x\"\nspn = \"x\"\n"),
@@ -61,8 +81,9 @@ TEST_F(Check, EveryProblemIsPrintedAtOnce) {
 TEST_F(Check, WhatTheFileHoldsCannotDriveTheTerminal) {
   const auto [status, printed] = check("\"\\u001b[2J\\n\" = 1\n" + std::string(good));
   EXPECT_EQ(status, 2);
-  EXPECT_EQ(printed,
-            "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: dns, identity, kerberos, listener, log, route\n");
+  EXPECT_EQ(
+      printed,
+      "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: dns, domains, identity, kerberos, limits, listener, log, route\n");
 }
 
 TEST_F(Check, AFileThatIsNotThere) {

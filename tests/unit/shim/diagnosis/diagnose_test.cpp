@@ -227,6 +227,19 @@ TEST(Diagnose, SilentKdcsAreAllNamed) {
   EXPECT_EQ(diagnosis.said_by, "");
 }
 
+TEST(Diagnose, TheLoginToCreateIsNamedAsWindowsDoes) {
+  const auto remedy = [](Cause cause, const char *account) {
+    return diagnose(resolved +
+                        std::vector<Event>{TicketChosen{spn, "svc-reports@CORP.TEST", "", 2, "", false, account}},
+                    failure("server-login", cause))
+        .remedy;
+  };
+  EXPECT_THAT(remedy(Cause::login_denied, "CORP\\svc-reports"), HasSubstr("CREATE LOGIN [CORP\\svc-reports] FROM"));
+  EXPECT_THAT(remedy(Cause::login_denied, ""), HasSubstr("CREATE LOGIN [DOMAIN\\svc-reports] FROM"));
+  EXPECT_THAT(remedy(Cause::database_denied, "CORP\\svc-reports"),
+              HasSubstr("CREATE USER [CORP\\svc-reports] FOR LOGIN [CORP\\svc-reports]"));
+}
+
 TEST(Diagnose, TheServersWordsCount) {
   const Diagnosis diagnosis =
       diagnose(complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
@@ -327,7 +340,7 @@ TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
        PolicyDecided{worst, worst, worst, worst, worst}, DnsAnswered{worst, worst, worst, 0, {worst}, worst, false, 0},
        TargetResolved{worst, worst, 1, worst, {worst}}, KdcAnswered{worst, worst, -1, worst, worst, 1, 1},
        KdcAnswered{worst, worst, 7, worst, worst, 1, 1}, SpnTried{worst, worst, "refused", worst, worst},
-       TicketChosen{worst, worst, worst, 1, worst, false}, ServerConnected{worst, 1, 1},
+       TicketChosen{worst, worst, worst, 1, worst, false, worst}, ServerConnected{worst, 1, 1},
        ServerSaid{18456, 1, 14, worst}});
   for (const CauseEntry &entry : all_causes())
     for (const char *step : {"ticket", "server-login"}) {

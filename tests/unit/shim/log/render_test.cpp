@@ -66,19 +66,19 @@ const Golden goldens[] = {
      R"({"attempts":["tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST"]})",
      R"(attempts="tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST")"},
     {KdcAnswered{"127.0.0.1:88", "TGS", 7, "Server not found in Kerberos database", "2026-11-22T09:51:59Z", -412000,
-                 900},
+                 900, "CORP.TEST", "krb5.conf"},
      "kdc.answered",
-     R"({"kdc":"127.0.0.1:88","exchange":"TGS","code":7,"text":"Server not found in Kerberos database","stime":"2026-11-22T09:51:59Z","skew_ms":-412000,"us":900})",
-     R"(kdc=127.0.0.1:88 exchange=TGS code=7 text="Server not found in Kerberos database" stime=2026-11-22T09:51:59Z skew_ms=-412000 us=900)"},
+     R"({"kdc":"127.0.0.1:88","exchange":"TGS","code":7,"text":"Server not found in Kerberos database","stime":"2026-11-22T09:51:59Z","skew_ms":-412000,"us":900,"realm":"CORP.TEST","source":"krb5.conf"})",
+     R"(kdc=127.0.0.1:88 exchange=TGS code=7 text="Server not found in Kerberos database" stime=2026-11-22T09:51:59Z skew_ms=-412000 us=900 realm=CORP.TEST source=krb5.conf)"},
     {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", "port", "refused", "service-unknown", "not found", "svc@CORP.TEST"},
      "spn.tried",
      R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","why":"port","outcome":"refused","kind":"service-unknown","detail":"not found","client":"svc@CORP.TEST"})",
      R"(spn=MSSQLSvc/sql1:1433@CORP.TEST why=port outcome=refused kind=service-unknown detail="not found" client=svc@CORP.TEST)"},
     {TicketChosen{"MSSQLSvc/sql1:1433@CORP.TEST", "svc@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "2026-11-22T19:52:00Z",
-                  true},
+                  true, "CORP\\svc"},
      "ticket.chosen",
-     R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","client":"svc@CORP.TEST","etype":"aes256-cts-hmac-sha1-96","kvno":2,"expires":"2026-11-22T19:52:00Z","cached":true})",
-     "spn=MSSQLSvc/sql1:1433@CORP.TEST client=svc@CORP.TEST etype=aes256-cts-hmac-sha1-96 kvno=2 expires=2026-11-22T19:52:00Z cached=true"},
+     R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","client":"svc@CORP.TEST","etype":"aes256-cts-hmac-sha1-96","kvno":2,"expires":"2026-11-22T19:52:00Z","cached":true,"account":"CORP\\svc"})",
+     R"(spn=MSSQLSvc/sql1:1433@CORP.TEST client=svc@CORP.TEST etype=aes256-cts-hmac-sha1-96 kvno=2 expires=2026-11-22T19:52:00Z cached=true account=CORP\svc)"},
     {ServerConnected{"10.0.0.5:1433", 1, 700}, "server.connected",
      R"({"endpoint":"10.0.0.5:1433","attempt":1,"us":700})", "endpoint=10.0.0.5:1433 attempt=1 us=700"},
     {TokenExchanged{1, "spnego", 1500, 120, "0x2e", "0x2e", true}, "token.exchanged",
@@ -104,9 +104,10 @@ const Golden goldens[] = {
     {Closed{"client", "closed", 1024, 18446744073709551615u, 5000}, "closed",
      R"({"by":"client","reason":"closed","up":1024,"down":18446744073709551615,"lasted_ms":5000})",
      "by=client reason=closed up=1024 down=18446744073709551615 lasted_ms=5000"},
-    {Started{"0.1.0", "/etc/sqlshim/sqlshim.toml", {"reports 127.0.0.1:14330"}}, "started",
-     R"({"version":"0.1.0","config":"/etc/sqlshim/sqlshim.toml","listeners":["reports 127.0.0.1:14330"]})",
-     R"(version=0.1.0 config=/etc/sqlshim/sqlshim.toml listeners="reports 127.0.0.1:14330")"},
+    {Started{"0.1.0", "/etc/sqlshim/sqlshim.toml", {"reports 127.0.0.1:14330"}, {"reports: keytab of svc@CORP.TEST"}},
+     "started",
+     R"({"version":"0.1.0","config":"/etc/sqlshim/sqlshim.toml","listeners":["reports 127.0.0.1:14330"],"identities":["reports: keytab of svc@CORP.TEST"]})",
+     R"(version=0.1.0 config=/etc/sqlshim/sqlshim.toml listeners="reports 127.0.0.1:14330" identities="reports: keytab of svc@CORP.TEST")"},
     {Warned{"it is late"}, "warned", R"({"what":"it is late"})", R"(what="it is late")"},
     {Reloaded{"tickets"}, "reloaded", R"({"what":"tickets"})", "what=tickets"},
     {Drained{12, 3}, "drained", R"({"waited_ms":12,"closed":3})", "waited_ms=12 closed=3"},
@@ -267,7 +268,8 @@ TEST(Render, ValuesInTheTimeline) {
 TEST(Render, Iso8601) {
   EXPECT_EQ(to_iso8601(WallTime{}), "1970-01-01T00:00:00.000000Z");
   EXPECT_EQ(to_iso8601(WallTime{} - 1us), "1969-12-31T23:59:59.999999Z");
-  for (const char *text : {"2026-11-22T09:52:00.123456Z", "2024-02-29T23:59:59.000001Z", "1969-12-31T23:59:59.999999Z"})
+  for (const char *text : {"2026-11-22T09:52:00.123456Z", "2024-02-29T23:59:59.000001Z", "1969-12-31T23:59:59.999999Z",
+                           "1678-01-01T00:00:00.000000Z", "2261-12-31T23:59:59.999999Z"})
     EXPECT_EQ(to_iso8601(at(text)), text);
   EXPECT_EQ(at("2026-11-22T09:52:00Z"), at("2026-11-22T09:52:00.000000Z"));
   EXPECT_EQ(at("2026-11-22T09:52:00.5Z"), at("2026-11-22T09:52:00.500000Z"));
@@ -275,6 +277,7 @@ TEST(Render, Iso8601) {
   for (const char *text :
        {"", "2026", "2026-11-22", "2026-11-22 09:52:00Z", "2026-11-22T09:52:00", "2026-11-22T09:52:00.Z",
         "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T09:60:00Z",
+        "1677-12-31T23:59:59Z", "2262-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z",
         "2026-11-22T09:52:00Zx", "+026-11-22T09:52:00Z", "2026-1-22T09:52:00Z"})
     EXPECT_EQ(from_iso8601(text), std::nullopt) << text;
 }

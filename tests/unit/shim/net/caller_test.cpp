@@ -4,6 +4,7 @@
 
 #include <grp.h>
 #include <net/if.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <sched.h>
 #include <sys/fsuid.h>
@@ -92,6 +93,13 @@ TEST_P(ProveUid, OurOwnSideHasClosed) {
   auto [client, server] = connection_of(loop_, ::geteuid(), address_);
   server.shutdown(Socket::shutdown_send);
   EXPECT_FALSE(prove_uid(server));
+}
+
+TEST(OwnerOf, CountsOnlyEstablishedSocketsWithAnInode) {
+  EXPECT_EQ(owner_of(TCP_ESTABLISHED, 7, somebody), somebody);
+  EXPECT_FALSE(owner_of(TCP_ESTABLISHED, 0, 0)) << "a socket without an inode reads as root's";
+  for (int state : {TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_CLOSE_WAIT, TCP_TIME_WAIT, TCP_CLOSE, TCP_SYN_SENT})
+    EXPECT_FALSE(owner_of(state, 7, somebody)) << state;
 }
 
 TEST(ProveUidTest, ClosedSocket) {

@@ -2,6 +2,9 @@
 
 #include "tests/unit/shim/support.hpp"
 
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+
 namespace shim_test {
 namespace {
 
@@ -112,6 +115,93 @@ TEST_F(ConnectTest, LosersAreClosed) {
     EXPECT_EQ(open_descriptors(), before + 1) << "the winner's";
   }
   EXPECT_EQ(open_descriptors(), before);
+}
+
+Tcp::endpoint at(const char *address) { return {asio::ip::make_address(address), 1433}; }
+
+TEST(InTurns, FamiliesAlternateFromTheFirst) {
+  const auto turns = [](std::initializer_list<const char *> addresses) {
+    std::vector<Tcp::endpoint> endpoints;
+    for (const char *address : addresses)
+      endpoints.push_back(at(address));
+    std::vector<std::string> texts;
+    for (const auto &endpoint : in_turns(endpoints))
+      texts.push_back(endpoint.address().to_string());
+    return texts;
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(turns({}), ElementsAre());
+  EXPECT_THAT(turns({"::1", "::2"}), ElementsAre("::1", "::2"));
+  EXPECT_THAT(turns({"::1", "::2", "10.0.0.1", "10.0.0.2"}), ElementsAre("::1", "10.0.0.1", "::2", "10.0.0.2"));
+  EXPECT_THAT(turns({"10.0.0.1", "10.0.0.2", "10.0.0.3", "::1"}),
+              ElementsAre("10.0.0.1", "::1", "10.0.0.2", "10.0.0.3"));
+  EXPECT_THAT(turns({"10.0.0.1", "::1", "::2", "::3"}), ElementsAre("10.0.0.1", "::1", "::2", "::3"));
+}
+
+/// Whether this machine has IPv6 on loopback; everywhere else what needs it is left out.
+bool has_ipv6(Loop &loop) {
+  TcpSocket probe(loop.executor());
+  boost::system::error_code error;
+  probe.open(Tcp::v6(), error);
+  if (!error) probe.bind({asio::ip::address_v6::loopback(), 0}, error);
+  return !error;
+}
+
+TEST_F(ConnectTest, DeadAddressesOfOneFamilyCostTheOtherOneTurn) {
+  if (!has_ipv6(loop_)) GTEST_SKIP() << "no IPv6 on loopback";
+  // Three servers of the first family hang; the only one of the other family is tried second.
+  TcpAcceptor six(loop_.executor(), {asio::ip::address_v6::loopback(), 0});
+  BlackHole one(loop_.executor()), two(loop_.executor()), three(loop_.executor());
+  const auto started = Clock::now();
+  auto connected = loop_.run(
+      connect_first({one.endpoint(), two.endpoint(), three.endpoint(), six.local_endpoint()}, Millis(200), long_time));
+  ASSERT_TRUE(connected) << connected.error().detail;
+  EXPECT_EQ(connected->endpoint, six.local_endpoint());
+  EXPECT_GE(elapsed_since(started), 200ms);
+  EXPECT_LT(elapsed_since(started), 400ms) << "one stagger, not three";
+}
+
+TEST_F(ConnectTest, SixRefusesAndFourIsTakenAtOnce) {
+  if (!has_ipv6(loop_)) GTEST_SKIP() << "no IPv6 on loopback";
+  Tcp::endpoint refuses(asio::ip::address_v6::loopback(), 1);
+  const auto started = Clock::now();
+  auto connected = loop_.run(connect_first({refuses, good_}, long_time, long_time));
+  ASSERT_TRUE(connected) << connected.error().detail;
+  EXPECT_EQ(connected->endpoint, good_);
+  EXPECT_LT(elapsed_since(started), long_time);
+}
+
+int option(int socket, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  EXPECT_EQ(::getsockopt(socket, level, name, &value, &size), 0);
+  return value;
+}
+
+TEST_F(ConnectTest, APeerThatIsGoneWillBeNoticed) {
+  auto connected = loop_.run(connect_first({good_}, long_time, long_time));
+  ASSERT_TRUE(connected);
+  const int socket = connected->socket.native_handle();
+  EXPECT_EQ(option(socket, SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_EQ(option(socket, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+  EXPECT_EQ(option(socket, IPPROTO_TCP, TCP_KEEPINTVL), 1);
+  EXPECT_EQ(option(socket, IPPROTO_TCP, TCP_KEEPCNT), 10);
+}
+
+TEST_F(ConnectTest, WithoutDescriptorsItSaysSo) {
+  // What the connection needs is taken from this process, and given back at once.
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int next = ::dup(0);
+  ::close(next);
+  rlimit none{static_cast<rlim_t>(next), before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  auto connected = loop_.run(connect_first({good_}, long_time, long_time));
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_FALSE(connected);
+  EXPECT_TRUE(connected.error().out_of_descriptors);
+  EXPECT_FALSE(connected.error().refused);
+  EXPECT_THAT(connected.error().detail, HasSubstr("Too many open files"));
 }
 
 TEST_F(ConnectTest, CancelLeavesNoSocket) {

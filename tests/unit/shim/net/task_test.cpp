@@ -97,6 +97,60 @@ TEST(WithDeadline, OuterCancelsInner) {
   EXPECT_THAT(events, testing::ElementsAre("waits", "unwound"));
 }
 
+Task<int> out_of_memory() {
+  co_await pause(Millis(1));
+  throw std::bad_alloc();
+}
+
+TEST(WithDeadline, WhatATaskThrowsComesOutAtOnce) {
+  Loop loop;
+  const auto started = Clock::now();
+  EXPECT_THROW(loop.run(with_deadline(out_of_memory(), Millis(3'600'000))), std::bad_alloc);
+  EXPECT_THROW(loop.run(with_deadline(with_deadline(out_of_memory(), Millis(0)), Millis(3'600'000))), std::bad_alloc);
+  EXPECT_LT(elapsed_since(started), patience);
+}
+
+TEST(FirstOf, TheOtherOneIsUnwound) {
+  Loop loop;
+  Signal signal(loop.executor());
+  Events events;
+  auto first = loop.run(first_of(wait_for(signal, events), seven()));
+  ASSERT_EQ(first.index(), 1u);
+  EXPECT_EQ(std::get<1>(first), 7);
+  EXPECT_THAT(events, testing::ElementsAre("waits", "unwound"));
+}
+
+TEST(FirstOf, KeepsAVariantOfATaskWhole) {
+  Loop loop;
+  Signal signal(loop.executor());
+  Events events;
+  auto choice = []() -> Task<std::variant<int, std::string>> { co_return "text"; };
+  auto first = loop.run(first_of(choice(), wait_for(signal, events)));
+  ASSERT_EQ(first.index(), 0u);
+  EXPECT_EQ(std::get<std::string>(std::get<0>(first)), "text");
+}
+
+TEST(FirstOf, OneThatThrowsEndsBoth) {
+  Loop loop;
+  Signal signal(loop.executor());
+  Events events;
+  EXPECT_THROW(loop.run(first_of(wait_for(signal, events), out_of_memory())), std::bad_alloc);
+  EXPECT_THAT(events, testing::ElementsAre("waits", "unwound"));
+}
+
+TEST(FirstOf, OuterCancelsBoth) {
+  Loop loop;
+  Signal one(loop.executor()), two(loop.executor());
+  Events events;
+  auto both = [&]() -> Task<int> {
+    (void)co_await first_of(wait_for(one, events), wait_for(two, events));
+    events.push_back("goes on");
+    co_return 1;
+  };
+  EXPECT_EQ(loop.run(with_deadline(both(), Millis(20))), std::nullopt);
+  EXPECT_THAT(events, testing::ElementsAre("waits", "waits", "unwound", "unwound"));
+}
+
 TEST(LeftOf, NeverTurnsIntoForEver) {
   const auto now = Clock::now();
   EXPECT_EQ(left_of(Millis(0), now - 1h), Millis(0)) << "for ever stays for ever";

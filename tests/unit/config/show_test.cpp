@@ -1,0 +1,114 @@
+#include "config/show.hpp"
+
+#include "config/load.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace config;
+using testing::HasSubstr;
+
+namespace fs = std::filesystem;
+
+class Show : public testing::Test {
+protected:
+  Show() {
+    std::string pattern = (fs::temp_directory_path() / "sqlshim-show-XXXXXX").string();
+    folder = ::mkdtemp(pattern.data());
+    fs::create_directories(folder / "elsewhere");
+    std::ofstream(folder / "resolv.conf")
+        << "nameserver 10.0.0.2\nnameserver fd00::53\nsearch corp.test lab.test\noptions ndots:3\n";
+    for (const char *name : {"k", "krb5.conf"}) {
+      std::ofstream(folder / name) << "";
+      fs::permissions(folder / name, fs::perms::owner_read);
+    }
+    ::unsetenv("KRB5_CONFIG");
+  }
+  ~Show() override { fs::remove_all(folder); }
+  Loaded load(std::string_view text) const { return parse(text, folder / "f", folder / "resolv.conf"); }
+
+  /// What `text` says must be what its `show` says, read where there is another resolv.conf, in another folder and another environment.
+  std::string round_trip(std::string_view text) const {
+    const Loaded first = load(text);
+    EXPECT_TRUE(first.ok()) << first.problems.at(0).text();
+    const std::string shown = show(first.config, 1000);
+    Loaded second = parse(shown, folder / "elsewhere/g", "/dev/null");
+    EXPECT_TRUE(second.ok()) << second.problems.at(0).text() << "\n" << shown;
+    second.config.file = first.config.file;
+    EXPECT_EQ(first.config, second.config) << shown;
+    EXPECT_EQ(show(second.config, 1000), shown);
+    return shown;
+  }
+
+  fs::path folder;
+};
+
+TEST_F(Show, DomainAccountsStayAsWritten) {
+  const std::string shown = round_trip("[domains]\nCORP = \"CORP.TEST\"\n"
+                                       "[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
+                                       "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = 'corp\\svc'\n"
+                                       "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n");
+  EXPECT_THAT(shown, HasSubstr("principal = \"corp\\\\svc\"  # svc@CORP.TEST, by [domains]\n"));
+}
+
+TEST_F(Show, DefaultsAreWrittenOut) {
+  const std::string shown = round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
+                                       "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"p@A.TEST\"\n"
+                                       "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n");
+  for (const std::string &line : {
+           "decisions = \"" + (folder / "decisions.jsonl").string() + "\"\nlevel = \"info\"\n",
+           std::string("[limits]\nhandshakes = 64\nhandshakes_per_uid = 16\nconnections = 4096\ndrain = \"30s\"\n"
+                       "client_login = \"10s\"\n"),
+           std::string(
+               "servers = [\"10.0.0.2:53\", \"[fd00::53]:53\"]\nsearch = [\"corp.test\", \"lab.test\"]\nndots = 3\n"),
+           std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"0s\"\n\n[domains]\n"),
+           std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"),
+           "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
+           std::string("attempts = [\"tcp+kerberos\"]\nencrypt = \"off\"\nspn = \"\"\nmutual_auth = \"required\"\n"
+                       "unprotected = \"refuse\"\n"
+                       "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
+       })
+    EXPECT_THAT(shown, HasSubstr(line));
+}
+
+TEST_F(Show, EveryKeyComesBack) {
+  const std::string shown = round_trip(
+      "[log]\ndecisions = \"-\"\nlevel = \"trace\"\n"
+      "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"90s\"\nclient_login = \"400ms\"\n"
+      "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = []\nndots = 0\n"
+      "[kerberos]\nconfig = \"krb5.conf:/dev/null\"\nrefusals = \"1500ms\"\n"
+      "[domains]\nCORP = \"CORP.TEST\"\n\"LAB&CO\" = \"LAB.TEST\"\n"
+      "[[listener]]\nname = \"l\"\nunix = \"run/l \\u00e4\\\".sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\"]\n"
+      "client_auth = \"sql\"\nversion = \"15.0.2000\"\n"
+      "[[listener]]\nname = \"six\"\naddress = \"[0:0::1]:0\"\nclient_auth = \"integrated\"\n"
+      "[[identity]]\nname = \"c\"\nccache = \"FILE:k\"\nallow = [\"root\", \"@root\"]\n"
+      "[[identity]]\nname = \"e\"\nccache = \"KEYRING:session:x\"\n"
+      "[[identity]]\nname = \"p\"\npassword_file = \"k\"\nprincipal = \"p@A.TEST\"\n"
+      "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"
+      "spn = \"MSSQLSvc/x:1444@A.TEST\"\nmutual_auth = \"or-verified-tls\"\nunprotected = \"accept\"\n"
+      "match = { listener = \"l\", server = \"s\\t*\", database = \"d\", user = 'D\\u', app = \"a?\", caller = [\"@root\", 7] }\n"
+      "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", login = \"1h\", idle = \"2m\" }\n"
+      "[[route]]\nname = \"s\"\ntarget = \"[::1]:1433\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n");
+  for (const char *line : {"callers = [\"root\", \"7\", \"@root\"]  # root: uid 0, @root: gid 0\n",
+                           "address = \"[::1]:0\"\n", "drain = \"90s\"\n", "refusals = \"1500ms\"\n",
+                           "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
+                           "login = \"1h\", idle = \"2m\" }\n",
+                           "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n"})
+    EXPECT_THAT(shown, HasSubstr(line));
+}
+
+TEST_F(Show, APathFromTheEnvironmentIsMadeAbsolute) {
+  ::setenv("KRB5_CONFIG", "some/krb5.conf:/other", 1);
+  const std::string shown =
+      round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:0\"\n"
+                 "[[route]]\nname = \"s\"\ntarget = \"x\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n");
+  ::unsetenv("KRB5_CONFIG");
+  EXPECT_THAT(shown, HasSubstr("config = \"" + (fs::current_path() / "some/krb5.conf").string() + ":/other\"\n"));
+}
+
+} // namespace

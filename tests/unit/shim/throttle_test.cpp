@@ -1,0 +1,80 @@
+#include "shim/throttle.hpp"
+
+#include <gtest/gtest.h>
+
+namespace shim_test {
+namespace {
+
+using namespace shim;
+using namespace std::chrono_literals;
+
+struct FakeIdentity final : auth::Identity {
+  FakeIdentity(std::string name, std::size_t content, std::string principal = "svc@CORP.TEST")
+      : spec_{std::move(name), auth::Source::password_file, "file", principal}, principal_(std::move(principal)),
+        content_(content) {}
+  const auth::IdentitySpec &spec() const override { return spec_; }
+  const std::string &principal() const override { return principal_; }
+  const std::string &realm() const override { return principal_; }
+  std::size_t fingerprint() const override { return content_; }
+  std::optional<auth::Time> expires() const override { return std::nullopt; }
+
+  auth::IdentitySpec spec_;
+  std::string principal_;
+  std::size_t content_;
+};
+
+class ThrottleTest : public testing::Test {
+protected:
+  Throttle::Clock::time_point now_{};
+  Throttle throttle_{[this] { return now_; }};
+  FakeIdentity reports_{"reports", 1};
+};
+
+TEST_F(ThrottleTest, TwoRefusalsShutItForAnHour) {
+  EXPECT_FALSE(throttle_.shut(reports_));
+  throttle_.refused(reports_);
+  EXPECT_FALSE(throttle_.shut(reports_));
+  now_ += 10min;
+  throttle_.refused(reports_);
+  EXPECT_EQ(throttle_.shut(reports_), 50min) << "until the older one is an hour old";
+  now_ += 50min - 1s;
+  EXPECT_EQ(throttle_.shut(reports_), 1s);
+  now_ += 1s;
+  EXPECT_FALSE(throttle_.shut(reports_)) << "one more try";
+  throttle_.refused(reports_);
+  EXPECT_EQ(throttle_.shut(reports_), 10min) << "never more than two within any hour";
+  now_ += 10h;
+  EXPECT_FALSE(throttle_.shut(reports_));
+}
+
+TEST_F(ThrottleTest, AnotherContentStartsAnew) {
+  throttle_.refused(reports_);
+  throttle_.refused(reports_);
+  FakeIdentity same("reports", 1), mended("reports", 2);
+  EXPECT_TRUE(throttle_.shut(same)) << "read again, but the same";
+  EXPECT_FALSE(throttle_.shut(mended));
+  throttle_.refused(mended);
+  EXPECT_FALSE(throttle_.shut(mended));
+}
+
+TEST_F(ThrottleTest, CountsByPrincipalNotByIdentity) {
+  FakeIdentity twin("twin", 7), stranger("stranger", 1, "other@CORP.TEST");
+  throttle_.refused(reports_);
+  throttle_.refused(twin);
+  EXPECT_TRUE(throttle_.shut(reports_)) << "one account is behind both";
+  EXPECT_TRUE(throttle_.shut(twin));
+  EXPECT_FALSE(throttle_.shut(stranger));
+  FakeIdentity mended_twin("twin", 8);
+  EXPECT_FALSE(throttle_.shut(mended_twin));
+  EXPECT_FALSE(throttle_.shut(reports_));
+}
+
+TEST_F(ThrottleTest, ForgetOpensIt) {
+  throttle_.refused(reports_);
+  throttle_.refused(reports_);
+  throttle_.forget();
+  EXPECT_FALSE(throttle_.shut(reports_));
+}
+
+} // namespace
+} // namespace shim_test
