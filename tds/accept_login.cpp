@@ -20,9 +20,27 @@ std::optional<Version> version_of(ByteView login7) {
   return in.ok() ? std::optional(version) : std::nullopt;
 }
 
+// What a PRELOGIN leads to.
+enum class Course { clear, login_only, full, refused };
+struct Agreement {
+  Encryption answer{};
+  Course course{};
+};
+
+// The table of the header.
+Agreement agree(ClientTls policy, std::optional<Encryption> asked) {
+  const bool wants_tls = asked == Encryption::on || asked == Encryption::req;
+  if (policy == ClientTls::off) return {Encryption::not_sup, wants_tls ? Course::refused : Course::clear};
+  if (wants_tls) return {Encryption::on, Course::full};
+  if (policy == ClientTls::required)
+    return {Encryption::req, asked == Encryption::off ? Course::full : Course::refused};
+  if (asked == Encryption::off) return {Encryption::off, Course::login_only};
+  return {Encryption::not_sup, Course::clear};
+}
+
 } // namespace
 
-Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown) {
+Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown, Encryption encryption) {
   Prelogin answer;
   for (const auto &option : asked.options) {
     switch (option.token) {
@@ -30,7 +48,7 @@ Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown) {
       answer.set_version(shown);
       break;
     case PreloginToken::encryption:
-      answer.set_encryption(Encryption::not_sup);
+      answer.set_encryption(encryption);
       break;
     case PreloginToken::instopt:
     case PreloginToken::fedauthrequired:
@@ -50,23 +68,34 @@ Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown) {
   return answer;
 }
 
-AcceptLogin::AcceptLogin(ServerVersion shown) : shown_(shown), reader_(largest_prelogin) {}
+AcceptLogin::AcceptLogin(ServerVersion shown, ClientTls tls) : shown_(shown), policy_(tls), reader_(largest_prelogin) {}
 
 void AcceptLogin::receive(ByteView bytes) { reader_.feed(bytes); }
 
 void AcceptLogin::end_of_stream() { ended_ = true; }
 
+void AcceptLogin::tls_established() {
+  if (state_ != State::start_tls || reader_.unread() != 0) return; // asked again, on_start_tls refuses what was fed
+  in_tls_ = true;
+  client_hello_ = {};
+  packets_before_tls_ = reader_.packets();
+  state_ = tls_ == Tls::first ? State::first_message : State::login;
+}
+
 AcceptAction AcceptLogin::next() {
   switch (state_) {
   case State::first_message:
     return on_first_message();
+  case State::start_tls:
+    return on_start_tls();
   case State::login:
     return on_login_packets();
   case State::refused_by_answer:
+    if (policy_ == ClientTls::required) return refuse_without_tls(false);
     return refuse(
         AcceptFault::client_requires_tls,
-        "The client demands encryption, and this listener has no TLS yet: set encryption off in its connection "
-        "string (Encrypt=no, encrypt=false).",
+        "The client demands encryption, and this listener's tls is \"off\": set it to \"optional\", or encryption off "
+        "in the client's connection string (Encrypt=no, encrypt=false).",
         false);
   case State::finished:
     break;
@@ -77,6 +106,9 @@ AcceptAction AcceptLogin::next() {
 AcceptAction AcceptLogin::on_first_message() {
   const auto first = reader_.first_byte();
   if (!first) return wait();
+  if (in_tls_ && *first != first_byte_of(PacketType::prelogin))
+    return refuse(AcceptFault::protocol_violation,
+                  "A byte " + std::to_string(*first) + " came in TLS (TDS 8.0) where PRELOGIN is due.");
   switch (*first) {
   case first_byte_of(PacketType::prelogin): {
     auto message = reader_.next();
@@ -89,28 +121,61 @@ AcceptAction AcceptLogin::on_first_message() {
   case first_byte_of(PacketType::tds4_login):
     return on_tds4();
   case tls_handshake:
-    return refuse(
-        AcceptFault::client_requires_tls,
-        "The client begins with TLS (TDS 8.0, Encrypt=strict), which is not supported yet: set Encrypt=optional "
-        "or Encrypt=no in its connection string.");
+    return on_tls_first();
   default:
     return refuse(AcceptFault::protocol_violation,
                   "The client's first byte (" + std::to_string(*first) + ") begins no TDS login.");
   }
 }
 
+AcceptAction AcceptLogin::on_tls_first() {
+  if (policy_ == ClientTls::off)
+    return refuse(AcceptFault::client_requires_tls,
+                  "The client begins with TLS (TDS 8.0, Encrypt=strict), and this listener's tls is \"off\": set it to "
+                  "\"optional\", or Encrypt=optional or Encrypt=no in the client's connection string.");
+  tls_ = Tls::first;
+  client_hello_ = reader_.take_behind();
+  state_ = State::start_tls;
+  return on_start_tls();
+}
+
 AcceptAction AcceptLogin::on_prelogin(const Message &message) {
   auto asked = decode_prelogin(message.payload);
   if (!asked) return refuse(AcceptFault::protocol_violation, asked.error().text());
   asked_ = *std::move(asked);
+  if (in_tls_) { // ENCRYPTION has no meaning here: not_sup, which every client takes
+    answered_ = answer_prelogin(*asked_, shown_);
+    state_ = State::login;
+    return Send{encode_message(PacketType::reply, encode_prelogin(*answered_))};
+  }
   if (asked_->has(PreloginToken::encryption) && !asked_->encryption())
     return refuse(AcceptFault::protocol_violation, "PRELOGIN ENCRYPTION has a value that MS-TDS does not know.");
 
-  answered_ = answer_prelogin(*asked_, shown_);
-  const auto encryption = asked_->encryption();
-  const bool wants_tls = encryption == Encryption::on || encryption == Encryption::req;
-  state_ = wants_tls ? State::refused_by_answer : State::login;
+  const auto [answer, course] = agree(policy_, asked_->encryption());
+  answered_ = answer_prelogin(*asked_, shown_, answer);
+  if (answer == Encryption::req) answered_->set_encryption(answer); // said also to a client that did not ask
+  switch (course) {
+  case Course::clear:
+    state_ = State::login;
+    break;
+  case Course::login_only:
+  case Course::full:
+    tls_ = course == Course::full ? Tls::full : Tls::login_only;
+    state_ = State::start_tls;
+    break;
+  case Course::refused:
+    state_ = State::refused_by_answer;
+    break;
+  }
   return Send{encode_message(PacketType::reply, encode_prelogin(*answered_))};
+}
+
+AcceptAction AcceptLogin::on_start_tls() {
+  if (reader_.unread() != 0)
+    return refuse(AcceptFault::protocol_violation, "There is plaintext before TLS: the client did not wait for it.",
+                  false);
+  if (ended_) return wait();
+  return StartTls{tls_ == Tls::first ? TlsFraming::bare : TlsFraming::prelogin, client_hello_};
 }
 
 // The login of TDS 4.2 and 5.0 ends with 567 bytes or more; its header is enough to tell.
@@ -118,11 +183,12 @@ AcceptAction AcceptLogin::on_tds4() {
   if (reader_.unread() < packet_header_size) return wait();
   dialect_.tds4 = true;
   return refuse(AcceptFault::tds_too_old,
-                "The client speaks TDS 4.2 or 5.0; sqlshim speaks 7.0 to 7.4: set its protocol version (FreeTDS: "
+                "The client speaks TDS 4.2 or 5.0; sqlshim speaks 7.0 to 8.0: set its protocol version (FreeTDS: "
                 "tds version = 7.4).");
 }
 
 AcceptAction AcceptLogin::on_login_packets() {
+  if (login_) return on_login(*std::exchange(login_, std::nullopt));
   const auto first = reader_.first_byte();
   if (first && *first != first_byte_of(PacketType::login7)) {
     const bool again = *first == first_byte_of(PacketType::prelogin);
@@ -133,7 +199,20 @@ AcceptAction AcceptLogin::on_login_packets() {
   reader_.limit(largest_login7);
   auto message = reader_.next();
   if (!message) return refuse(AcceptFault::protocol_violation, message.error().text());
+  if (in_tls_ && tls_ == Tls::login_only) return on_login_only_packet(*std::move(message));
   return *message ? on_login(**std::move(message)) : wait();
+}
+
+// Login-only TLS ends with the first packet of LOGIN7, be it the only one or not.
+AcceptAction AcceptLogin::on_login_only_packet(std::optional<Message> message) {
+  const std::size_t packets = reader_.packets() - packets_before_tls_;
+  if (packets == 0) return wait();
+  if (packets > 1 || reader_.behind() > 0)
+    return refuse(AcceptFault::protocol_violation,
+                  "Bytes came in TLS behind the first packet of LOGIN7, where login-only TLS ends.");
+  in_tls_ = false;
+  login_ = std::move(message);
+  return StopTls{};
 }
 
 AcceptAction AcceptLogin::on_login(Message message) {
@@ -143,20 +222,31 @@ AcceptAction AcceptLogin::on_login(Message message) {
 
   if (version && version->known()) dialect_.version = *version;
   if (version && !version->known() && version->wire < tds_7_0.wire)
-    return refuse(AcceptFault::tds_too_old, "LOGIN7 asks for TDS " + version->text() + "; sqlshim speaks 7.0 to 7.4.");
+    return refuse(AcceptFault::tds_too_old, "LOGIN7 asks for TDS " + version->text() + "; sqlshim speaks 7.0 to 8.0.");
   if (!login) return refuse(AcceptFault::protocol_violation, login.error().text());
+  if (policy_ == ClientTls::required && tls_ == Tls::none) return refuse_without_tls(true);
   if (reader_.unread() > 0)
     return refuse(AcceptFault::protocol_violation, "Bytes came after LOGIN7, before it was answered.");
   state_ = State::finished;
-  return LoginRequest{asked_, answered_, *std::move(login)};
+  return LoginRequest{asked_, answered_, *std::move(login), tls_ == Tls::none};
 }
 
 AcceptAction AcceptLogin::wait() {
   if (!ended_) return Receive{};
   return refuse(AcceptFault::closed,
-                state_ == State::login ? "The client went away before its LOGIN7 was whole."
-                                       : "The client went away before its first message was whole.",
+                state_ == State::login       ? "The client went away before its LOGIN7 was whole."
+                : state_ == State::start_tls ? "The client went away during the TLS handshake."
+                                             : "The client went away before its first message was whole.",
                 false);
+}
+
+AcceptAction AcceptLogin::refuse_without_tls(bool answer) {
+  return refuse(
+      AcceptFault::listener_requires_tls,
+      "The client has no encryption, and this listener's tls is \"required\": set encryption on in the client's "
+      "connection string (Encrypt=yes, encrypt=true; FreeTDS: encryption = require), or the listener's tls to "
+      "\"optional\".",
+      answer);
 }
 
 AcceptAction AcceptLogin::refuse(AcceptFault fault, std::string detail, bool answer) {

@@ -33,6 +33,19 @@ bool is_hidden(const Token &token) {
   return std::holds_alternative<SspiToken>(token) || (change && is_routing(*change));
 }
 
+Encryption asked_for(ServerTls tls) {
+  switch (tls) {
+  case ServerTls::login:
+    return Encryption::off;
+  case ServerTls::require:
+    return Encryption::on;
+  case ServerTls::off:
+  case ServerTls::strict:
+    break;
+  }
+  return Encryption::not_sup;
+}
+
 std::string numbers_of(const ServerMessage &message) {
   return "error " + std::to_string(message.number) + ", state " + std::to_string(message.state) + ", class " +
          std::to_string(message.severity);
@@ -43,11 +56,18 @@ std::string numbers_of(const ServerMessage &message) {
 ConnectLogin::ConnectLogin(ConnectRequest request) : request_(std::move(request)), reader_(largest_prelogin_answer) {
   result_.version = request_.login.tds_version;
   if (request_.login.packet_size != 0) result_.packet_size = request_.login.packet_size;
+  request_.prelogin.set_encryption(asked_for(request_.tls));
+  if (request_.tls == ServerTls::strict) state_ = State::start_tls;
 }
 
 void ConnectLogin::receive(ByteView bytes) { reader_.feed(bytes); }
 
 void ConnectLogin::end_of_stream() { ended_ = true; }
+
+void ConnectLogin::tls_established() {
+  if (state_ != State::start_tls || reader_.unread() != 0) return; // asked again, on_start_tls refuses what was fed
+  state_ = request_.tls == ServerTls::strict ? State::prelogin : before_login();
+}
 
 void ConnectLogin::token(Bytes token, bool complete) {
   if (state_ != State::token) return;
@@ -59,6 +79,8 @@ void ConnectLogin::token(Bytes token, bool complete) {
 
 ConnectAction ConnectLogin::next() {
   switch (state_) {
+  case State::start_tls:
+    return on_start_tls();
   case State::prelogin:
     state_ = State::prelogin_answer;
     return Send{encode_message(PacketType::prelogin, encode_prelogin(request_.prelogin))};
@@ -68,6 +90,12 @@ ConnectAction ConnectLogin::next() {
     return NeedToken{server_token_};
   case State::login:
     return send_login();
+  case State::stop_tls:
+    state_ = login_rest_.empty() ? State::reply : State::login_rest;
+    return StopTls{};
+  case State::login_rest:
+    state_ = State::reply;
+    return Send{std::exchange(login_rest_, {})};
   case State::reply:
     return on_reply();
   case State::finished:
@@ -76,8 +104,17 @@ ConnectAction ConnectLogin::next() {
   return refuse(ConnectFault::closed, "The login has ended before.");
 }
 
+ConnectAction ConnectLogin::on_start_tls() {
+  if (reader_.unread() != 0) return violation("There is plaintext before TLS: the server did not wait for it.");
+  if (ended_) return refuse(ConnectFault::closed, "The server closed the connection during the TLS handshake.");
+  return StartTls{request_.tls == ServerTls::strict ? TlsFraming::bare : TlsFraming::prelogin, {}};
+}
+
 ConnectAction ConnectLogin::on_prelogin_answer() {
   if (auto action = take_message("PRELOGIN")) return *std::move(action);
+  const bool tls_follows = request_.tls == ServerTls::login || request_.tls == ServerTls::require;
+  if (tls_follows && reader_.unread() > 0)
+    return violation("There is plaintext before TLS: bytes came after the PRELOGIN answer.");
   if (reader_.unread() > 0) return violation("Bytes came after the PRELOGIN answer, before LOGIN7.");
   // A server that is full refuses at once. No PRELOGIN begins like an ERROR token: VERSION (0) is its first option.
   if (!reply_.payload.empty() && reply_.payload.front() == token_error) return refused_before_login();
@@ -97,11 +134,7 @@ ConnectAction ConnectLogin::refused_before_login() {
 }
 
 ConnectAction ConnectLogin::after_prelogin() {
-  const auto encryption = answered_->encryption();
-  if (encryption == Encryption::on || encryption == Encryption::req)
-    return refuse(ConnectFault::server_requires_tls,
-                  "The server answers ENCRYPTION " + to_string(*encryption) + ": it takes no login without TLS.");
-  if (!encryption) return violation("The PRELOGIN answer has no ENCRYPTION that MS-TDS knows.");
+  if (auto refused = agree_on_tls()) return *std::move(refused);
   const auto *instance = answered_->find(PreloginToken::instopt);
   if (instance && !instance->data.empty() && instance->data.front() != 0)
     return violation("The server's PRELOGIN answer says: instance name refused.");
@@ -109,8 +142,35 @@ ConnectAction ConnectLogin::after_prelogin() {
     return refuse(ConnectFault::mars_refused, "MARS was asked for, and the server has none.");
 
   reader_.limit(largest_login_reply);
-  state_ = request_.integrated ? State::token : State::login;
+  state_ = tls_ == Tls::none ? before_login() : State::start_tls;
   return next();
+}
+
+std::optional<ConnectAction> ConnectLogin::agree_on_tls() {
+  if (request_.tls == ServerTls::strict) return std::nullopt; // all is in TLS already, whatever the answer says
+  const auto encryption = answered_->encryption();
+  const bool unknown = !encryption && answered_->has(PreloginToken::encryption);
+  if (unknown || (!encryption && request_.tls == ServerTls::off))
+    return violation("The PRELOGIN answer has no ENCRYPTION that MS-TDS knows.");
+
+  const bool wants_tls = encryption == Encryption::on || encryption == Encryption::req;
+  if (request_.tls == ServerTls::off) {
+    if (!wants_tls) return std::nullopt;
+    return refuse(ConnectFault::server_requires_tls,
+                  "The server answers ENCRYPTION " + to_string(*encryption) +
+                      ": it takes no login without TLS; set encrypt = \"require\" on the route.");
+  }
+  if (wants_tls)
+    tls_ = Tls::full;
+  else if (request_.tls == ServerTls::login && encryption == Encryption::off)
+    tls_ = Tls::login_only;
+  else
+    return refuse(ConnectFault::server_without_tls,
+                  "The server answers " +
+                      (encryption ? "ENCRYPTION " + to_string(*encryption) : std::string("no ENCRYPTION")) +
+                      " where we ask for " + to_string(asked_for(request_.tls)) +
+                      ": it has no TLS, or somebody between takes it away; only encrypt = \"off\" goes on without.");
+  return std::nullopt;
 }
 
 ConnectAction ConnectLogin::send_login() {
@@ -124,6 +184,13 @@ ConnectAction ConnectLogin::send_login() {
   wipe(*payload);
   token_sent_ = !request_.login.sspi.empty();
   state_ = State::reply;
+  if (tls_ == Tls::login_only) {
+    const auto first = login.bytes.begin() + decode_packet_header(login.bytes)->length;
+    login_rest_.assign(first, login.bytes.end());
+    wipe(std::span(first, login.bytes.end()));
+    login.bytes.erase(first, login.bytes.end());
+    state_ = State::stop_tls;
+  }
   return login;
 }
 
@@ -184,6 +251,7 @@ std::optional<ConnectAction> ConnectLogin::on_token(const EnvChange &change) {
   if (is_routing(change)) {
     auto routing = decode_routing(change);
     if (!routing) return violation(routing.error().text());
+    if (routing_) return violation("The server sends the client to two places at once.");
     routing_ = *std::move(routing);
   } else if (change.type == EnvChangeType::database) {
     result_.database = change.new_text();
@@ -208,7 +276,7 @@ std::optional<ConnectAction> ConnectLogin::on_token(const OpaqueToken &token) {
 }
 
 std::optional<ConnectAction> ConnectLogin::after_message() {
-  if (routing_) return refuse(ConnectFault::redirect, to_utf8(routing_->server) + "," + std::to_string(routing_->port));
+  if (routing_) return redirect();
   if (acknowledged_) {
     if (reader_.unread() > 0) return violation("Bytes came after the login reply.");
     result_.spid = reply_.spid;
@@ -242,6 +310,12 @@ std::optional<ConnectAction> ConnectLogin::take_message(std::string_view awaited
 ConnectAction ConnectLogin::refused_by_server() {
   return refuse(ConnectFault::refused_by_server, "The server refuses the login: " + numbers_of(*server_error_) + ".",
                 server_error_);
+}
+
+ConnectAction ConnectLogin::redirect() {
+  state_ = State::finished;
+  std::string where = to_utf8(routing_->server) + "," + std::to_string(routing_->port);
+  return ConnectRefused{ConnectFault::redirect, std::move(where), std::nullopt, std::move(routing_), acknowledged_};
 }
 
 ConnectAction ConnectLogin::refuse(ConnectFault fault, std::string detail, std::optional<ServerMessage> error) {

@@ -50,6 +50,7 @@ Result<std::optional<Message>> MessageReader::next() {
     const auto payload = rest.first(header->length).subspan(packet_header_size);
     payload_.insert(payload_.end(), payload.begin(), payload.end());
     used_ += header->length;
+    ++packets_;
     wipe(payload); // a LOGIN7 holds a password that is as good as clear
     if (header->status & status_eom) {
       message = Message{header->type, header->spid, std::exchange(payload_, {})};
@@ -70,6 +71,12 @@ std::optional<Error> MessageReader::judge(const PacketHeader &header) const {
   if (payload_.size() + (header.length - packet_header_size) > max_message_)
     return complain("Length", "makes the message longer than " + std::to_string(max_message_) + " bytes", 2);
   return std::nullopt;
+}
+
+Bytes MessageReader::take_behind() {
+  Bytes bytes(buffer_.begin() + static_cast<std::ptrdiff_t>(used_), buffer_.end());
+  used_ = buffer_.size();
+  return bytes;
 }
 
 std::optional<std::uint8_t> MessageReader::first_byte() const {

@@ -71,6 +71,12 @@ public:
   Result<std::optional<Message>> next();
   /// Bytes that were fed and are not part of a message handed out: early data, where nothing may follow.
   std::size_t unread() const { return buffer_.size() - used_ + payload_.size(); }
+  /// Whole packets consumed since the beginning, those of a message that is not whole yet included.
+  std::size_t packets() const { return packets_; }
+  /// Bytes that were fed behind the last whole packet.
+  std::size_t behind() const { return buffer_.size() - used_; }
+  /// Hands out what `behind()` counts, for somebody else to read. Only between two messages.
+  Bytes take_behind();
   /// The first byte fed and not yet consumed, if any: tells PRELOGIN from LOGIN7 from a TLS ClientHello.
   std::optional<std::uint8_t> first_byte() const;
   /// Limits the next message to `max_message` bytes of payload.
@@ -82,7 +88,8 @@ private:
   std::size_t max_message_;
   Bytes buffer_;         // as fed
   std::size_t used_ = 0; // bytes of buffer_ that are consumed; they go with the next feed(), not one message at a time
-  Bytes payload_;        // of the packets of the message so far
+  std::size_t packets_ = 0;
+  Bytes payload_; // of the packets of the message so far
   std::optional<PacketType> type_;
   std::optional<Error> failed_;
 };

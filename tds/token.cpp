@@ -255,8 +255,8 @@ Result<Routing> decode_routing(const EnvChange &change) {
   if (routing.port == 0) value.reject("ProtocolProperty", "is port 0");
   routing.server = value.utf16(value.u16_le("AlternateServer"), "AlternateServer");
   if (routing.server.empty()) value.reject("AlternateServer", "is empty");
-  if (change.type == EnvChangeType::enhanced_routing)
-    value.utf16(value.u16_le("AlternateDatabase"), "AlternateDatabase"); // the login asks for its database anyway
+  routing.enhanced = change.type == EnvChangeType::enhanced_routing;
+  if (routing.enhanced) routing.database = value.utf16(value.u16_le("AlternateDatabase"), "AlternateDatabase");
   value.expect_end();
   return value.finish(std::move(routing));
 }

@@ -64,6 +64,8 @@ struct EnvChange {
 struct Routing {
   std::u16string server;
   std::uint16_t port = 0;
+  std::u16string database{}; ///< of the enhanced one (21): what the login asks for there
+  bool enhanced = false;
 };
 Result<Routing> decode_routing(const EnvChange &change);
 

@@ -20,7 +20,9 @@ FUZZ_TARGET(prelogin, 65535) {
   fuzz::require(ours.version()->text() == "16.1.600" && ours.encryption() == tds::Encryption::req && ours.mars(),
                 "what is set can be read");
 
-  const auto answer = tds::answer_prelogin(*prelogin, {16, 0, 600, 0});
+  const auto answer = tds::answer_prelogin(*prelogin, {16, 0, 600, 0}, tds::Encryption::req);
+  if (answer.has(tds::PreloginToken::encryption))
+    fuzz::require(answer.encryption() == tds::Encryption::req, "ENCRYPTION is answered as we say");
   for (const auto &option : answer.options)
     fuzz::require(prelogin->has(option.token), "only what was asked is answered");
   fuzz::require(!answer.fedauth_required() && (!answer.mars() || prelogin->mars()), "nothing is promised unasked");

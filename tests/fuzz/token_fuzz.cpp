@@ -41,7 +41,10 @@ FUZZ_TARGET(token, 65536) {
     if (const auto *change = std::get_if<tds::EnvChange>(&*token)) {
       change->new_text();
       if (const auto routing = tds::decode_routing(*change))
-        fuzz::require(routing->port != 0 && !routing->server.empty(), "a routing names a server and a port");
+        fuzz::require(routing->port != 0 && !routing->server.empty() &&
+                          routing->enhanced == (change->type == tds::EnvChangeType::enhanced_routing) &&
+                          (routing->enhanced || routing->database.empty()),
+                      "a routing names a server and a port, and a database only where it is the enhanced one");
     }
     if (const auto *message = std::get_if<tds::ServerMessage>(&*token)) check_refusal(*message, version);
   }
@@ -51,4 +54,6 @@ FUZZ_TARGET(token, 65536) {
   fuzz::require(reader.left() == 0, "one by one and all at once agree");
   const auto bytes = tds::encode_tokens(*tokens, version);
   fuzz::require(std::ranges::equal(bytes, payload), "a token has one encoding");
+  if (version == tds::tds_8_0)
+    fuzz::require(tds::decode_tokens(payload, tds::tds_7_4) == *tokens, "TDS 8.0 is laid out like 7.4");
 }

@@ -9,10 +9,10 @@ using Check = std::function<void(const ConnectLogin &, const ConnectAction &)>;
 
 // --- What we ask.
 
-Prelogin our_prelogin(bool mars = false) {
+Prelogin our_prelogin(bool mars = false, Encryption encryption = Encryption::not_sup) {
   Prelogin prelogin;
   prelogin.set_version({9, 0, 0, 0});
-  prelogin.set_encryption(Encryption::not_sup);
+  prelogin.set_encryption(encryption);
   prelogin.set(PreloginToken::instopt, {0});
   prelogin.set_mars(mars);
   return prelogin;
@@ -43,6 +43,10 @@ const Bytes ap_rep = hex("a1 02");
 const Bytes last_leg = hex("a1 03");
 
 Step sends_prelogin(bool mars = false) { return Sends{PacketType::prelogin, encode_prelogin(our_prelogin(mars))}; }
+
+Step sends_prelogin(Encryption encryption) {
+  return Sends{PacketType::prelogin, encode_prelogin(our_prelogin(false, encryption))};
+}
 
 Step sends_login(const Bytes &token, Version version = tds_7_4) {
   Login7 login = our_login(version);
@@ -129,9 +133,16 @@ Check server_error_is(const std::optional<ServerMessage> &error, const std::vect
   };
 }
 
-Check detail_is(const std::string &detail) {
+Check goes_to(const Routing &expected, bool acknowledged) {
   return [=](const ConnectLogin &, const ConnectAction &action) {
-    EXPECT_EQ(std::get<ConnectRefused>(action).detail, detail);
+    const auto &refused = std::get<ConnectRefused>(action);
+    EXPECT_EQ(refused.detail, to_utf8(expected.server) + "," + std::to_string(expected.port));
+    EXPECT_EQ(refused.acknowledged, acknowledged);
+    ASSERT_TRUE(refused.routing);
+    EXPECT_EQ(refused.routing->server, expected.server);
+    EXPECT_EQ(refused.routing->port, expected.port);
+    EXPECT_EQ(refused.routing->database, expected.database);
+    EXPECT_EQ(refused.routing->enhanced, expected.enhanced);
   };
 }
 
@@ -300,12 +311,6 @@ std::vector<ConnectScript> refused_scripts() {
 
   return {
       // The PRELOGIN answer.
-      script("server_requires_tls_by_on", {sends_prelogin(), answers(1)}, "server_requires_tls", "ENCRYPTION on"),
-      script("server_requires_tls_by_req", {sends_prelogin(), answers(3)}, "server_requires_tls", "ENCRYPTION req"),
-      script("server_requires_client_certificate", {sends_prelogin(), answers(0x81)}, "server_requires_tls",
-             "ENCRYPTION on"),
-      script("encryption_not_answered", {sends_prelogin(), answers(std::nullopt)}, "protocol_violation", "ENCRYPTION"),
-      script("encryption_unknown", {sends_prelogin(), answers(7)}, "protocol_violation", "ENCRYPTION"),
       script("mars_answered_0", {sends_prelogin(true), answers(2, 0)}, "mars_refused", "MARS", nullptr, mars_request),
       script("mars_not_answered", {sends_prelogin(true), answers(2, std::nullopt)}, "mars_refused", "MARS", nullptr,
              mars_request),
@@ -358,10 +363,15 @@ std::vector<ConnectScript> refused_scripts() {
              up_to_login({replies({sspi, login_failed, done}), Asks{ap_rep, last_leg, true}}), "refused_by_server",
              "error 18456", server_error_is(login_failed, {login_failed})),
       script("routing_with_loginack", up_to_login_complete({replies({ack, routing, done})}), "redirect", "",
-             detail_is("s2,1433")),
-      script("routing_without_loginack", up_to_login({replies({routing, done})}), "redirect", "", detail_is("s2,1433")),
+             goes_to({u"s2", 1433, u"", false}, true)),
+      script("routing_without_loginack", up_to_login({replies({routing, done})}), "redirect", "",
+             goes_to({u"s2", 1433, u"", false}, false)),
       script("enhanced_routing", up_to_login_complete({replies({enhanced_routing, ack, done})}), "redirect", "",
-             detail_is("s2,1433")),
+             goes_to({u"s2", 1433, u"d", true}, true)),
+      script("routing_twice", up_to_login_complete({replies({routing, ack, routing, done})}), "protocol_violation",
+             "two places"),
+      script("routing_of_both_kinds", up_to_login_complete({replies({routing, enhanced_routing, ack, done})}),
+             "protocol_violation", "two places"),
       script("malformed_routing",
              up_to_login_complete({replies({EnvChange{EnvChangeType::routing, hex("00")}, ack, done})}),
              "protocol_violation", "ENVCHANGE routing"),
@@ -415,6 +425,223 @@ std::vector<ConnectScript> refused_scripts() {
   };
 }
 
+// --- TLS: the table of connect_login.hpp, cell by cell.
+
+enum class ConnectThen {
+  in_clear,
+  login_only,
+  full,
+  strict,
+  server_requires_tls,
+  server_without_tls,
+  protocol_violation
+};
+
+struct ConnectCell {
+  const char *name;
+  ServerTls tls;
+  Encryption asked;
+  std::optional<std::uint8_t> told;
+  ConnectThen then;
+};
+
+constexpr ConnectCell cells[] = {
+    {"off_off", ServerTls::off, Encryption::not_sup, 0, ConnectThen::in_clear},
+    {"off_on", ServerTls::off, Encryption::not_sup, 1, ConnectThen::server_requires_tls},
+    {"off_not_sup", ServerTls::off, Encryption::not_sup, 2, ConnectThen::in_clear},
+    {"off_req", ServerTls::off, Encryption::not_sup, 3, ConnectThen::server_requires_tls},
+    {"off_on_with_client_certificate", ServerTls::off, Encryption::not_sup, 0x81, ConnectThen::server_requires_tls},
+    {"off_none", ServerTls::off, Encryption::not_sup, {}, ConnectThen::protocol_violation},
+    {"off_unknown", ServerTls::off, Encryption::not_sup, 7, ConnectThen::protocol_violation},
+    {"login_off", ServerTls::login, Encryption::off, 0, ConnectThen::login_only},
+    {"login_on", ServerTls::login, Encryption::off, 1, ConnectThen::full},
+    {"login_not_sup", ServerTls::login, Encryption::off, 2, ConnectThen::server_without_tls},
+    {"login_req", ServerTls::login, Encryption::off, 3, ConnectThen::full},
+    {"login_none", ServerTls::login, Encryption::off, {}, ConnectThen::server_without_tls},
+    {"login_unknown", ServerTls::login, Encryption::off, 7, ConnectThen::protocol_violation},
+    {"require_off", ServerTls::require, Encryption::on, 0, ConnectThen::server_without_tls},
+    {"require_on", ServerTls::require, Encryption::on, 1, ConnectThen::full},
+    {"require_not_sup", ServerTls::require, Encryption::on, 2, ConnectThen::server_without_tls},
+    {"require_req", ServerTls::require, Encryption::on, 3, ConnectThen::full},
+    {"require_on_with_client_certificate", ServerTls::require, Encryption::on, 0x81, ConnectThen::full},
+    {"require_none", ServerTls::require, Encryption::on, {}, ConnectThen::server_without_tls},
+    {"require_unknown", ServerTls::require, Encryption::on, 7, ConnectThen::protocol_violation},
+    {"strict_off", ServerTls::strict, Encryption::not_sup, 0, ConnectThen::strict},
+    {"strict_on", ServerTls::strict, Encryption::not_sup, 1, ConnectThen::strict},
+    {"strict_not_sup", ServerTls::strict, Encryption::not_sup, 2, ConnectThen::strict},
+    {"strict_req", ServerTls::strict, Encryption::not_sup, 3, ConnectThen::strict},
+    {"strict_none", ServerTls::strict, Encryption::not_sup, {}, ConnectThen::strict},
+    {"strict_unknown", ServerTls::strict, Encryption::not_sup, 8, ConnectThen::strict},
+};
+
+// Every row asks for the opposite in its own PRELOGIN: the machine sets what it takes.
+ConnectRequest integrated_over(ServerTls tls, Version version = tds_7_4) {
+  ConnectRequest request = integrated(version);
+  request.tls = tls;
+  request.prelogin.set_encryption(Encryption::req);
+  return request;
+}
+
+ConnectRequest with_password_over(ServerTls tls) {
+  ConnectRequest request = with_password();
+  request.tls = tls;
+  return request;
+}
+
+ConnectScript script_of(const ConnectCell &cell) {
+  const auto request = [tls = cell.tls] { return integrated_over(tls); };
+  const auto logs_in = [&](std::vector<Step> steps) {
+    return script(cell.name, std::move(steps), "login", "", reply_is({.tokens = {ack, done}}), request);
+  };
+  const auto refuses = [&](std::string fault, std::string detail) {
+    return script(cell.name, {sends_prelogin(cell.asked), answers(cell.told)}, std::move(fault), std::move(detail),
+                  token_was_sent(false), request);
+  };
+  const Step asks = Asks{{}, ap_req, true};
+  const Step says = sends_prelogin(cell.asked);
+  const Step hears = answers(cell.told);
+  const Step accepts = replies({ack, done});
+  switch (cell.then) {
+  case ConnectThen::in_clear:
+    return logs_in({says, hears, asks, sends_login(ap_req), accepts});
+  case ConnectThen::login_only:
+    return logs_in({says, hears, starts(), asks, sends_login(ap_req), Stops{}, accepts});
+  case ConnectThen::full:
+    return logs_in({says, hears, starts(), asks, sends_login(ap_req), accepts});
+  case ConnectThen::strict:
+    return logs_in({starts_bare(), says, hears, asks, sends_login(ap_req), accepts});
+  case ConnectThen::server_requires_tls:
+    return refuses("server_requires_tls", "encrypt = \"require\"");
+  case ConnectThen::server_without_tls:
+    return refuses("server_without_tls", "encrypt = \"off\"");
+  case ConnectThen::protocol_violation:
+    break;
+  }
+  return refuses("protocol_violation", "no ENCRYPTION that MS-TDS knows");
+}
+
+// A message's first packet, and what is behind it.
+SendsPart first_packet_of(const Bytes &message) { return {prefix(message, decode_packet_header(message)->length)}; }
+SendsPart behind_first_packet_of(const Bytes &message) {
+  return {Bytes(message.begin() + decode_packet_header(message)->length, message.end())};
+}
+
+std::vector<ConnectScript> connect_tls_scripts() {
+  using enum ServerTls;
+  const auto over = [](ServerTls tls, Version version = tds_7_4) {
+    return [=] { return integrated_over(tls, version); };
+  };
+  const Expected plain{.tokens = {ack, done}};
+  const Bytes large_token(10'000, 0x5A);
+  const Bytes large_login = [&] {
+    Login7 login = our_login();
+    login.sspi = large_token;
+    return encode_message(PacketType::login7, *encode_login7(login));
+  }();
+  const Step ask_off = sends_prelogin(Encryption::off);
+  const Step ask_on = sends_prelogin(Encryption::on);
+  const Step asks = Asks{{}, ap_req, true};
+  const Step asks_large = Asks{{}, large_token, true};
+  const Step accepts = replies({ack, done});
+  const auto password_login = Sends{PacketType::login7, *encode_login7(with_password().login)};
+  const Token ack_8_0 = LoginAck{1, tds_8_0, u"SQL", {16, 0, 2, 0x58}};
+
+  std::vector<ConnectScript> scripts;
+  for (const auto &cell : cells)
+    scripts.push_back(script_of(cell));
+  scripts.insert(
+      scripts.end(),
+      {
+          // Login-only TLS: the first packet in it, everything else in clear.
+          script("login_only_in_many_packets",
+                 {ask_off, answers(0), starts(), asks_large, first_packet_of(large_login), Stops{},
+                  behind_first_packet_of(large_login), accepts},
+                 "login", "", reply_is(plain), over(login)),
+          script("login_only_and_more_rounds",
+                 {ask_off, answers(0), starts(), Asks{{}, ap_req, false}, sends_login(ap_req), Stops{}, replies({sspi}),
+                  Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), accepts},
+                 "login", "", reply_is(plain), over(login)),
+          script("login_only_with_user_and_password", {ask_off, answers(0), starts(), password_login, Stops{}, accepts},
+                 "login", "", reply_is(plain), [] { return with_password_over(login); }),
+          script("login_only_closed_after_our_token",
+                 {ask_off, answers(0), starts(), asks_large, first_packet_of(large_login), Stops{},
+                  behind_first_packet_of(large_login), Ends{}},
+                 "closed", "LOGIN7", token_was_sent(true), over(login)),
+          script("login_only_refused",
+                 {ask_off, answers(0), starts(), asks, sends_login(ap_req), Stops{}, replies({login_failed, done})},
+                 "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed}), over(login)),
+          script("login_only_and_tls_goes_on",
+                 {ask_off, answers(0), starts(), asks, sends_login(ap_req), Stops{}, Gets{hex("17")}},
+                 "protocol_violation", "type 23 ", nullptr, over(login)),
+
+          // Full TLS.
+          script("full_in_many_packets", {ask_on, answers(1), starts(), asks_large, sends_login(large_token), accepts},
+                 "login", "", reply_is(plain), over(require)),
+          script("full_asked_for_as_login_only_in_many_packets",
+                 {ask_off, answers(3), starts(), asks_large, sends_login(large_token), accepts}, "login", "",
+                 reply_is(plain), over(login)),
+          script("full_with_user_and_password", {ask_on, answers(1), starts(), password_login, accepts}, "login", "",
+                 reply_is(plain), [] { return with_password_over(require); }),
+          script("full_closed_after_the_handshake", {ask_on, answers(1), starts(), asks, sends_login(ap_req), Ends{}},
+                 "closed", "LOGIN7", token_was_sent(true), over(require)),
+          script("full_and_an_error_in_answer_to_prelogin", {ask_on, replies({login_failed, done})},
+                 "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed}), over(require)),
+          script("full_and_mars_refused",
+                 {Sends{PacketType::prelogin, encode_prelogin(our_prelogin(true, Encryption::on))}, answers(1, 0)},
+                 "mars_refused", "MARS", nullptr,
+                 [] {
+                   ConnectRequest request = integrated_over(require);
+                   request.prelogin.set_mars(true);
+                   return request;
+                 }),
+          script("full_and_instance_name_refused", {ask_on, answers(1, 0, 1)}, "protocol_violation",
+                 "instance name refused", nullptr, over(require)),
+
+          // What comes in clear behind the PRELOGIN answer must not be taken for what TLS brings.
+          at_once(script(
+              "plaintext_before_full_tls",
+              {ask_on, Gets{joined({gets(PacketType::reply, prelogin_answer(1)).bytes, replies({ack, done}).bytes})}},
+              "protocol_violation", "plaintext before TLS", token_was_sent(false), over(require))),
+          at_once(script("a_byte_before_login_only_tls",
+                         {ask_off, Gets{joined({gets(PacketType::reply, prelogin_answer(0)).bytes, hex("04")})}},
+                         "protocol_violation", "plaintext before TLS", token_was_sent(false), over(login))),
+          at_once(script("strict_and_bytes_after_the_prelogin_answer",
+                         {starts_bare(), sends_prelogin(),
+                          Gets{joined({gets(PacketType::reply, prelogin_answer(2)).bytes, hex("04")})}},
+                         "protocol_violation", "after the PRELOGIN answer", token_was_sent(false), over(strict))),
+
+          // TDS 8.0. The reply has the layout of 7.4, whichever of the two LOGINACK names.
+          script("strict_and_loginack_of_tds_8_0",
+                 {starts_bare(), sends_prelogin(), answers(2), asks, sends_login(ap_req, tds_8_0),
+                  replies({info, ack_8_0, in_procedure, features, done}, tds_8_0)},
+                 "login", "",
+                 reply_is(
+                     {.tokens = {info, ack_8_0, in_procedure, features, done}, .version = tds_8_0, .messages = {info}}),
+                 over(strict, tds_8_0)),
+          script("strict_and_loginack_of_tds_7_4",
+                 {starts_bare(), sends_prelogin(), answers(2), asks, sends_login(ap_req, tds_8_0),
+                  replies({info, ack, in_procedure, done}, tds_8_0)},
+                 "login", "", reply_is({.tokens = {info, ack, in_procedure, done}, .messages = {info}}),
+                 over(strict, tds_8_0)),
+          script("strict_and_a_short_done",
+                 {starts_bare(), sends_prelogin(), answers(2), asks, sends_login(ap_req, tds_8_0),
+                  gets(PacketType::reply, joined({encode_tokens({ack_8_0}, tds_8_0), encode_tokens({done}, tds_7_1)}))},
+                 "protocol_violation", "DONE RowCount", nullptr, over(strict, tds_8_0)),
+          script("strict_in_many_packets",
+                 {starts_bare(), sends_prelogin(), answers(2), asks_large, sends_login(large_token), accepts}, "login",
+                 "", reply_is(plain), over(strict)),
+          script("strict_and_an_error_in_answer_to_prelogin",
+                 {starts_bare(), sends_prelogin(), replies({login_failed, done})}, "refused_by_server", "error 18456",
+                 server_error_is(login_failed, {login_failed}), over(strict)),
+          script("strict_and_malformed_prelogin_answer",
+                 {starts_bare(), sends_prelogin(), gets(PacketType::reply, hex("ff"))}, "protocol_violation",
+                 "PRELOGIN VERSION", nullptr, over(strict)),
+          script("strict_closed_before_any_answer", {starts_bare(), sends_prelogin(), Ends{}}, "closed", "PRELOGIN",
+                 token_was_sent(false), over(strict)),
+      });
+  return scripts;
+}
+
 class ConnectLoginScript : public testing::TestWithParam<ConnectScript> {};
 TEST_P(ConnectLoginScript, plays) { expect_outcome(GetParam(), {}); }
 TEST_P(ConnectLoginScript, plays_byte_by_byte) {
@@ -426,6 +653,7 @@ TEST_P(ConnectLoginScript, ends_however_the_input_is_damaged) {
 }
 INSTANTIATE_TEST_SUITE_P(accepted, ConnectLoginScript, testing::ValuesIn(accepted_scripts()), RowName());
 INSTANTIATE_TEST_SUITE_P(refused, ConnectLoginScript, testing::ValuesIn(refused_scripts()), RowName());
+INSTANTIATE_TEST_SUITE_P(tls, ConnectLoginScript, testing::ValuesIn(connect_tls_scripts()), RowName());
 
 // --- Bounds of the reply.
 
@@ -508,6 +736,61 @@ TEST(ConnectLogin, an_error_behind_all_that_is_kept_still_refuses) {
   const auto action = machine.next();
   ASSERT_TRUE(std::holds_alternative<ConnectRefused>(action));
   EXPECT_EQ(std::get<ConnectRefused>(action).server_error, login_failed);
+}
+
+// --- TLS, step by step.
+
+TEST(ConnectLogin, asks_for_tls_until_it_stands_and_only_then_for_a_token) {
+  ConnectLogin machine(integrated_over(ServerTls::require));
+  machine.next();
+  machine.receive(gets(PacketType::reply, prelogin_answer(1)).bytes);
+  EXPECT_TRUE(std::holds_alternative<StartTls>(machine.next()));
+  machine.token(ap_req, true); // nobody asked for it
+  EXPECT_TRUE(std::holds_alternative<StartTls>(machine.next()));
+  machine.tls_established();
+  EXPECT_TRUE(std::holds_alternative<NeedToken>(machine.next()));
+}
+
+TEST(ConnectLogin, tls_that_nobody_asked_for_changes_nothing) {
+  ConnectLogin machine(integrated_over(ServerTls::require));
+  machine.tls_established();
+  EXPECT_TRUE(std::holds_alternative<Send>(machine.next()));
+  machine.tls_established();
+  machine.receive(gets(PacketType::reply, prelogin_answer(1)).bytes);
+  EXPECT_TRUE(std::holds_alternative<StartTls>(machine.next()));
+}
+
+TEST(ConnectLogin, what_is_fed_during_the_handshake_is_plaintext) {
+  for (const auto tls : {ServerTls::login, ServerTls::require, ServerTls::strict}) {
+    ConnectLogin machine(integrated_over(tls));
+    if (tls != ServerTls::strict) {
+      machine.next();
+      machine.receive(gets(PacketType::reply, prelogin_answer(1)).bytes);
+    }
+    ASSERT_TRUE(std::holds_alternative<StartTls>(machine.next()));
+    machine.receive(gets(PacketType::reply, prelogin_answer(2)).bytes);
+    machine.tls_established();
+    const auto action = machine.next();
+    ASSERT_TRUE(std::holds_alternative<ConnectRefused>(action));
+    EXPECT_EQ(std::get<ConnectRefused>(action).fault, ConnectFault::protocol_violation);
+  }
+}
+
+TEST(ConnectLogin, a_stream_that_ends_within_the_handshake_is_closed) {
+  ConnectLogin machine(integrated_over(ServerTls::strict));
+  ASSERT_TRUE(std::holds_alternative<StartTls>(machine.next()));
+  machine.end_of_stream();
+  const auto action = machine.next();
+  ASSERT_TRUE(std::holds_alternative<ConnectRefused>(action));
+  EXPECT_EQ(std::get<ConnectRefused>(action).fault, ConnectFault::closed);
+  EXPECT_EQ(std::get<ConnectRefused>(action).detail, "The server closed the connection during the TLS handshake.");
+}
+
+TEST(ConnectLogin, what_it_asks_is_known_from_the_start) {
+  EXPECT_EQ(ConnectLogin(integrated_over(ServerTls::off)).asked().encryption(), Encryption::not_sup);
+  EXPECT_EQ(ConnectLogin(integrated_over(ServerTls::login)).asked(), our_prelogin(false, Encryption::off));
+  EXPECT_EQ(ConnectLogin(integrated_over(ServerTls::require)).asked(), our_prelogin(false, Encryption::on));
+  EXPECT_EQ(ConnectLogin(integrated_over(ServerTls::strict)).asked().encryption(), Encryption::not_sup);
 }
 
 // --- What is left.

@@ -130,6 +130,35 @@ TEST(MessageReader, unread_counts_a_message_that_is_not_whole) {
   EXPECT_EQ(reader.unread(), 2u);
 }
 
+TEST(MessageReader, counts_packets_and_what_is_behind_them) {
+  MessageReader reader(100);
+  reader.feed(hex("04 01 0009 0000 01 00 aa"));
+  EXPECT_EQ(reader.packets(), 0u) << "not consumed yet";
+  EXPECT_TRUE(*reader.next());
+  EXPECT_EQ(reader.packets(), 1u);
+  EXPECT_EQ(reader.behind(), 0u);
+  reader.feed(hex("12 00 0009 0000 01 00 bb 12 00"));
+  EXPECT_FALSE(*reader.next());
+  EXPECT_EQ(reader.packets(), 2u);
+  EXPECT_EQ(reader.behind(), 2u);
+  EXPECT_EQ(reader.unread(), 3u) << "with the payload that waits";
+  reader.feed(hex("0008 0000 02 00 12 01 0008 0000 03 00"));
+  EXPECT_TRUE(*reader.next());
+  EXPECT_EQ(reader.packets(), 4u);
+}
+
+TEST(MessageReader, hands_out_what_is_behind_a_message_and_goes_on) {
+  MessageReader reader(100);
+  reader.feed(hex("04 01 0009 0000 01 00 aa 1603"));
+  ASSERT_TRUE(*reader.next());
+  EXPECT_EQ(reader.take_behind(), hex("1603"));
+  EXPECT_EQ(reader.unread(), 0u);
+  EXPECT_EQ(reader.first_byte(), std::nullopt);
+  EXPECT_EQ(reader.take_behind(), Bytes{});
+  reader.feed(hex("12 01 0009 0000 01 00 bb"));
+  EXPECT_EQ((*reader.next())->payload, hex("bb"));
+}
+
 TEST(MessageReader, takes_the_spid_of_the_last_packet) {
   MessageReader reader(100);
   reader.feed(hex("04 00 0009 0001 01 00 aa 04 01 0009 0002 02 00 bb"));

@@ -1,6 +1,7 @@
-// Scripts for the login machines: what must be sent, what comes in, which tokens are asked for, and how it ends. Each script is
-// played as it stands, and then again with its input cut into single bytes, with the stream ending at every Receive, and with its
-// input truncated and corrupted.
+// Scripts for the login machines: what must be sent, what comes in, where TLS starts and stops, which tokens are asked for, and how
+// it ends. Each script is played as it stands, and then again with its input cut into single bytes, with the stream ending at every
+// Receive and within every handshake, and with its input truncated and corrupted. Every handshake succeeds at once: TLS itself is not
+// seen here, only what the machine takes to be in it.
 #pragma once
 
 #include "tds/connect_login.hpp"
@@ -17,7 +18,15 @@ struct Sends { ///< the machine sends this message
   PacketType type{};
   Bytes payload;
 };
-struct Gets { ///< the machine asks to receive, and this comes
+struct SendsPart { ///< the machine sends these bytes: some packets of a message
+  Bytes bytes;
+};
+struct Starts { ///< TLS starts; `hello`: what came of it so far, all of it by the script
+  TlsFraming framing{};
+  Bytes hello{};
+};
+struct Stops {}; ///< what follows is in clear
+struct Gets {    ///< the machine asks to receive, and this comes
   Bytes bytes;
 };
 struct Ends {}; ///< the machine asks to receive, and the stream is at its end
@@ -26,8 +35,10 @@ struct Asks {   ///< the machine asks for a token, and gets this
   Bytes answer;
   bool complete = false;
 };
-using Step = std::variant<Sends, Gets, Ends, Asks>;
+using Step = std::variant<Sends, SendsPart, Starts, Stops, Gets, Ends, Asks>;
 
+inline Step starts() { return Starts{TlsFraming::prelogin}; }
+inline Step starts_bare() { return Starts{TlsFraming::bare}; }
 inline Gets gets(PacketType type, const Bytes &payload) { return {encode_message(type, payload)}; }
 
 template <class Machine> using ActionOf = decltype(std::declval<Machine &>().next());
@@ -38,6 +49,8 @@ inline std::string outcome(AcceptFault fault) {
     return "closed";
   case AcceptFault::client_requires_tls:
     return "client_requires_tls";
+  case AcceptFault::listener_requires_tls:
+    return "listener_requires_tls";
   case AcceptFault::tds_too_old:
     return "tds_too_old";
   case AcceptFault::protocol_violation:
@@ -52,6 +65,8 @@ inline std::string outcome(ConnectFault fault) {
     return "closed";
   case ConnectFault::server_requires_tls:
     return "server_requires_tls";
+  case ConnectFault::server_without_tls:
+    return "server_without_tls";
   case ConnectFault::mars_refused:
     return "mars_refused";
   case ConnectFault::refused_by_server:
@@ -124,8 +139,38 @@ private:
     return {};
   }
 
+  std::string on(const StartTls &start) {
+    if (ended_) return "! StartTls after the end of the stream";
+    if (receives_++ == mode_.end_at) return end();
+    Bytes hello = start.received;
+    if (start.framing == TlsFraming::bare) { // the handshake reads on where the machine left off
+      hello.insert(hello.end(), pending_.begin(), pending_.end());
+      pending_.clear();
+    }
+    if (!mode_.lenient) {
+      const auto *step = at_ < steps_.size() ? std::get_if<Starts>(&steps_[at_]) : nullptr;
+      if (!step) return wrong("StartTls");
+      ++at_;
+      if (step->framing != start.framing) return "! another framing";
+      if (step->hello != hello) return "! another beginning of the handshake";
+    }
+    machine_.tls_established();
+    return {};
+  }
+
+  std::string on(const StopTls &) {
+    if (mode_.lenient) return {};
+    if (at_ == steps_.size() || !std::holds_alternative<Stops>(steps_[at_])) return wrong("StopTls");
+    ++at_;
+    return {};
+  }
+
   std::string on(const Send &send) {
     if (mode_.lenient) return {};
+    if (const auto *part = at_ < steps_.size() ? std::get_if<SendsPart>(&steps_[at_]) : nullptr) {
+      ++at_;
+      return send.bytes == part->bytes ? "" : "! sent other bytes";
+    }
     const auto *step = at_ < steps_.size() ? std::get_if<Sends>(&steps_[at_]) : nullptr;
     if (!step) return wrong("Send");
     ++at_;

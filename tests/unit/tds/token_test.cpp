@@ -38,6 +38,8 @@ const TokenRow token_rows[] = {
     {"loginack", tds_7_4, LoginAck{1, tds_7_4, u"SQL", {16, 0, 2, 0x58}},
      hex("ad 1000 01 74000004 03 530051004c00 10000258")},
     {"loginack_of_another_version", tds_7_4, LoginAck{0, tds_7_1, u"", {}}, hex("ad 0a00 00 71000001 00 00000000")},
+    {"loginack_8_0", tds_8_0, LoginAck{1, tds_8_0, u"SQL", {16, 0, 2, 0x58}},
+     hex("ad 1000 01 08000000 03 530051004c00 10000258")},
     {"envchange_database", tds_7_4, EnvChange{EnvChangeType::database, hex("01 6400 01 6d00")},
      hex("e3 0700 01 01 6400 01 6d00")},
     {"envchange_unknown", tds_7_4, EnvChange{EnvChangeType{0x63}, hex("aabb")}, hex("e3 0300 63 aabb")},
@@ -48,6 +50,8 @@ const TokenRow token_rows[] = {
     {"sspi", tds_7_4, SspiToken{hex("a181b7")}, hex("ed 0300 a181b7")},
     {"sspi_empty", tds_7_4, SspiToken{}, hex("ed 0000")},
     {"done_7_4", tds_7_4, Done{DoneKind::done, done_error | done_count, 0xC1, 0x0102030405060708},
+     hex("fd 1200 c100 0807060504030201")},
+    {"done_8_0", tds_8_0, Done{DoneKind::done, done_error | done_count, 0xC1, 0x0102030405060708},
      hex("fd 1200 c100 0807060504030201")},
     {"done_7_1", tds_7_1, Done{DoneKind::done, done_error, 0xC1, 0x01020304}, hex("fd 0200 c100 04030201")},
     {"doneproc_7_4", tds_7_4, Done{DoneKind::doneproc, 0, 0xE0, 0}, hex("fe 0000 e000 0000000000000000")},
@@ -240,6 +244,8 @@ TEST(Routing, names_server_and_port) {
   ASSERT_TRUE(routing) << routing.error().text();
   EXPECT_EQ(routing->server, u"s2");
   EXPECT_EQ(routing->port, 1433);
+  EXPECT_EQ(routing->database, u"");
+  EXPECT_FALSE(routing->enhanced);
 }
 
 TEST(Routing, the_enhanced_one_has_a_database_too) {
@@ -248,6 +254,8 @@ TEST(Routing, the_enhanced_one_has_a_database_too) {
   ASSERT_TRUE(routing) << routing.error().text();
   EXPECT_EQ(routing->server, u"s2");
   EXPECT_EQ(routing->port, 1433);
+  EXPECT_EQ(routing->database, u"d");
+  EXPECT_TRUE(routing->enhanced);
 }
 
 struct BadRoutingRow {
