@@ -20,6 +20,21 @@ std::string to_string(AttemptKind kind) {
   std::unreachable();
 }
 
+std::string to_string(ListenerTls tls) {
+  constexpr std::string_view words[] = {"off", "optional", "required"};
+  return std::string(words[static_cast<std::size_t>(tls)]);
+}
+
+std::string to_string(Encrypt encrypt) {
+  constexpr std::string_view words[] = {"off", "login", "require", "strict"};
+  return std::string(words[static_cast<std::size_t>(encrypt)]);
+}
+
+std::string to_string(TlsMin version) {
+  constexpr std::string_view words[] = {"1.0", "1.2"};
+  return std::string(words[static_cast<std::size_t>(version)]);
+}
+
 const Identity *Config::find_identity(std::string_view name) const {
   const auto found = std::ranges::find(identities, name, &Identity::name);
   return found == identities.end() ? nullptr : &*found;

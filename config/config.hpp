@@ -66,6 +66,10 @@ struct Who {
 
 enum class ClientAuth { any, sql, integrated };
 
+/// What a listener answers to an application that asks for encryption: never; as the application likes; nothing else is taken.
+enum class ListenerTls { off, optional, required };
+std::string to_string(ListenerTls tls);
+
 struct Listener {
   std::string name;
   std::optional<Address> address; ///< TCP; port 0 lets the kernel choose
@@ -74,6 +78,8 @@ struct Listener {
   std::vector<Who> callers{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   ClientAuth client_auth = ClientAuth::any;
   tds::ServerVersion version{16, 0, 0, 0};
+  ListenerTls tls = ListenerTls::optional;
+  std::filesystem::path certificate, key; ///< PEM; both or neither. Empty: made once in the state directory
   bool operator==(const Listener &) const = default;
 };
 
@@ -99,7 +105,12 @@ struct Match {
 enum class AttemptKind { tcp_kerberos, tcp_sql };
 std::string to_string(AttemptKind kind); ///< "tcp+kerberos"
 
-enum class Encrypt { off };
+/// Of the server leg: none; the login alone; all of it, begun in PRELOGIN; all of it from the first byte (TDS 8.0).
+enum class Encrypt { off, login, require, strict };
+std::string to_string(Encrypt encrypt);
+/// The lowest version of TLS that a server may choose.
+enum class TlsMin { tls_1_0, tls_1_2 };
+std::string to_string(TlsMin version); ///< "1.2"
 enum class MutualAuth { required, or_verified_tls };
 enum class Unprotected { refuse, accept };
 
@@ -118,12 +129,27 @@ struct Route {
   std::string target;   ///< as typed
   std::string identity; ///< name of one; may be empty when every attempt is tcp+sql
   std::vector<AttemptKind> attempts{AttemptKind::tcp_kerberos};
-  Encrypt encrypt = Encrypt::off;
-  std::string spn; ///< empty: computed
+  Encrypt encrypt = Encrypt::require;
+  std::filesystem::path ca_file;         ///< PEM of the authorities that may vouch for the server; empty: the system's
+  std::string host_name_in_certificate;  ///< empty: the target's name, as written or completed by a search suffix
+  bool trust_server_certificate = false; ///< any certificate will do: encryption without knowing to whom
+  using TlsMin = config::TlsMin;
+  TlsMin tls_min = TlsMin::tls_1_2;
+  std::vector<std::string> redirect_within; ///< domains that a redirect may lead into; empty: the target's own
+  std::string spn;                          ///< empty: computed
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
   Timeouts timeouts;
+  /// Whether the server leg is encrypted (its login at least) to a server whose certificate is checked.
+  bool verified_tls() const { return encrypt != Encrypt::off && !trust_server_certificate; }
   bool operator==(const Route &) const = default;
+};
+
+/// Where sqlshim keeps what it made itself and needs again: its listeners' certificate.
+struct State {
+  /// Absolute: as configured, else $STATE_DIRECTORY, else $XDG_STATE_HOME/sqlshim, else ~/.local/state/sqlshim.
+  std::filesystem::path directory;
+  bool operator==(const State &) const = default;
 };
 
 struct Config {
@@ -132,6 +158,7 @@ struct Config {
   Limits limits;
   Dns dns;
   Kerberos kerberos;
+  State state;
   std::map<std::string, std::string> domains; ///< NetBIOS domain, in capitals, to Kerberos realm; no realm stands twice
   std::vector<Listener> listeners;
   std::vector<Identity> identities;

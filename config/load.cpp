@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
 #include <map>
+#include <pwd.h>
 #include <ranges>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -71,12 +73,13 @@ public:
 
   void read(const toml::table &table) {
     Section top(report_, table, "");
-    top.later({"state", "browser", "aliases"});
+    top.later({"browser", "aliases"});
     if (auto section = top.section("log")) read_log(*section);
     if (config_.log.decisions != "-") config_.log.decisions = from_folder(config_.log.decisions.string());
     if (auto section = top.section("limits")) read_limits(*section);
     read_dns(top.section("dns"));
     read_kerberos(top.section("kerberos"));
+    read_state(top.section("state"));
     if (auto section = top.section("domains")) read_domains(*section);
     for (Section &section : top.sections("listener"))
       read_listener(section);
@@ -99,7 +102,7 @@ public:
   Report &report() { return report_; }
 
 private:
-  // ---- [log], [limits], [dns], [kerberos], [domains] ----
+  // ---- [log], [limits], [dns], [kerberos], [state], [domains] ----
 
   void read_log(Section &section) {
     if (const auto path = section.string("decisions")) {
@@ -241,10 +244,48 @@ private:
     return out;
   }
 
+  void read_state(std::optional<Section> section) {
+    fs::path &directory = config_.state.directory;
+    directory = default_state();
+    if (!section) return;
+    if (const auto written = section->string("directory")) {
+      if (written->empty()) section->problem("directory", "is empty; write a path");
+      directory = from_folder(*written);
+      check_state(*section, directory);
+    }
+    section->finish();
+  }
+
+  /// Empty where this user has no home, and nothing else tells.
+  static fs::path default_state() {
+    const auto variable = [](const char *name) {
+      const char *value = std::getenv(name);
+      return std::string(value ? value : "");
+    };
+    // systemd's may hold several, separated by ':'.
+    const std::string systemd = variable("STATE_DIRECTORY"), xdg = variable("XDG_STATE_HOME"), home = variable("HOME");
+    if (!systemd.empty()) return fs::absolute(systemd.substr(0, systemd.find(':')));
+    if (xdg.starts_with('/')) return fs::path(xdg) / "sqlshim"; // a relative one is to be ignored
+    constexpr std::string_view below_home = ".local/state/sqlshim";
+    if (!home.empty()) return fs::absolute(home) / below_home;
+    const passwd *user = ::getpwuid(::getuid());
+    return user && user->pw_dir && *user->pw_dir ? fs::path(user->pw_dir) / below_home : fs::path();
+  }
+
+  static void check_state(Section &section, const fs::path &directory) {
+    struct stat about{};
+    if (::stat(directory.c_str(), &about) != 0) return; // made at the first start
+    if (!S_ISDIR(about.st_mode))
+      section.problem("directory", fmt::format("{} is no folder; name one, it is made if absent", directory.string()));
+    else if ((about.st_mode & S_IWOTH) != 0)
+      section.problem("directory", fmt::format("{} can be written by everybody on this machine, who could put another "
+                                               "certificate there; run chmod 0700 {}",
+                                               directory.string(), directory.string()));
+  }
+
   // ---- [[listener]] ----
 
   void read_listener(Section &section) {
-    section.later({"tls", "certificate", "key"});
     Listener listener;
     listener.name = read_name(section, listener_names_);
     const bool by_address = section.has("address"), by_path = section.has("unix");
@@ -267,8 +308,53 @@ private:
             {{"any", ClientAuth::any}, {"sql", ClientAuth::sql}, {"integrated", ClientAuth::integrated}}))
       listener.client_auth = *auth;
     if (const auto version = section.value("version", parse_version)) listener.version = *version;
+    read_listener_tls(section, listener);
     section.finish();
     config_.listeners.push_back(std::move(listener));
+  }
+
+  void read_listener_tls(Section &section, Listener &listener) {
+    if (const auto tls = section.choice<ListenerTls>(
+            "tls",
+            {{"off", ListenerTls::off}, {"optional", ListenerTls::optional}, {"required", ListenerTls::required}}))
+      listener.tls = *tls;
+    listener.certificate = read_path(section, "certificate");
+    listener.key = read_path(section, "key");
+    if (!listener.certificate.empty()) warn_if_absent(section, "certificate", listener.certificate);
+    if (!listener.key.empty()) check_key(section, listener.key);
+
+    // What is written with a wrong type has its own problem, and does not count as missing.
+    const auto stands = [&](std::string_view name, const fs::path &path) {
+      return !path.empty() || (section.has(name) && !section.find(name)->is_string());
+    };
+    const bool certificate = stands("certificate", listener.certificate), key = stands("key", listener.key);
+    if (certificate != key)
+      section.problem(certificate ? "certificate" : "key",
+                      fmt::format("stands without {}; write both, or neither to have a certificate made in the state "
+                                  "directory",
+                                  certificate ? "key" : "certificate"));
+    else if (certificate && listener.tls == ListenerTls::off)
+      section.warning("certificate", "is never shown: tls is \"off\" here; write \"optional\", or take it out");
+    if (!certificate && !key && listener.tls != ListenerTls::off && config_.state.directory.empty())
+      section.problem("", "needs a certificate, and there is no home directory to keep one in; write [state] directory "
+                          "= \"PATH\", or certificate and key, or tls = \"off\"");
+  }
+
+  static void check_key(Section &section, const fs::path &path) {
+    check_secret(section, "key", path);
+    std::error_code error;
+    if (fs::is_directory(path, error))
+      section.problem("key", fmt::format("{} is a folder; name the file", path.string()));
+    else if (fs::exists(path, error) && ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) != 0)
+      section.warning("key", fmt::format("{} cannot be read by uid {}; sqlshim must be able to, so give it to the user "
+                                         "who runs it",
+                                         path.string(), ::geteuid()));
+  }
+
+  /// A path, relative to the folder. "" is as not written: the default.
+  fs::path read_path(Section &section, std::string_view key) const {
+    const auto written = section.string(key);
+    return written && !written->empty() ? from_folder(*written) : fs::path();
   }
 
   void check_address(Section &section, const Address &address) {
@@ -360,7 +446,7 @@ private:
     return typed ? written : from_folder(written).string();
   }
 
-  void check_secret(Section &section, std::string_view key, std::string path) {
+  static void check_secret(Section &section, std::string_view key, std::string path) {
     if (path.starts_with("FILE:")) path.erase(0, 5);
     if (!path.starts_with('/')) return; // a ccache that is no file
     struct stat about{};
@@ -389,8 +475,7 @@ private:
   // ---- [[route]] ----
 
   void read_route(Section &section) {
-    section.later({"ca_file", "host_name_in_certificate", "trust_server_certificate", "tls_min", "redirect_within",
-                   "canonical_within", "names", "spn_order", "realm_order", "map", "fallback_on", "fallback",
+    section.later({"canonical_within", "names", "spn_order", "realm_order", "map", "fallback_on", "fallback",
                    "multi_subnet", "failover_partner", "smb_port", "smb_encrypt"});
     Route route;
     route.name = read_name(section, route_names_);
@@ -398,7 +483,8 @@ private:
     read_target(section, route);
     read_attempts(section, route);
     read_route_identity(section, route);
-    read_encrypt(section);
+    read_encryption(section, route);
+    read_redirects(section, route);
     if (const auto spn = section.string("spn"); spn && !spn->empty()) // "" says: computed
       if (const auto parsed = section.value("spn", parse_spn)) route.spn = *parsed;
     if (const auto mutual = section.choice<MutualAuth>(
@@ -408,6 +494,7 @@ private:
             "unprotected", {{"refuse", Unprotected::refuse}, {"accept", Unprotected::accept}}))
       route.unprotected = *unprotected;
     check_unprotected(section, route);
+    check_stand_in(section, route);
     if (auto timeouts = section.section("timeouts")) read_timeouts(*timeouts, route.timeouts);
     section.finish();
     if (!check_shadowed(section, route)) check_usable(section, route);
@@ -499,26 +586,75 @@ private:
     }
   }
 
-  static void read_encrypt(Section &section) {
-    const auto encrypt = section.string("encrypt");
-    if (!encrypt || *encrypt == "off") return;
-    for (const std::string_view later : {"login", "require", "strict"})
-      if (*encrypt == later)
-        return section.problem("encrypt",
-                               fmt::format("\"{}\" comes with TLS, not supported yet: write \"off\"", later));
-    constexpr std::string_view words[] = {"off"};
-    section.problem("encrypt", Section::no_such_word(*encrypt, words));
+  void read_encryption(Section &section, Route &route) {
+    if (const auto encrypt = section.choice<Encrypt>("encrypt", {{"require", Encrypt::require},
+                                                                 {"strict", Encrypt::strict},
+                                                                 {"login", Encrypt::login},
+                                                                 {"off", Encrypt::off}}))
+      route.encrypt = *encrypt;
+    route.ca_file = read_path(section, "ca_file");
+    if (!route.ca_file.empty()) warn_if_absent(section, "ca_file", route.ca_file);
+    if (const auto name = section.string("host_name_in_certificate"); name && !name->empty()) // "": the target's
+      if (const auto parsed = section.value("host_name_in_certificate", parse_host_name))
+        route.host_name_in_certificate = *parsed;
+    if (const auto trust = section.boolean("trust_server_certificate")) route.trust_server_certificate = *trust;
+    if (const auto least = section.choice<TlsMin>("tls_min", {{"1.2", TlsMin::tls_1_2}, {"1.0", TlsMin::tls_1_0}}))
+      route.tls_min = *least;
+    check_encryption(section, route);
   }
 
+  static void check_encryption(Section &section, const Route &route) {
+    if (route.encrypt == Encrypt::login)
+      section.warning("encrypt",
+                      "\"login\" encrypts the login alone: queries and results go over the network in clear; "
+                      "write \"require\"");
+    if (route.trust_server_certificate && route.encrypt == Encrypt::strict)
+      section.problem("trust_server_certificate",
+                      "encrypt = \"strict\" always checks the certificate; take this out, and "
+                      "name the authority in ca_file");
+    else if (route.trust_server_certificate && route.encrypt != Encrypt::off)
+      section.warning("trust_server_certificate", "takes any certificate, an impostor's too; take it out, and name the "
+                                                  "authority in ca_file");
+    if (route.tls_min == TlsMin::tls_1_0)
+      section.warning("tls_min", "\"1.0\" takes versions of TLS that are broken; take it out as soon as the server has "
+                                 "TLS 1.2");
+  }
+
+  static void read_redirects(Section &section, Route &route) {
+    for (const auto &element : section.elements("redirect_within").value_or(std::vector<Section::Element>{})) {
+      const auto text = section.string(element);
+      if (!text) continue;
+      if (auto domain = parse_domain(*text))
+        route.redirect_within.push_back(*std::move(domain));
+      else
+        section.problem(element, domain.error());
+    }
+  }
+
+  /// Passwords go only where TLS is, to a server whose certificate was checked.
   static void check_unprotected(Section &section, const Route &route) {
     const bool password = std::ranges::find(route.attempts, AttemptKind::tcp_sql) != route.attempts.end();
-    if (!password) return;
+    if (!password || route.verified_tls()) return;
+    const bool clear = route.encrypt == Encrypt::off;
     if (route.unprotected == Unprotected::refuse)
-      section.problem("attempts",
-                      "tcp+sql sends the application's password over the network, and this version cannot encrypt it; "
-                      "take tcp+sql out, or write unprotected = \"accept\"");
+      section.problem("attempts", fmt::format("tcp+sql sends the application's password over the network, and {}; take "
+                                              "tcp+sql out, or write unprotected = \"accept\"",
+                                              clear ? "encrypt = \"off\" leaves it readable: write \"require\""
+                                                    : "trust_server_certificate = true gives it to any server: take "
+                                                      "that out, and name the authority in ca_file"));
     else
-      section.warning("unprotected", "passwords of applications go over the network to the server readable by anybody");
+      section.warning("unprotected",
+                      clear
+                          ? "passwords of applications go over the network to the server readable by anybody"
+                          : "passwords of applications go to whoever answers as the server: no certificate is checked");
+  }
+
+  static void check_stand_in(Section &section, const Route &route) {
+    if (route.mutual_auth == MutualAuth::or_verified_tls && !route.verified_tls())
+      section.warning("mutual_auth",
+                      fmt::format("nothing can stand in for the server's own proof: {}; the server must "
+                                  "prove itself as with \"required\"",
+                                  route.encrypt == Encrypt::off ? "encrypt is \"off\"" : "no certificate is checked"));
   }
 
   static void read_timeouts(Section &section, Timeouts &timeouts) {

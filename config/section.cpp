@@ -66,6 +66,14 @@ std::optional<std::int64_t> Section::number(std::string_view key, std::int64_t l
   return std::nullopt;
 }
 
+std::optional<bool> Section::boolean(std::string_view key) {
+  const toml::node *node = find(key);
+  if (!node) return std::nullopt;
+  if (const auto value = node->value_exact<bool>()) return value;
+  problem(key, wrong_type(*node, key, "true or false"));
+  return std::nullopt;
+}
+
 std::vector<Section::Element> Section::entries() {
   std::vector<Element> list;
   for (const auto &[key, node] : table_) {
@@ -163,7 +171,7 @@ std::string Section::wrong_type(const toml::node &node, std::string_view key, st
   std::string what = fmt::format("must be {}, not {}", wanted, article_and_type(node));
   if (wanted == "an array" && node.is_string())
     what += fmt::format("; write {} = [\"{}\"]", key, node.ref<std::string>());
-  if (wanted == "an integer" && node.is_string()) what += "; take the quotes away";
+  if ((wanted == "an integer" || wanted == "true or false") && node.is_string()) what += "; take the quotes away";
   if (wanted == "a string" && node.is_integer())
     what += fmt::format("; write {} = \"{}\"", key, node.ref<std::int64_t>());
   if (wanted == "a string" && node.is_array()) what += "; write one value, in quotes";

@@ -52,6 +52,7 @@ public:
   }
   /// An integer from `least` to `most`.
   std::optional<std::int64_t> number(std::string_view key, std::int64_t least, std::int64_t most);
+  std::optional<bool> boolean(std::string_view key);
   /// One of a few words. `later` are words of other versions: a problem that says so, and which word to write now.
   template <class T>
   std::optional<T> choice(std::string_view key, std::initializer_list<std::pair<std::string_view, T>> words) {

@@ -107,6 +107,8 @@ std::string show(const Config &config, uid_t self) {
   line("\n[kerberos]");
   line("config = {}", toml_string(config.kerberos.config));
   line("refusals = {}", duration(config.kerberos.refusals));
+  line("\n[state]");
+  if (!config.state.directory.empty()) line("directory = {}", toml_string(config.state.directory.string()));
   line("\n[domains]");
   for (const auto &[name, realm] : config.domains)
     line("{} = {}", toml_string(name), toml_string(realm));
@@ -121,6 +123,9 @@ std::string show(const Config &config, uid_t self) {
     line("client_auth = \"{}\"", text(listener.client_auth));
     const auto &version = listener.version;
     line("version = \"{}.{}.{}.{}\"", version.major, version.minor, version.build, version.sub_build);
+    line("tls = \"{}\"", to_string(listener.tls));
+    line("certificate = {}", toml_string(listener.certificate.string()));
+    line("key = {}", toml_string(listener.key.string()));
   }
   for (const Identity &identity : config.identities) {
     line("\n[[identity]]");
@@ -139,7 +144,12 @@ std::string show(const Config &config, uid_t self) {
     line("target = {}", toml_string(route.target));
     if (!route.identity.empty()) line("identity = {}", toml_string(route.identity));
     line("attempts = {}", array(route.attempts, [](AttemptKind kind) { return toml_string(to_string(kind)); }));
-    line("encrypt = \"off\"");
+    line("encrypt = \"{}\"", to_string(route.encrypt));
+    line("ca_file = {}", toml_string(route.ca_file.string()));
+    line("host_name_in_certificate = {}", toml_string(route.host_name_in_certificate));
+    line("trust_server_certificate = {}", route.trust_server_certificate);
+    line("tls_min = \"{}\"", to_string(route.tls_min));
+    line("redirect_within = {}", array(route.redirect_within, toml_string));
     line("spn = {}", toml_string(route.spn));
     line("mutual_auth = \"{}\"", route.mutual_auth == MutualAuth::required ? "required" : "or-verified-tls");
     line("unprotected = \"{}\"", route.unprotected == Unprotected::refuse ? "refuse" : "accept");

@@ -192,6 +192,42 @@ Parsed<std::string> parse_realm(std::string_view text) {
   return std::string(text);
 }
 
+namespace {
+
+/// Labels of letters, digits, '-' and '_' (which Windows allows), with dots between them (RFC 1035 2.3.4 for the lengths).
+bool is_dns_name(std::string_view text) {
+  constexpr std::size_t longest = 253, longest_label = 63;
+  const auto allowed = [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; };
+  if (text.size() > longest) return false;
+  for (std::string_view rest = text;;) {
+    const std::size_t dot = rest.find('.');
+    const std::string_view label = before(rest, dot);
+    if (label.empty() || label.size() > longest_label || !std::ranges::all_of(label, allowed)) return false;
+    if (dot == std::string_view::npos) return true;
+    rest.remove_prefix(dot + 1);
+  }
+}
+
+} // namespace
+
+Parsed<std::string> parse_host_name(std::string_view text) {
+  if (const auto ip = plain_ip(text)) return *ip;
+  if (text.contains('*'))
+    return complain("\"{}\" is a pattern; write one name, which a pattern in the certificate may cover", text);
+  const std::string_view name = text.ends_with('.') ? before(text, text.size() - 1) : text;
+  if (!is_dns_name(name)) return complain("\"{}\" is no host name; write it as \"sql1.corp.test\"", text);
+  return std::string(name);
+}
+
+Parsed<std::string> parse_domain(std::string_view text) {
+  const std::string_view name = text.ends_with('.') ? before(text, text.size() - 1) : text;
+  if (text.contains('*') || text.starts_with('.'))
+    return complain("\"{}\": a domain holds all that is below it; write it without * or dot in front, as \"corp.test\"",
+                    text);
+  if (!is_dns_name(name)) return complain("\"{}\" is no domain; write it as \"corp.test\"", text);
+  return std::string(name);
+}
+
 Parsed<std::string> parse_netbios_domain(std::string_view text) {
   constexpr std::size_t longest = 15; // [MS-NBTE] 2.2.1: the sixteenth byte is the suffix
   constexpr std::string_view marks = "!#$%&'()-^_{}~@";

@@ -37,6 +37,10 @@ std::string windows_account(std::string_view principal, const std::map<std::stri
 /// A Kerberos realm: letters, digits, '.', '-', '_'. Capitals count; the value is `text` itself.
 Parsed<std::string> parse_realm(std::string_view text);
 
+/// A DNS name: of a host as a certificate may hold it (an IP address too), or of a domain. A dot at its end is left out.
+Parsed<std::string> parse_host_name(std::string_view text);
+Parsed<std::string> parse_domain(std::string_view text);
+
 /// A NetBIOS domain ("CORP"), in capitals: 15 characters at most, and no dot, which a DNS name has.
 Parsed<std::string> parse_netbios_domain(std::string_view text);
 

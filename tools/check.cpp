@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 #include <ostream>
+#include <ranges>
 #include <unistd.h>
 
 namespace commands {
@@ -13,6 +14,34 @@ namespace {
 
 std::string count(std::size_t number, std::string_view singular, std::string_view plural) {
   return fmt::format("{} {}", number, number == 1 ? singular : plural);
+}
+
+/// How applications come to trust the certificate of `listener`, one line a driver. (Those that take none by file use the system's authorities.)
+std::string how_to_trust(const config::Listener &listener, const std::filesystem::path &state) {
+  const bool made = listener.certificate.empty();
+  const std::string file = (made ? state / "listener.pem" : listener.certificate).string();
+  const std::string own = made ? "made by \"sqlshim serve\"" : "or the file of its authority";
+  const std::string store = "listener-" + listener.name;
+  std::string text = fmt::format("listener {}: tls = \"{}\". To trust its certificate {} ({}):\n", listener.name,
+                                 config::to_string(listener.tls), file, own);
+  const auto line = [&text](std::string_view driver, const std::string &what) {
+    text += fmt::format("  {:<16}{}\n", driver, what);
+  };
+  line("FreeTDS", fmt::format("in freetds.conf: encryption = require, ca file = {}", file));
+  line("mssql-jdbc",
+       fmt::format("keytool -importcert -noprompt -alias {0} -file {1} -keystore {0}.p12 -storetype PKCS12 "
+                   "-storepass changeit",
+                   store, file));
+  line("", fmt::format("then encrypt=true;trustStore={}.p12;trustStorePassword=changeit", store));
+  line("tedious", fmt::format("encrypt: true, cryptoCredentialsDetails: {{ ca: fs.readFileSync('{}') }}", file));
+  line("ODBC Driver 18",
+       fmt::format("cp {} /usr/local/share/ca-certificates/{}.crt && update-ca-certificates", file, store));
+  line("", fmt::format("then Encrypt=yes; or without the copy Encrypt=strict;ServerCertificate={}", file));
+  line("SqlClient", fmt::format("Encrypt=True;ServerCertificate={} (5.1 and later; before, as for ODBC)", file));
+  line("go-mssqldb", fmt::format("encrypt=true&certificate={}", file));
+  line("pytds", fmt::format("cafile='{}'", file));
+  line("jTDS", "ssl=require (encrypts, and checks no certificate)");
+  return text;
 }
 
 } // namespace
@@ -34,6 +63,11 @@ int check(std::ostream &out, const std::filesystem::path &config, bool show) {
                                          identity.principal),
                              4096)
           << '\n';
+  for (const config::Listener &listener : loaded.config.listeners) {
+    if (listener.tls == config::ListenerTls::off) continue;
+    for (const auto &line : std::views::split(how_to_trust(listener, loaded.config.state.directory), '\n'))
+      if (!line.empty()) out << (comments ? "# " : "") << shim::printable(std::string_view(line), 4096) << '\n';
+  }
   if (show) out << '\n' << config::show(loaded.config, ::getuid());
   return 0;
 }

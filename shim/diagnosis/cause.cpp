@@ -113,16 +113,20 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "Make sure that target {target} leads to the real server and that nothing in between answers for it. sqlshim "
      "sends no query to a server that has not proven itself."},
     {Cause::channel_binding_refused, "channel-binding-refused", Fault::server,
-     "The server demands Extended Protection, and the token did not carry the channel binding that it expects.",
-     "Set Extended Protection of SQL Server to Allowed or Off (SQL Server Configuration Manager, Protocols, "
-     "Advanced), or remove what ends TLS between sqlshim and the server."},
+     "The server refused the token of {login}, which carried {binding}: it demands Extended Protection, or (18452) it does "
+     "not trust the account's domain.",
+     "Error 17806 beside it in the server's error log tells which: 0x80090346 channel bindings, 0x8009030c the account. "
+     "A binding goes with TLS 1.2, none without TLS or with TLS 1.3: set encrypt = \"require\" in route {route}. If it is "
+     "so already, remove what ends TLS between sqlshim and the server. Else set Extended Protection of SQL Server to "
+     "Allowed or Off (SQL Server Configuration Manager, Protocols, Advanced)."},
 
     // the server said no
     {Cause::login_untrusted, "login-untrusted", Fault::server,
      "The server says that the login comes from an untrusted domain (18452): it could not accept the token of {login}.",
-     "Read error 17806 beside it in the server's error log: 0x8009030c means that the account was refused "
-     "(disabled, restricted, or its domain is not trusted), 0x80090346 that channel bindings are demanded "
-     "(Extended Protection). Check the trust between the account's domain and the server's."},
+     "Error 17806 beside it in the server's error log tells which: 0x8009030c means that the account was refused (disabled, "
+     "restricted, or its domain is not trusted): check the trust between the account's domain and the server's. "
+     "0x80090346 means that the channel binding did not fit (Extended Protection), though one was sent: remove what ends "
+     "TLS between sqlshim and the server."},
     {Cause::login_denied, "login-denied", Fault::server,
      "The server knows who is asking ({login}) and refuses the login (18456). Names and tickets are in order.",
      "Give the account a login in SQL Server: CREATE LOGIN [{windows_login}] FROM WINDOWS. The state of error "
@@ -140,8 +144,9 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "[{database}]; CREATE USER [{windows_login}] FOR LOGIN [{windows_login}]."},
     {Cause::server_closed, "server-closed", Fault::server,
      "The server at {endpoint} closed the connection during the login without saying why.",
-     "Read the server's error log for that second. A server that demands TLS from the first byte (strict "
-     "encryption) does this too; sqlshim cannot speak that yet. Check that {host}:{port} is a SQL Server at all."},
+     "Read the server's error log for that second. A server that demands TLS from the first byte (Force Strict "
+     "Encryption) does this too: set encrypt = \"strict\" in route {route}. Check that {host}:{port} is a SQL Server at "
+     "all."},
 
     // network and TLS
     {Cause::connection_refused, "connection-refused", Fault::network,
@@ -151,17 +156,70 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::connection_timeout, "connection-timeout", Fault::network, "{host}:{port} did not answer in time.",
      "Check that the address is the server's present one and that firewalls let TCP port {port} through from this "
      "machine. The deadline is timeouts.connect of route {route}."},
+    {Cause::tls_mismatch, "tls-mismatch", Fault::configuration,
+     "TLS with {tls_peer} did not come about: the two sides do not begin it in the same way, or share no cipher.",
+     "encrypt = \"strict\" is TLS from the first byte (TDS 8.0, SQL Server 2022), \"require\" and \"login\" begin it in "
+     "PRELOGIN: set encrypt of route {route} as the server has it (Force Strict Encryption). If that fits, read the server's "
+     "error log: 17821, 17828 and 17830 tell of a certificate that it cannot use or of a handshake that broke. Check that "
+     "nothing in between changes the connection."},
+    {Cause::tls_version_refused, "tls-version-refused", Fault::server,
+     "sqlshim and {tls_peer} have no version of TLS in common.",
+     "Enable TLS 1.2 at the server, which an old SQL Server or Windows has only with updates. Where that cannot be had, "
+     "tls_min = \"1.0\" in route {route} takes the old versions, which are weak. An application needs TLS 1.2 as well: update "
+     "its driver or runtime, or turn encryption off in its connection to sqlshim."},
+    {Cause::certificate_name, "certificate-name", Fault::configuration,
+     "The certificate of the server at {endpoint} is not for the name that was checked: it holds {certificate_names}.",
+     "The name checked is that of target in route {route} (now {target}), or host_name_in_certificate. Write one that the "
+     "certificate holds: host_name_in_certificate = \"{certificate_name}\", if that is the server meant. Else give the "
+     "server a certificate with the name of the target."},
+    {Cause::certificate_untrusted, "certificate-untrusted", Fault::configuration,
+     "The certificate of the server at {endpoint} ({certificate_names}) comes from an authority that is not trusted here.",
+     "Save the certificate of that authority (PEM, with those between it and the server's) and name the file: ca_file = "
+     "\"FILE\" in route {route}. Without ca_file the system's authorities count (update-ca-certificates). "
+     "trust_server_certificate = true would take any certificate, an impostor's too."},
+    {Cause::certificate_expired, "certificate-expired", Fault::server,
+     "The certificate of the server at {endpoint} ({certificate_names}), or of its authority, has expired or does not hold "
+     "yet.",
+     "Give the server a new certificate (SQL Server Configuration Manager, Protocols, Certificate), then restart SQL "
+     "Server. Where it was renewed already, the server still shows the old one until its restart. Check this machine's date "
+     "as well, and the file of ca_file in route {route}."},
+    {Cause::certificate_self_signed, "certificate-self-signed", Fault::server,
+     "The certificate of the server at {endpoint} ({certificate_names}) is signed by itself, as SQL Server makes one where it "
+     "was given none, and it is not trusted here.",
+     "Give the server a certificate of an authority (SQL Server Configuration Manager, Protocols, Certificate) and name that "
+     "authority: ca_file = \"FILE\" in route {route}. Or save this one as PEM, compare its fingerprint at the server, and name "
+     "it as ca_file; it must then be for the name that is checked (host_name_in_certificate). trust_server_certificate = "
+     "true would take any certificate, an impostor's too."},
+    {Cause::certificate_weak, "certificate-weak", Fault::server,
+     "The certificate of the server at {endpoint} ({certificate_names}), or of its authority, has a key or a signature that is "
+     "too weak to trust.",
+     "Give the server a certificate with an RSA key of 2048 bits or more, or an elliptic curve, signed with SHA-256 (SQL "
+     "Server Configuration Manager, Protocols, Certificate), and restart SQL Server. For an authority's, name another in "
+     "ca_file of route {route}."},
     {Cause::client_requires_tls, "client-requires-tls", Fault::client,
-     "The application demands an encrypted connection to sqlshim, which this version does not offer.",
-     "Turn encryption off in the application's connection to sqlshim, which stays on this machine: Encrypt=no "
+     "The application demands an encrypted connection to sqlshim, and listener {listener} has tls = \"off\".",
+     "Set tls = \"optional\" at listener {listener}, and make the application trust its certificate (sqlshim check prints "
+     "how). Or turn encryption off in the application's connection to sqlshim, which stays on this machine: Encrypt=no "
      "(ODBC), encrypt=false (JDBC), encryption = off (freetds.conf)."},
-    {Cause::server_requires_tls, "server-requires-tls", Fault::server,
-     "The server at {endpoint} demands encryption, which this version does not speak yet.",
-     "Turn Force Encryption off at the server (SQL Server Configuration Manager, Protocols), or wait for the "
-     "version of sqlshim with TLS."},
+    {Cause::listener_requires_tls, "listener-requires-tls", Fault::client,
+     "Listener {listener} takes encrypted connections only (tls = \"required\"), and the application does not encrypt.",
+     "Turn encryption on in the application's connection to sqlshim: Encrypt=yes (ODBC), encrypt=true (JDBC), ssl=require "
+     "(jTDS), encryption = require (freetds.conf), and make it trust the listener's certificate (sqlshim check prints how). "
+     "Or set tls = \"optional\" at listener {listener}."},
+    {Cause::server_requires_tls, "server-requires-tls", Fault::configuration,
+     "The server at {endpoint} demands encryption, and route {route} has encrypt = \"off\".",
+     "Set encrypt = \"require\" in route {route}, or take the key out: that is its default. With TLS the server's certificate is "
+     "checked: ca_file names its authority where the system does not know it."},
+    {Cause::server_without_tls, "server-without-tls", Fault::server,
+     "Route {route} demands encryption, and the server at {endpoint} does not offer it.",
+     "Every SQL Server since 2005 offers TLS; check that {host}:{port} is the server meant, that it could load its "
+     "certificate (its error log at start), and that nothing in between takes encryption out of PRELOGIN. encrypt = \"off\" in "
+     "route {route} would send everything in clear."},
     {Cause::redirect_refused, "redirect-refused", Fault::configuration,
-     "The server sent the login on to another server, and this version does not follow.",
-     "Write the server that it named as target of route {route}."},
+     "The server at {endpoint} sent the login on to another server, and route {route} does not let it go there.",
+     "A redirect is followed twice at most, only after the server has proven itself, never to less encryption, and only into "
+     "the domains of redirect_within (where empty: the target's own, {domain}). If the server that it named is right, add its "
+     "domain: redirect_within = [\"DOMAIN\"] in route {route}; or write that server as target."},
 
     // us and our caller
     {Cause::caller_unknown, "caller-unknown", Fault::client,
@@ -217,7 +275,10 @@ static_assert(
 constexpr auto placeholders = std::to_array<std::pair<std::string_view, std::string_view>>({
     {"account", "DOMAIN\\SERVICEACCOUNT"},
     {"bare_spn", "MSSQLSvc/HOST:PORT"},
+    {"binding", "no channel binding"},
     {"caller", "this user"},
+    {"certificate_name", "NAME"},
+    {"certificate_names", "names unknown"},
     {"database", "DATABASE"},
     {"direction", "away from"},
     {"domain", "DOMAIN"},
@@ -235,6 +296,7 @@ constexpr auto placeholders = std::to_array<std::pair<std::string_view, std::str
     {"seconds", "too many"},
     {"spn", "MSSQLSvc/HOST:PORT@REALM"},
     {"target", "TARGET"},
+    {"tls_peer", "the other side"},
     {"user", "USER"},
     {"windows_login", "DOMAIN\\LOGIN"},
 });

@@ -50,8 +50,17 @@ enum class Cause {
   // network and TLS
   connection_refused,
   connection_timeout,
+  tls_mismatch,
+  tls_version_refused,
+  certificate_name,
+  certificate_untrusted,
+  certificate_expired,
+  certificate_self_signed,
+  certificate_weak,
   client_requires_tls,
+  listener_requires_tls,
   server_requires_tls,
+  server_without_tls,
   redirect_refused,
   // us and our caller
   caller_unknown,
@@ -69,7 +78,7 @@ enum class Cause {
 };
 
 /// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders ({spn}, {host}, …: `placeholder_word` knows all), filled
-/// by `fill`. `fault` is who has to act as a rule; for deadline and protocol-violation the failing step tells better.
+/// by `fill`. `fault` is who has to act as a rule; for deadline, protocol-violation and TLS that fails the failing step tells better.
 struct CauseEntry {
   Cause cause;
   std::string_view id; ///< "spn-missing"

@@ -38,6 +38,7 @@ struct Story {
   const TicketChosen *ticket = nullptr;
   const ServerConnected *connected = nullptr;
   // Of the last server that was connected to:
+  const TlsAgreed *tls = nullptr;
   std::vector<const ServerSaid *> messages;
   bool token_sent = false, token_answered = false;
 
@@ -87,6 +88,23 @@ Story read(std::span<const Record> trail) {
       },
       [&](const ServerConnected &event) {
         story.connected = &event;
+        story.tls = nullptr;
+        story.messages.clear();
+        story.token_sent = story.token_answered = false;
+      },
+      [&](const TlsAgreed &event) {
+        if (event.leg == "server") story.tls = &event;
+      },
+      [&](const RedirectFollowed &) {
+        // What was learned before is about another server.
+        story.dns_failure = nullptr;
+        story.target = nullptr;
+        story.plan = nullptr;
+        story.spn.clear();
+        story.spn_refused = nullptr;
+        story.ticket = nullptr;
+        story.connected = nullptr;
+        story.tls = nullptr;
         story.messages.clear();
         story.token_sent = story.token_answered = false;
       },
@@ -121,13 +139,18 @@ const ServerSaid *telling_message(const Story &story) {
   return nullptr;
 }
 
-std::optional<Cause> cause_of_message(const ServerSaid &message) {
+bool binding_sent(const Story &story) {
+  return story.tls && !story.tls->binding.empty() && story.tls->binding != "none";
+}
+
+std::optional<Cause> cause_of_message(const ServerSaid &message, const Story &story) {
   switch (message.number) {
   case 4060:
   case 4064:
     return Cause::database_denied;
   case 18452:
-    return Cause::login_untrusted;
+    // A server with Extended Protection says this to a token without a binding, and to one of an account that it does not trust.
+    return story.token_sent && !binding_sent(story) ? Cause::channel_binding_refused : Cause::login_untrusted;
   case 18456:
     return message.text.contains("ANONYMOUS LOGON") ? Cause::anonymous_logon : Cause::login_denied;
   default:
@@ -148,7 +171,8 @@ Cause sharpen(const Story &story, const Failure &failure) {
   case Cause::login_untrusted:
   case Cause::anonymous_logon:
   case Cause::database_denied:
-    if (const ServerSaid *message = telling_message(story)) return cause_of_message(*message).value_or(failure.cause);
+    if (const ServerSaid *message = telling_message(story))
+      return cause_of_message(*message, story).value_or(failure.cause);
     if (failure.cause == Cause::server_closed && story.messages.empty() && story.token_sent && !story.token_answered)
       return Cause::spn_wrong_account;
     return failure.cause;
@@ -164,6 +188,8 @@ Cause sharpen(const Story &story, const Failure &failure) {
 
 /// For causes that can be anybody's: who was to act in that step.
 Fault fault_of(Cause cause, std::string_view step) {
+  const bool of_either_leg = cause == Cause::tls_mismatch || cause == Cause::tls_version_refused;
+  if (of_either_leg && step == "client-login") return Fault::client;
   if (cause != Cause::deadline && cause != Cause::protocol_violation) return entry(cause).fault;
   if (step == "caller" || step == "client-login") return Fault::client;
   if (step == "resolve") return Fault::dns;
@@ -176,7 +202,7 @@ Fault fault_of(Cause cause, std::string_view step) {
 // ---- what it rests on ----
 
 /// The part of a login that a cause belongs to: whose words count, and which events show it.
-enum class Area { caller, names, ticket, connection, server };
+enum class Area { caller, names, ticket, connection, tls, server };
 
 Area area_of(Cause cause) {
   switch (cause) {
@@ -215,12 +241,23 @@ Area area_of(Cause cause) {
   case Cause::anonymous_logon:
   case Cause::database_denied:
   case Cause::server_closed:
-  case Cause::server_requires_tls:
   case Cause::redirect_refused:
   case Cause::mars_refused:
     return Area::server;
 
+  case Cause::tls_mismatch:
+  case Cause::tls_version_refused:
+  case Cause::certificate_name:
+  case Cause::certificate_untrusted:
+  case Cause::certificate_expired:
+  case Cause::certificate_self_signed:
+  case Cause::certificate_weak:
+  case Cause::server_requires_tls:
+  case Cause::server_without_tls:
+    return Area::tls;
+
   case Cause::client_requires_tls:
+  case Cause::listener_requires_tls:
   case Cause::caller_unknown:
   case Cause::caller_denied:
   case Cause::client_auth_refused:
@@ -254,10 +291,15 @@ bool shows(Area area, const Event &event) {
   case Area::connection:
     return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetResolved>{},
                      std::type_identity<AttemptEnded>{});
+  case Area::tls:
+    return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<TargetResolved>{},
+                     std::type_identity<ServerConnected>{}, std::type_identity<PreloginAnswered>{},
+                     std::type_identity<TlsAgreed>{});
   case Area::server:
     return is_one_of(std::type_identity<TicketChosen>{}, std::type_identity<ServerConnected>{},
-                     std::type_identity<PreloginAnswered>{}, std::type_identity<TokenExchanged>{},
-                     std::type_identity<ServerSaid>{});
+                     std::type_identity<PreloginAnswered>{}, std::type_identity<TlsAgreed>{},
+                     std::type_identity<TokenExchanged>{}, std::type_identity<ServerSaid>{},
+                     std::type_identity<RedirectFollowed>{});
   }
   std::unreachable();
 }
@@ -283,6 +325,23 @@ void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
   if (diagnosis.said.empty() && area == Area::ticket && story.spn_refused) diagnosis.said = story.spn_refused->detail;
 }
 
+/// What a certificate holds, for a reader: a hostile one may hold thousands.
+std::string names_of(const TlsAgreed &tls) {
+  constexpr std::size_t most = 5;
+  const std::size_t shown = std::min(most, tls.names.size());
+  std::string names =
+      fmt::format("{}", fmt::join(tls.names.begin(), tls.names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  if (tls.names.size() > most) names += fmt::format(" and {} more", tls.names.size() - most);
+  return names;
+}
+
+/// How the token was bound to TLS.
+std::string binding_of(const Story &story) {
+  if (!story.tls) return "no channel binding (there was no TLS)";
+  if (!binding_sent(story)) return fmt::format("no channel binding ({} has none)", story.tls->version);
+  return fmt::format("the channel binding {} of {}", story.tls->binding, story.tls->version);
+}
+
 Facts facts_of(const Story &story, const Failure &failure) {
   Facts facts;
   if (story.accepted) facts["listener"] = story.accepted->listener;
@@ -305,7 +364,18 @@ Facts facts_of(const Story &story, const Failure &failure) {
     facts["port"] = fmt::to_string(story.target->port);
     if (!story.target->endpoints.empty()) facts["endpoint"] = story.target->endpoints.front();
   }
-  if (story.connected) facts["endpoint"] = story.connected->endpoint;
+  if (story.connected) {
+    facts["endpoint"] = story.connected->endpoint;
+    facts["binding"] = binding_of(story);
+  }
+  if (story.tls && !story.tls->names.empty()) {
+    facts["certificate_names"] = names_of(*story.tls);
+    facts["certificate_name"] = story.tls->names.front();
+  }
+  if (failure.step == "client-login")
+    facts["tls_peer"] = "the application";
+  else if (!facts["endpoint"].empty())
+    facts["tls_peer"] = "the server at " + facts["endpoint"];
   if (!story.spn.empty()) {
     facts["spn"] = story.spn;
     facts["bare_spn"] = story.spn.substr(0, story.spn.rfind('@'));

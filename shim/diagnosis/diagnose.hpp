@@ -12,7 +12,7 @@ namespace shim {
 
 struct Diagnosis {
   Cause cause{};
-  Fault fault{};        ///< the catalogue's; for deadline and protocol-violation by the step that failed
+  Fault fault{};        ///< the catalogue's; for deadline, protocol-violation and TLS that fails by the step
   std::string spn;      ///< that was asked for or sent, empty where none
   std::string said;     ///< what the KDC or the server said, in its own words (untrusted; escape before showing)
   std::string said_by;  ///< "KDC", "server"; empty: `said` is the failing step's own detail
@@ -35,6 +35,7 @@ std::optional<Cause> cause_of(auth::Kind kind);
 /// - a server that closes after our first token, without a word, could not use the ticket: spn-wrong-account, not server-closed;
 /// - a server's last word before it says no names the cause: 4060 and 4064 database-denied, 18452 login-untrusted, 18456 login-denied, or
 ///   anonymous-logon where it names that account;
+/// - 18452 to a token that no channel binding went with (no TLS, or TLS 1.3) is channel-binding-refused;
 /// - a KDC that answers 37 and is not followed by a ticket is clock-skew, whatever the step made of it;
 /// - a ticket that was refused for a reason that spn.tried tells.
 Diagnosis diagnose(std::span<const Record> trail, const Failure &failure);

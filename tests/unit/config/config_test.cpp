@@ -51,6 +51,29 @@ TEST(Config, AttemptsAsText) {
   EXPECT_EQ(to_string(AttemptKind::tcp_sql), "tcp+sql");
 }
 
+TEST(Config, WordsOfTls) {
+  for (const auto &[value, word] :
+       {std::pair{ListenerTls::off, "off"}, {ListenerTls::optional, "optional"}, {ListenerTls::required, "required"}})
+    EXPECT_EQ(to_string(value), word);
+  for (const auto &[value, word] : {std::pair{Encrypt::off, "off"},
+                                    {Encrypt::login, "login"},
+                                    {Encrypt::require, "require"},
+                                    {Encrypt::strict, "strict"}})
+    EXPECT_EQ(to_string(value), word);
+  EXPECT_EQ(to_string(TlsMin::tls_1_0), "1.0");
+  EXPECT_EQ(to_string(TlsMin::tls_1_2), "1.2");
+}
+
+TEST(Config, WhenTlsIsVerified) {
+  for (const Encrypt encrypt : {Encrypt::off, Encrypt::login, Encrypt::require, Encrypt::strict})
+    for (const bool trust : {false, true}) {
+      Route route;
+      route.encrypt = encrypt;
+      route.trust_server_certificate = trust;
+      EXPECT_EQ(route.verified_tls(), encrypt != Encrypt::off && !trust) << to_string(encrypt) << trust;
+    }
+}
+
 TEST(Config, IdentitiesAreFoundByName) {
   Config config;
   config.identities.resize(2);

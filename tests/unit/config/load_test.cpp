@@ -18,7 +18,7 @@ using testing::Not;
 
 namespace fs = std::filesystem;
 
-/// A folder of its own for each test, and no KRB5_CONFIG.
+/// A folder of its own for each test, which is the home too, and none of the variables that the loader looks at.
 class Load : public testing::Test {
 protected:
   Load() {
@@ -27,11 +27,16 @@ protected:
     write("resolv.conf", "nameserver 10.0.0.2\nsearch corp.test\noptions ndots:2\n");
     write("reports.keytab", "");
     ::unsetenv("KRB5_CONFIG");
+    ::unsetenv("STATE_DIRECTORY");
+    ::unsetenv("XDG_STATE_HOME");
+    if (const char *value = std::getenv("HOME")) home = value;
+    ::setenv("HOME", folder.c_str(), 1);
   }
   ~Load() override {
     fs::remove_all(folder);
-    ::unsetenv("KRB5_CONFIG");
-    ::unsetenv("SQLSHIM_CONFIG");
+    for (const char *name : {"KRB5_CONFIG", "SQLSHIM_CONFIG", "STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"})
+      ::unsetenv(name);
+    if (!home.empty()) ::setenv("HOME", home.c_str(), 1);
   }
   fs::path write(const std::string &name, std::string_view text,
                  fs::perms mode = fs::perms::owner_read | fs::perms::owner_write) const {
@@ -54,6 +59,7 @@ protected:
   }
 
   fs::path folder;
+  std::string home; ///< as it was
 };
 
 // A configuration that is right; each test changes one thing. Line numbers count from its first line.
@@ -79,6 +85,12 @@ std::string with_identity(std::string_view keys) {
   return std::string(listener) + std::string(identity) + std::string(keys) + std::string(route);
 }
 
+/// A route that sends the application's own password, with `keys` from line 8 on.
+std::string with_password(std::string_view keys) {
+  return std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n" +
+         std::string(keys);
+}
+
 TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   const Loaded loaded = parse(with(""));
   ASSERT_THAT(loaded.problems, IsEmpty()) << loaded.problems[0].text();
@@ -94,6 +106,7 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_EQ(config.kerberos.refusals, 0ms);
   EXPECT_EQ(config.limits, (Limits{64, 16, 4096, 30s, 10s}));
   EXPECT_THAT(config.domains, IsEmpty());
+  EXPECT_EQ(config.state.directory, folder / ".local/state/sqlshim");
 
   ASSERT_EQ(config.listeners.size(), 1u);
   const Listener &one = config.listeners[0];
@@ -104,6 +117,9 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_TRUE(one.callers[0].self);
   EXPECT_EQ(one.client_auth, ClientAuth::any);
   EXPECT_EQ(one.version, (tds::ServerVersion{16, 0, 0, 0}));
+  EXPECT_EQ(one.tls, ListenerTls::optional);
+  EXPECT_EQ(one.certificate, "");
+  EXPECT_EQ(one.key, "");
 
   ASSERT_EQ(config.identities.size(), 1u);
   EXPECT_EQ(config.identities[0].kind, IdentityKind::keytab);
@@ -116,6 +132,13 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_EQ(first.target, "sql1.corp.test");
   EXPECT_EQ(first.identity, "svc");
   EXPECT_THAT(first.attempts, ElementsAre(AttemptKind::tcp_kerberos));
+  EXPECT_EQ(first.encrypt, Encrypt::require);
+  EXPECT_EQ(first.ca_file, "");
+  EXPECT_EQ(first.host_name_in_certificate, "");
+  EXPECT_FALSE(first.trust_server_certificate);
+  EXPECT_EQ(first.tls_min, TlsMin::tls_1_2);
+  EXPECT_THAT(first.redirect_within, IsEmpty());
+  EXPECT_TRUE(first.verified_tls());
   EXPECT_EQ(first.spn, "");
   EXPECT_EQ(first.mutual_auth, MutualAuth::required);
   EXPECT_EQ(first.unprotected, Unprotected::refuse);
@@ -123,20 +146,23 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
 }
 
 TEST_F(Load, EveryKeyArrives) {
-  write("krb5.conf", "");
+  for (const char *name : {"krb5.conf", "l.pem", "l.key", "ca.pem"})
+    write(name, "");
   const Loaded loaded = parse(
       "[log]\ndecisions = \"-\"\nlevel = \"debug\"\n"
       "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = [\"a.test\", \"b.test.\"]\n"
       "[kerberos]\nconfig = \"krb5.conf\"\nrefusals = \"5s\"\n"
       "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"1s\"\nclient_login = \"4s\"\n"
-      "[domains]\ncorp = \"CORP.TEST\"\nLAB-1 = \"LAB.TEST\"\n"
+      "[domains]\ncorp = \"CORP.TEST\"\nLAB-1 = \"LAB.TEST\"\n[state]\ndirectory = \"kept/here\"\n"
       "[[listener]]\nname = \"l\"\nunix = \"run/l.sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\", \"8\"]\n"
-      "client_auth = \"sql\"\nversion = \"15.0.2000\"\n"
+      "client_auth = \"sql\"\nversion = \"15.0.2000\"\ntls = \"required\"\ncertificate = \"l.pem\"\nkey = \"./l.key\"\n"
       "[[identity]]\nname = \"c\"\nccache = \"FILE:reports.keytab\"\nallow = \"root\"\n"
       "[[identity]]\nname = \"p\"\npassword_file = \"reports.keytab\"\nprincipal = \"p@A.TEST\"\n"
       "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", "
       "\"tcp+sql\"]\n"
-      "encrypt = \"off\"\nspn = \"MSSQLSvc/x:1444@A.TEST\"\nmutual_auth = \"or-verified-tls\"\nunprotected = "
+      "encrypt = \"login\"\nca_file = \"ca.pem\"\nhost_name_in_certificate = \"sql1.corp.test.\"\n"
+      "trust_server_certificate = true\ntls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test.\"]\n"
+      "spn = \"MSSQLSvc/x:1444@A.TEST\"\nmutual_auth = \"or-verified-tls\"\nunprotected = "
       "\"accept\"\n"
       "match = { listener = \"l\", server = \"s*\", database = \"d\", user = \"u\", app = \"a?\", caller = [\"@root\"] "
       "}\n"
@@ -165,6 +191,10 @@ TEST_F(Load, EveryKeyArrives) {
   EXPECT_EQ(one.callers[3].uid, uid_t{8});
   EXPECT_EQ(one.client_auth, ClientAuth::sql);
   EXPECT_EQ(one.version, (tds::ServerVersion{15, 0, 2000, 0}));
+  EXPECT_EQ(one.tls, ListenerTls::required);
+  EXPECT_EQ(one.certificate, folder / "l.pem");
+  EXPECT_EQ(one.key, folder / "l.key");
+  EXPECT_EQ(config.state.directory, folder / "kept/here");
 
   EXPECT_EQ(config.identities.at(0).kind, IdentityKind::ccache);
   EXPECT_EQ(config.identities[0].source, "FILE:" + (folder / "reports.keytab").string());
@@ -175,6 +205,13 @@ TEST_F(Load, EveryKeyArrives) {
   const Route &first = config.routes.at(0);
   EXPECT_EQ(first.target, "sql1\\INST,1444");
   EXPECT_THAT(first.attempts, ElementsAre(AttemptKind::tcp_kerberos, AttemptKind::tcp_sql));
+  EXPECT_EQ(first.encrypt, Encrypt::login);
+  EXPECT_EQ(first.ca_file, folder / "ca.pem");
+  EXPECT_EQ(first.host_name_in_certificate, "sql1.corp.test");
+  EXPECT_TRUE(first.trust_server_certificate);
+  EXPECT_EQ(first.tls_min, TlsMin::tls_1_0);
+  EXPECT_THAT(first.redirect_within, ElementsAre("a.test", "b.test"));
+  EXPECT_FALSE(first.verified_tls());
   EXPECT_EQ(first.spn, "MSSQLSvc/x:1444@A.TEST");
   EXPECT_EQ(first.mutual_auth, MutualAuth::or_verified_tls);
   EXPECT_EQ(first.unprotected, Unprotected::accept);
@@ -349,8 +386,43 @@ const Row rows[] = {
      with_listener("version = \"2022\"\n"),
      {"f:4:11: listener[0].version: \"2022\" is no version; write MAJOR.MINOR.BUILD, as \"16.0.0\""}},
     {"ListenerTls",
-     with_listener("tls = \"off\"\n"),
-     {"f:4:1: listener[0].tls: not supported by this version; take it out"}},
+     with_listener("tls = \"on\"\n"),
+     {"f:4:7: listener[0].tls: \"on\" is unknown; write one of \"off\", \"optional\", \"required\""}},
+    {"ListenerTlsBoolean",
+     with_listener("tls = true\n"),
+     {"f:4:7: listener[0].tls: must be a string, not true or false"}},
+    {"ListenerTlsOff", with_listener("tls = \"off\"\n"), {}},
+    {"CertificateWithoutKey",
+     with_listener("certificate = \"reports.keytab\"\n"),
+     {"f:4:15: listener[0].certificate: stands without key; write both, or neither to have a certificate made in the state "
+      "directory"}},
+    {"KeyWithoutCertificate",
+     with_listener("key = \"reports.keytab\"\ncertificate = \"\"\n"),
+     {"f:4:7: listener[0].key: stands without certificate; write both, or neither to have a certificate made in the state "
+      "directory"}},
+    {"CertificateAndKeyEmptyAreMade", with_listener("certificate = \"\"\nkey = \"\"\n"), {}},
+    {"KeyOfAWrongType",
+     with_listener("certificate = \"reports.keytab\"\nkey = 5\n"),
+     {"f:5:7: listener[0].key: must be a string, not an integer; write key = \"5\""}},
+    {"CertificateAbsent",
+     with_listener("certificate = \"no.pem\"\nkey = \"no.key\"\n"),
+     {"f:4:15: listener[0].certificate: warning: no.pem does not exist (yet); logins that need it will fail",
+      "f:5:7: listener[0].key: warning: no.key does not exist (yet); logins that need it will fail"}},
+    {"KeyIsAFolder",
+     with_listener("certificate = \"reports.keytab\"\nkey = \"/\"\n"),
+     {"f:5:7: listener[0].key: / is a folder; name the file"}},
+    {"CertificateNeverShown",
+     with_listener("tls = \"off\"\ncertificate = \"reports.keytab\"\nkey = \"reports.keytab\"\n"),
+     {"f:5:15: listener[0].certificate: warning: is never shown: tls is \"off\" here; write \"optional\", or take it out"}},
+
+    // [state]
+    {"StateEmpty", with("[state]\ndirectory = \"\"\n"), {"f:13:13: state.directory: is empty; write a path"}},
+    {"StateIsAFile",
+     with("[state]\ndirectory = \"reports.keytab\"\n"),
+     {"f:13:13: state.directory: reports.keytab is no folder; name one, it is made if absent"}},
+    {"StateUnknownKey",
+     with("[state]\ndirectry = \"x\"\n"),
+     {"f:13:1: state.directry: unknown key; did you mean \"directory\"?"}},
 
     // [[identity]]
     {"IdentityWithoutSource",
@@ -401,28 +473,103 @@ const Row rows[] = {
       "f:12:56: route[0].attempts[3]: \"tcp+kerbero\" is unknown; did you mean \"tcp+kerberos\"?",
       "f:12:71: route[0].attempts[4]: \"tcp+kerberos\" stands here twice; take one out"}},
     {"AttemptsNone", with("attempts = []\n"), {"f:12:12: route[0].attempts: is empty; write [\"tcp+kerberos\"]"}},
-    {"PasswordUnprotected",
-     std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n",
-     {"f:7:12: route[0].attempts: tcp+sql sends the application's password over the network, and this version cannot "
-      "encrypt it; take tcp+sql out, "
-      "or write unprotected = \"accept\""}},
-    {"PasswordAccepted",
-     std::string(listener) +
-         "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n",
-     {"f:8:15: route[0].unprotected: warning: passwords of applications go over the network to the server readable by "
+    {"PasswordOverVerifiedTls", with_password(""), {}},
+    {"PasswordOverStrict", with_password("encrypt = \"strict\"\n"), {}},
+    {"PasswordOverVerifiedTlsNeedsNoConsent", with_password("unprotected = \"accept\"\n"), {}},
+    {"PasswordOverLoginAlone",
+     with_password("encrypt = \"login\"\n"),
+     {"f:8:11: route[0].encrypt: warning: \"login\" encrypts the login alone: queries and results go over the network in "
+      "clear; write \"require\""}},
+    {"PasswordInClear",
+     with_password("encrypt = \"off\"\n"),
+     {"f:7:12: route[0].attempts: tcp+sql sends the application's password over the network, and encrypt = \"off\" leaves it "
+      "readable: write \"require\"; take tcp+sql out, or write unprotected = \"accept\""}},
+    {"PasswordToAnyServer",
+     with_password("trust_server_certificate = true\n"),
+     {"f:7:12: route[0].attempts: tcp+sql sends the application's password over the network, and trust_server_certificate = "
+      "true gives it to any server: take that out, and name the authority in ca_file; take tcp+sql out, or write unprotected "
+      "= \"accept\"",
+      "f:8:28: route[0].trust_server_certificate: warning: takes any certificate, an impostor's too; take it out, and name the "
+      "authority in ca_file"}},
+    {"PasswordInClearAccepted",
+     with_password("encrypt = \"off\"\nunprotected = \"accept\"\n"),
+     {"f:9:15: route[0].unprotected: warning: passwords of applications go over the network to the server readable by "
       "anybody"}},
-    {"EncryptLater",
-     with("encrypt = \"require\"\n"),
-     {"f:12:11: route[0].encrypt: \"require\" comes with TLS, not supported yet: write \"off\""}},
-    {"EncryptUnknown", with("encrypt = \"none\"\n"), {"f:12:11: route[0].encrypt: \"none\" is unknown; write \"off\""}},
+    {"PasswordToAnyServerAccepted",
+     with_password("unprotected = \"accept\"\ntrust_server_certificate = true\n"),
+     {"f:8:15: route[0].unprotected: warning: passwords of applications go to whoever answers as the server: no certificate "
+      "is checked",
+      "f:9:28: route[0].trust_server_certificate: warning: takes any certificate, an impostor's too; take it out, and name the "
+      "authority in ca_file"}},
+    {"EncryptOffWithoutPasswords", with("encrypt = \"off\"\n"), {}},
+    {"EncryptStrict", with("encrypt = \"strict\"\n"), {}},
+    {"EncryptUnknown",
+     with("encrypt = \"none\"\n"),
+     {"f:12:11: route[0].encrypt: \"none\" is unknown; write one of \"require\", \"strict\", \"login\", \"off\""}},
+    {"EncryptMistyped",
+     with("encrypt = \"required\"\n"),
+     {"f:12:11: route[0].encrypt: \"required\" is unknown; did you mean \"require\"?"}},
+    {"StrictTrustsNobody",
+     with("encrypt = \"strict\"\ntrust_server_certificate = true\n"),
+     {"f:13:28: route[0].trust_server_certificate: encrypt = \"strict\" always checks the certificate; take this out, and name "
+      "the authority in ca_file"}},
+    {"TrustIsTrueOrFalse",
+     with("trust_server_certificate = \"true\"\n"),
+     {"f:12:28: route[0].trust_server_certificate: must be true or false, not a string; take the quotes away"}},
+    {"TrustFalse", with("trust_server_certificate = false\n"), {}},
+    {"TrustWithoutTls", with("encrypt = \"off\"\ntrust_server_certificate = true\n"), {}},
+    {"CaFileAbsent",
+     with("ca_file = \"no.pem\"\n"),
+     {"f:12:11: route[0].ca_file: warning: no.pem does not exist (yet); logins that need it will fail"}},
+    {"CaFileEmptyIsTheSystems", with("ca_file = \"\"\nhost_name_in_certificate = \"\"\n"), {}},
+    {"HostNameInCertificate",
+     with("host_name_in_certificate = \"*.corp.test\"\n"),
+     {"f:12:28: route[0].host_name_in_certificate: \"*.corp.test\" is a pattern; write one name, which a pattern in the "
+      "certificate may cover"}},
+    {"HostNameWithPort",
+     with("host_name_in_certificate = \"sql1:1433\"\n"),
+     {"f:12:28: route[0].host_name_in_certificate: \"sql1:1433\" is no host name; write it as \"sql1.corp.test\""}},
+    {"TlsMinOld",
+     with("tls_min = \"1.0\"\n"),
+     {"f:12:11: route[0].tls_min: warning: \"1.0\" takes versions of TLS that are broken; take it out as soon as the server has "
+      "TLS 1.2"}},
+    {"TlsMinUnknown",
+     with("tls_min = \"1.3\"\n"),
+     {"f:12:11: route[0].tls_min: \"1.3\" is unknown; did you mean \"1.2\"?"}},
+    {"TlsMinNumber",
+     with("tls_min = 1.2\n"),
+     {"f:12:11: route[0].tls_min: must be a string, not a number with a fraction"}},
+    {"RedirectWithin",
+     with("redirect_within = [\"corp.test\", \".corp.test\", \"*.test\", \"\", \"a..b\", 5]\n"),
+     {"f:12:33: route[0].redirect_within[1]: \".corp.test\": a domain holds all that is below it; write it without * or dot in "
+      "front, as \"corp.test\"",
+      "f:12:47: route[0].redirect_within[2]: \"*.test\": a domain holds all that is below it; write it without * or dot in "
+      "front, as \"corp.test\"",
+      "f:12:57: route[0].redirect_within[3]: \"\" is no domain; write it as \"corp.test\"",
+      "f:12:61: route[0].redirect_within[4]: \"a..b\" is no domain; write it as \"corp.test\"",
+      "f:12:69: route[0].redirect_within[5]: must be a string, not an integer; put it in quotes"}},
+    {"RedirectWithinOneText",
+     with("redirect_within = \"corp.test\"\n"),
+     {"f:12:19: route[0].redirect_within: must be an array, not a string; write redirect_within = [\"corp.test\"]"}},
+    {"StandInOfVerifiedTls", with("mutual_auth = \"or-verified-tls\"\n"), {}},
+    {"StandInWithoutTls",
+     with("mutual_auth = \"or-verified-tls\"\nencrypt = \"off\"\n"),
+     {"f:12:15: route[0].mutual_auth: warning: nothing can stand in for the server's own proof: encrypt is \"off\"; the server "
+      "must prove itself as with \"required\""}},
+    {"StandInUnverified",
+     with("mutual_auth = \"or-verified-tls\"\ntrust_server_certificate = true\n"),
+     {"f:12:15: route[0].mutual_auth: warning: nothing can stand in for the server's own proof: no certificate is checked; the "
+      "server must prove itself as with \"required\"",
+      "f:13:28: route[0].trust_server_certificate: warning: takes any certificate, an impostor's too; take it out, and name the "
+      "authority in ca_file"}},
     {"SpnWithoutClass",
      with("spn = \"sql1:1433\"\n"),
      {"f:12:7: route[0].spn: \"sql1:1433\" is no SPN of SQL Server; write MSSQLSvc/HOST:PORT or "
       "MSSQLSvc/HOST:PORT@REALM"}},
     {"SpnEmptyIsComputed", with("spn = \"\"\n"), {}},
     {"RouteLater",
-     with("ca_file = \"x\"\nfallback_on = []\n"),
-     {"f:12:1: route[0].ca_file: not supported by this version; take it out",
+     with("names = []\nfallback_on = []\n"),
+     {"f:12:1: route[0].names: not supported by this version; take it out",
       "f:13:1: route[0].fallback_on: not supported by this version; take it out"}},
     {"Timeouts",
      with("timeouts = { connect = 5, dns = \"2\", kdc = \"-1s\", login = \"0s\", total = \"1s\" }\n"),
@@ -471,7 +618,7 @@ const Row rows[] = {
     {"PasswordsOfListenerWithoutThem",
      std::string(listener) +
          "client_auth = \"integrated\"\n[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n"
-         "unprotected = \"accept\"\n",
+         "unprotected = \"accept\"\nencrypt = \"off\"\n",
      {"f:8:12: route[0].attempts: warning: can never be made: tcp+sql sends on the client's user and password, and listener "
       "reports takes integrated logins only; change its client_auth",
       "f:9:15: route[0].unprotected: warning: passwords of applications go over the network to the server readable by "
@@ -534,6 +681,60 @@ TEST_F(Load, SecretsThatEverybodyCanReadAreRefused) {
   EXPECT_FALSE(parse(with("")).ok());
   write("reports.keytab", "", fs::perms(0640));
   EXPECT_THAT(problems(with("")), IsEmpty());
+}
+
+TEST_F(Load, TheKeyOfAListenerIsASecretToo) {
+  const std::string text = with_listener("certificate = \"l.pem\"\nkey = \"l.key\"\n");
+  write("l.pem", "", fs::perms(0644));
+  write("l.key", "", fs::perms(0644));
+  EXPECT_THAT(
+      problems(text),
+      ElementsAre("f:5:7: listener[0].key: l.key can be read or written by everybody on this machine; run chmod "
+                  "0600 l.key"));
+  write("l.key", "", fs::perms(0640));
+  EXPECT_THAT(problems(text), IsEmpty());
+}
+
+TEST_F(Load, AKeyThatThisUserCannotReadIsWarnedOf) {
+  const std::string text = with_listener("certificate = \"reports.keytab\"\nkey = \"l.key\"\n");
+  write("l.key", "", fs::perms::none);
+  fs::permissions(folder, fs::perms(0755));
+  const bool root = ::geteuid() == 0; // who can read all
+  if (root) {
+    ASSERT_EQ(::seteuid(65534), 0);
+  }
+  const auto found = problems(text);
+  if (root) {
+    ASSERT_EQ(::seteuid(0), 0);
+  }
+  EXPECT_THAT(found,
+              ElementsAre(AllOf(testing::StartsWith("f:5:7: listener[0].key: warning: l.key cannot be read by uid "),
+                                testing::EndsWith("so give it to the user who runs it"))));
+}
+
+TEST_F(Load, AStateDirectoryThatEverybodyCanWriteIsRefused) {
+  const std::string text = with("[state]\ndirectory = \"state\"\n");
+  EXPECT_THAT(problems(text), IsEmpty()) << "made at the first start";
+  fs::create_directory(folder / "state");
+  EXPECT_THAT(problems(text), IsEmpty());
+  fs::permissions(folder / "state", fs::perms(0777));
+  EXPECT_THAT(problems(text),
+              ElementsAre("f:13:13: state.directory: state can be written by everybody on this machine, who could put "
+                          "another certificate there; run chmod 0700 state"));
+}
+
+TEST_F(Load, WhereTheStateIsKept) {
+  const auto directory = [this] { return parse(with("")).config.state.directory; };
+  ::setenv("XDG_STATE_HOME", "/xdg", 1);
+  EXPECT_EQ(directory(), "/xdg/sqlshim");
+  ::setenv("STATE_DIRECTORY", "/var/lib/sqlshim:/var/lib/other", 1);
+  EXPECT_EQ(directory(), "/var/lib/sqlshim");
+  EXPECT_EQ(parse(with("[state]\ndirectory = \"/written\"\n")).config.state.directory, "/written");
+  ::unsetenv("STATE_DIRECTORY");
+  ::setenv("XDG_STATE_HOME", "relative", 1); // the specification says: ignore it
+  EXPECT_EQ(directory(), folder / ".local/state/sqlshim");
+  ::unsetenv("HOME"); // the user database tells
+  EXPECT_TRUE(directory().is_absolute() || directory().empty()) << directory();
 }
 
 TEST_F(Load, TheEnvironmentNamesKrb5Conf) {

@@ -47,6 +47,16 @@ TEST(Section, AnotherTypeIsAProblemAtTheValue) {
                           "f:4:1: d: there may be several of them; write [[d]] with two brackets"));
 }
 
+TEST(Section, BooleansAreTrueOrFalse) {
+  Reading reading("a = true\nb = false\nc = \"true\"\nd = 1\n");
+  EXPECT_EQ(reading.top.boolean("a"), true);
+  EXPECT_EQ(reading.top.boolean("b"), false);
+  for (const char *key : {"c", "d", "e"})
+    EXPECT_EQ(reading.top.boolean(key), std::nullopt) << key;
+  EXPECT_THAT(reading.problems(), ElementsAre("f:3:5: c: must be true or false, not a string; take the quotes away",
+                                              "f:4:5: d: must be true or false, not an integer"));
+}
+
 TEST(Section, ChoicesNameTheNearestWord) {
   Reading reading("a = \"of\"\nb = \"zzz\"\nc = \"on\"\n");
   const auto choose = [&](std::string_view key) { return reading.top.choice<int>(key, {{"off", 0}, {"on", 1}}); };

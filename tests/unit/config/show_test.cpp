@@ -61,17 +61,22 @@ TEST_F(Show, DefaultsAreWrittenOut) {
                                        "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"p@A.TEST\"\n"
                                        "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n");
   for (const std::string &line : {
+           "[state]\ndirectory = \"" + load("").config.state.directory.string() + "\"\n",
            "decisions = \"" + (folder / "decisions.jsonl").string() + "\"\nlevel = \"info\"\n",
            std::string("[limits]\nhandshakes = 64\nhandshakes_per_uid = 16\nconnections = 4096\ndrain = \"30s\"\n"
                        "client_login = \"10s\"\n"),
            std::string(
                "servers = [\"10.0.0.2:53\", \"[fd00::53]:53\"]\nsearch = [\"corp.test\", \"lab.test\"]\nndots = 3\n"),
-           std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"0s\"\n\n[domains]\n"),
-           std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"),
+           std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"0s\"\n\n[state]\n"),
+           std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"
+                       "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
            "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
-           std::string("attempts = [\"tcp+kerberos\"]\nencrypt = \"off\"\nspn = \"\"\nmutual_auth = \"required\"\n"
-                       "unprotected = \"refuse\"\n"
-                       "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
+           std::string(
+               "attempts = [\"tcp+kerberos\"]\nencrypt = \"require\"\nca_file = \"\"\nhost_name_in_certificate = \"\"\n"
+               "trust_server_certificate = false\ntls_min = \"1.2\"\nredirect_within = []\nspn = \"\"\n"
+               "mutual_auth = \"required\"\n"
+               "unprotected = \"refuse\"\n"
+               "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
        })
     EXPECT_THAT(shown, HasSubstr(line));
 }
@@ -82,23 +87,30 @@ TEST_F(Show, EveryKeyComesBack) {
       "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"90s\"\nclient_login = \"400ms\"\n"
       "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = []\nndots = 0\n"
       "[kerberos]\nconfig = \"krb5.conf:/dev/null\"\nrefusals = \"1500ms\"\n"
+      "[state]\ndirectory = \"kept here\"\n"
       "[domains]\nCORP = \"CORP.TEST\"\n\"LAB&CO\" = \"LAB.TEST\"\n"
       "[[listener]]\nname = \"l\"\nunix = \"run/l \\u00e4\\\".sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\"]\n"
-      "client_auth = \"sql\"\nversion = \"15.0.2000\"\n"
-      "[[listener]]\nname = \"six\"\naddress = \"[0:0::1]:0\"\nclient_auth = \"integrated\"\n"
+      "client_auth = \"sql\"\nversion = \"15.0.2000\"\ntls = \"required\"\ncertificate = \"k\"\nkey = \"krb5.conf\"\n"
+      "[[listener]]\nname = \"six\"\naddress = \"[0:0::1]:0\"\nclient_auth = \"integrated\"\ntls = \"off\"\n"
       "[[identity]]\nname = \"c\"\nccache = \"FILE:k\"\nallow = [\"root\", \"@root\"]\n"
       "[[identity]]\nname = \"e\"\nccache = \"KEYRING:session:x\"\n"
       "[[identity]]\nname = \"p\"\npassword_file = \"k\"\nprincipal = \"p@A.TEST\"\n"
       "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"
+      "encrypt = \"login\"\nca_file = \"k\"\nhost_name_in_certificate = \"other.corp.test\"\ntrust_server_certificate = true\n"
+      "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n"
       "spn = \"MSSQLSvc/x:1444@A.TEST\"\nmutual_auth = \"or-verified-tls\"\nunprotected = \"accept\"\n"
       "match = { listener = \"l\", server = \"s\\t*\", database = \"d\", user = 'D\\u', app = \"a?\", caller = [\"@root\", 7] }\n"
       "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", login = \"1h\", idle = \"2m\" }\n"
-      "[[route]]\nname = \"s\"\ntarget = \"[::1]:1433\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n");
+      "[[route]]\nname = \"s\"\ntarget = \"[::1]:1433\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n"
+      "encrypt = \"off\"\n"
+      "[[route]]\nname = \"t\"\ntarget = \"sql2\"\nidentity = \"c\"\nmatch = { listener = \"six\" }\nencrypt = \"strict\"\n");
   for (const char *line : {"callers = [\"root\", \"7\", \"@root\"]  # root: uid 0, @root: gid 0\n",
                            "address = \"[::1]:0\"\n", "drain = \"90s\"\n", "refusals = \"1500ms\"\n",
                            "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
                            "login = \"1h\", idle = \"2m\" }\n",
-                           "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n"})
+                           "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
+                           "encrypt = \"strict\"\n", "tls = \"required\"\n",
+                           "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n"})
     EXPECT_THAT(shown, HasSubstr(line));
 }
 

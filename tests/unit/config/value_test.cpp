@@ -194,6 +194,30 @@ TEST(Value, Names) {
     EXPECT_THAT(complaint(parse_name(text)), HasSubstr("is no proper name")) << text;
 }
 
+TEST(Value, HostNamesAndDomains) {
+  for (const auto parse : {parse_host_name, parse_domain}) {
+    EXPECT_EQ(parse("sql1.corp.test"), "sql1.corp.test");
+    EXPECT_EQ(parse("Sql_1-a.corp.test."), "Sql_1-a.corp.test");
+    EXPECT_EQ(parse("localhost"), "localhost");
+    EXPECT_EQ(parse(std::string(63, 'a')), std::string(63, 'a'));
+    for (const std::string &text :
+         {std::string(), std::string("."), std::string("a..b"), std::string("a b"), std::string("a:1"),
+          std::string("a\n"), std::string("\xC3\xBC"), std::string(64, 'a'), std::string("\0", 1)})
+      EXPECT_THAT(complaint(parse(text)), testing::AnyOf(HasSubstr("is no "), HasSubstr("without * or dot"))) << text;
+    std::string longest;
+    while (longest.size() < 250)
+      longest += "abcdefghi.";
+    EXPECT_TRUE(parse(longest + "abc"));
+    EXPECT_FALSE(parse(longest + "abcd"));
+  }
+  EXPECT_EQ(parse_host_name("0:0::1"), "::1");
+  EXPECT_THAT(complaint(parse_host_name("*.corp.test")), HasSubstr("is a pattern; write one name"));
+  EXPECT_THAT(complaint(parse_host_name(".corp.test")), HasSubstr("is no host name; write it as \"sql1.corp.test\""));
+  EXPECT_THAT(complaint(parse_domain("::1")), HasSubstr("is no domain; write it as \"corp.test\""));
+  for (const char *text : {".corp.test", "*.corp.test", "*", "."})
+    EXPECT_THAT(complaint(parse_domain(text)), HasSubstr("write it without * or dot in front")) << text;
+}
+
 TEST(Value, NearestSpelling) {
   constexpr std::string_view keys[] = {"target", "identity", "attempts", "match", "spn"};
   struct Row {

@@ -29,7 +29,7 @@ protected:
   fs::path file;
 };
 
-constexpr std::string_view good = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
+constexpr std::string_view good = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\ntls = \"off\"\n"
                                   "[[identity]]\nname = \"i\"\nccache = \"KEYRING:session:i\"\n"
                                   "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
 
@@ -43,7 +43,7 @@ TEST_F(Check, WarningsAloneAreGood) {
       std::pair(
           0,
           std::string(
-              "FILE:11:1: route[1]: warning: is never reached: route[0] (\"r\") stands before it and matches all that it "
+              "FILE:12:1: route[1]: warning: is never reached: route[0] (\"r\") stands before it and matches all that it "
               "matches; put it first, or give it a narrower match\n"
               "FILE: ok, 1 listener, 1 identity, 2 routes\n")));
 }
@@ -74,8 +74,8 @@ TEST_F(Check, EveryProblemIsPrintedAtOnce) {
       std::pair(
           2,
           std::string(
-              "FILE:11:1: route[0].tarpet: unknown key; did you mean \"target\"?\n"
-              "FILE:12:7: route[0].spn: \"x\" is no SPN of SQL Server; write MSSQLSvc/HOST:PORT or MSSQLSvc/HOST:PORT@REALM\n")));
+              "FILE:12:1: route[0].tarpet: unknown key; did you mean \"target\"?\n"
+              "FILE:13:7: route[0].spn: \"x\" is no SPN of SQL Server; write MSSQLSvc/HOST:PORT or MSSQLSvc/HOST:PORT@REALM\n")));
 }
 
 TEST_F(Check, WhatTheFileHoldsCannotDriveTheTerminal) {
@@ -83,7 +83,55 @@ TEST_F(Check, WhatTheFileHoldsCannotDriveTheTerminal) {
   EXPECT_EQ(status, 2);
   EXPECT_EQ(
       printed,
-      "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: dns, domains, identity, kerberos, limits, listener, log, route\n");
+      "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: dns, domains, identity, kerberos, limits, listener, log, route, state\n");
+}
+
+constexpr std::string_view encrypting = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
+                                        "[[listener]]\nname = \"b\"\nunix = \"b.sock\"\ntls = \"required\"\n"
+                                        "certificate = \"b.pem\"\nkey = \"b.key\"\n"
+                                        "[[listener]]\nname = \"c\"\nunix = \"c.sock\"\ntls = \"off\"\n"
+                                        "[state]\ndirectory = \"kept\"\n"
+                                        "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n";
+
+TEST_F(Check, SaysHowDriversTrustAListenersCertificate) {
+  const fs::path folder = file.parent_path();
+  for (const char *name : {"b.pem", "b.key"}) {
+    std::ofstream(folder / name) << "";
+    fs::permissions(folder / name, fs::perms(0600));
+  }
+  const auto [status, printed] = check(encrypting);
+  EXPECT_EQ(status, 0);
+  const std::string made = (folder / "kept/listener.pem").string(), own = (folder / "b.pem").string();
+  EXPECT_THAT(printed, testing::StartsWith("FILE: ok, 3 listeners, 0 identities, 1 route\n"
+                                           "listener a: tls = \"optional\". To trust its certificate " +
+                                           made + " (made by \"sqlshim serve\"):\n"));
+  EXPECT_THAT(printed, testing::HasSubstr("listener b: tls = \"required\". To trust its certificate " + own +
+                                          " (or the file of its authority):\n"));
+  EXPECT_THAT(printed, testing::Not(testing::HasSubstr("listener c:")));
+  for (const std::string &certificate : {made, own})
+    for (const std::string &line :
+         {"  FreeTDS         in freetds.conf: encryption = require, ca file = " + certificate + "\n",
+          " -file " + certificate + " -keystore listener-",
+          "cryptoCredentialsDetails: { ca: fs.readFileSync('" + certificate + "') }\n",
+          "Encrypt=strict;ServerCertificate=" + certificate + "\n", "encrypt=true&certificate=" + certificate + "\n"})
+      EXPECT_THAT(printed, testing::HasSubstr(line));
+  EXPECT_THAT(printed, testing::HasSubstr("  mssql-jdbc      keytool -importcert -noprompt -alias listener-b "));
+  EXPECT_THAT(printed, testing::HasSubstr("encrypt=true;trustStore=listener-b.p12;trustStorePassword=changeit\n"));
+  EXPECT_THAT(printed, testing::HasSubstr("  jTDS            ssl=require (encrypts, and checks no certificate)\n"));
+}
+
+TEST_F(Check, ShowKeepsThatInComments) {
+  for (const char *name : {"b.pem", "b.key"}) {
+    std::ofstream(file.parent_path() / name) << "";
+    fs::permissions(file.parent_path() / name, fs::perms(0600));
+  }
+  std::ofstream(file) << encrypting;
+  std::ostringstream out;
+  EXPECT_EQ(commands::check(out, file, true), 0);
+  EXPECT_THAT(out.str(), testing::HasSubstr("\n#   FreeTDS "));
+  std::ofstream(file) << out.str();
+  std::ostringstream again;
+  EXPECT_EQ(commands::check(again, file, true), 0) << again.str();
 }
 
 TEST_F(Check, AFileThatIsNotThere) {

@@ -63,6 +63,13 @@ TEST(Cause, IdsAreUniqueAndOnTheList) {
   EXPECT_EQ(find_cause(""), nullptr);
 }
 
+TEST(Cause, NoneWaitsForTlsAnyMore) {
+  for (const CauseEntry &entry : all_causes())
+    for (const std::string_view text : {entry.sentence, entry.remedy})
+      for (const char *old : {"not there yet", "speak yet", "speak that yet", "does not follow"})
+        EXPECT_EQ(text.find(old), std::string_view::npos) << entry.id << ": " << text;
+}
+
 TEST(Cause, EachHasASentenceAndARemedyForPeople) {
   for (const CauseEntry &entry : all_causes())
     for (const std::string_view text : {entry.sentence, entry.remedy}) {
@@ -107,6 +114,16 @@ TEST(Cause, RemediesAreConcrete) {
            {Cause::login_denied, "CREATE LOGIN [DOMAIN\\LOGIN] FROM WINDOWS"},
            {Cause::database_denied, "CREATE USER [DOMAIN\\LOGIN]"},
            {Cause::identity_denied, "allow of identity IDENTITY"},
+           {Cause::certificate_name, "host_name_in_certificate = \"NAME\""},
+           {Cause::certificate_untrusted, "ca_file = \"FILE\" in route ROUTE"},
+           {Cause::certificate_self_signed, "ca_file = \"FILE\" in route ROUTE"},
+           {Cause::certificate_expired, "SQL Server Configuration Manager"},
+           {Cause::certificate_weak, "2048 bits"},
+           {Cause::tls_mismatch, "17828"},
+           {Cause::tls_version_refused, "tls_min = \"1.0\""},
+           {Cause::listener_requires_tls, "encryption = require (freetds.conf)"},
+           {Cause::client_requires_tls, "sqlshim check"},
+           {Cause::redirect_refused, "redirect_within = [\"DOMAIN\"]"},
        })
     EXPECT_THAT(fill(entry(row.cause).remedy, facts), HasSubstr(row.remedy)) << id(row.cause);
 }

@@ -54,6 +54,10 @@ const Records ticket =
                                   TicketChosen{spn, "svc-reports@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "", false}};
 const Records connected =
     ticket + std::vector<Event>{ServerConnected{"10.0.0.5:1433", 1, 1}, PreloginAnswered{"server", "", ""}};
+const TlsAgreed bound{"server", "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {"sql1.corp.test"}, true, "tls-unique", ""};
+const TlsAgreed unbound{"server", "TLSv1.3", "TLS_AES_256_GCM_SHA384", {"sql1.corp.test"}, true, "none", "TLS 1.3"};
+const TlsAgreed of_client{"client", "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {}, false, "tls-unique", ""};
+const ServerSaid untrusted{18452, 1, 14, "Login failed. The login is from an untrusted domain"};
 const TokenExchanged first_token{1, "spnego", 1500, 0, "0x2e", "0x2e", false};
 const TokenExchanged last_token{2, "spnego", 0, 120, "0x2e", "0x2e", true};
 const Records token_sent = connected + std::vector<Event>{first_token};
@@ -94,9 +98,29 @@ const Row rows[] = {
     {"anonymous",
      complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'NT AUTHORITY\\ANONYMOUS LOGON'."}},
      failure("server-login", Cause::login_denied), Cause::anonymous_logon},
-    {"18452",
-     token_sent + std::vector<Event>{ServerSaid{18452, 1, 14, "Login failed. The login is from an untrusted domain"}},
+    {"18452, and a binding was sent", connected + std::vector<Event>{bound, first_token, untrusted},
      failure("server-login", Cause::login_denied), Cause::login_untrusted},
+    {"18452 without TLS", token_sent + std::vector<Event>{untrusted}, failure("server-login", Cause::login_denied),
+     Cause::channel_binding_refused},
+    {"18452 after a complete token without TLS", complete + std::vector<Event>{untrusted},
+     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+    {"18452 over TLS 1.3", connected + std::vector<Event>{unbound, first_token, untrusted},
+     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+    {"18452, and only the client's leg has TLS", connected + std::vector<Event>{of_client, first_token, untrusted},
+     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+    {"18452, and the TLS was another server's",
+     connected + std::vector<Event>{bound, ServerConnected{"10.0.0.6:1433", 2, 1}, first_token, untrusted},
+     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+    {"18452 without a token: a password was sent", connected + std::vector<Event>{untrusted},
+     failure("server-login", Cause::login_denied), Cause::login_untrusted},
+    {"18452, then closed", connected + std::vector<Event>{bound, first_token, untrusted},
+     failure("server-login", Cause::server_closed), Cause::login_untrusted},
+    {"18456 without TLS is no binding's fault", token_sent + std::vector<Event>{ServerSaid{18456, 1, 14, "x"}},
+     failure("server-login", Cause::login_denied), Cause::login_denied},
+    {"the server's token says so", token_sent, failure("server-login", Cause::channel_binding_refused),
+     Cause::channel_binding_refused},
+    {"a certificate, whatever was said before", connected + std::vector<Event>{untrusted},
+     failure("server-login", Cause::certificate_name), Cause::certificate_name},
     {"4060 before 18456",
      complete + std::vector<Event>{ServerSaid{4060, 1, 11, "Cannot open database \"dw\""},
                                    ServerSaid{18456, 1, 14, "Login failed"}},
@@ -287,6 +311,107 @@ TEST(Diagnose, FactsOfTheCallerAndTheRoute) {
   EXPECT_THAT(name.evidence, Contains(HasSubstr("rcode=nxdomain")));
 }
 
+TEST(Diagnose, WhatACertificateHolds) {
+  TlsAgreed wrong = bound;
+  wrong.names = {"sql9.corp.test", "*.lab.test"};
+  wrong.verified = false;
+  const auto diagnosed = [&](Cause cause) {
+    return diagnose(connected + std::vector<Event>{of_client, wrong},
+                    failure("server-login", cause, "sql1.corp.test was checked"));
+  };
+  const Diagnosis name = diagnosed(Cause::certificate_name);
+  EXPECT_EQ(name.fault, Fault::configuration);
+  EXPECT_EQ(name.sentence,
+            "The certificate of the server at 10.0.0.5:1433 is not for the name that was checked: it holds "
+            "sql9.corp.test, *.lab.test.");
+  EXPECT_THAT(name.remedy, AllOf(HasSubstr("target in route dw-route (now sql1)"),
+                                 HasSubstr("host_name_in_certificate = \"sql9.corp.test\"")));
+  EXPECT_EQ(name.said, "sql1.corp.test was checked");
+  EXPECT_EQ(name.said_by, "");
+  EXPECT_THAT(name.evidence,
+              ElementsAre(HasSubstr("policy.decided"), HasSubstr("target.resolved"), HasSubstr("server.connected"),
+                          HasSubstr("prelogin.answered"), HasSubstr("tls.agreed"), HasSubstr("tls.agreed")));
+  for (const Cause cause : {Cause::certificate_untrusted, Cause::certificate_self_signed, Cause::certificate_expired,
+                            Cause::certificate_weak}) {
+    const Diagnosis diagnosis = diagnosed(cause);
+    EXPECT_THAT(diagnosis.sentence, HasSubstr("10.0.0.5:1433 (sql9.corp.test, *.lab.test)")) << id(cause);
+    EXPECT_THAT(diagnosis.remedy, AllOf(HasSubstr("ca_file"), HasSubstr("route dw-route"))) << id(cause);
+  }
+  // The names may not have been read.
+  EXPECT_THAT(diagnose(connected, failure("server-login", Cause::certificate_name)).sentence,
+              HasSubstr("it holds names unknown."));
+}
+
+TEST(Diagnose, ACertificateOfThousandsOfNames) {
+  TlsAgreed hostile = bound;
+  hostile.names.assign(10'000, "a.test");
+  EXPECT_THAT(
+      diagnose(connected + std::vector<Event>{hostile}, failure("server-login", Cause::certificate_name)).sentence,
+      testing::EndsWith("it holds a.test, a.test, a.test, a.test, a.test and 9995 more."));
+}
+
+TEST(Diagnose, WhatTheTokenWasBoundTo) {
+  const auto sentence = [](std::vector<Event> tls) {
+    tls.insert(tls.end(), {first_token, untrusted});
+    return diagnose(connected + std::move(tls), failure("server-login", Cause::channel_binding_refused)).sentence;
+  };
+  EXPECT_THAT(sentence({}),
+              HasSubstr("which carried no channel binding (there was no TLS): it demands Extended Protection"));
+  EXPECT_THAT(sentence({unbound}), HasSubstr("which carried no channel binding (TLSv1.3 has none): it demands"));
+  const Diagnosis unfit = diagnose(connected + std::vector<Event>{bound, first_token},
+                                   failure("server-login", Cause::channel_binding_refused, "bad bindings"));
+  EXPECT_THAT(unfit.sentence,
+              HasSubstr("the token of svc-reports@CORP.TEST, which carried the channel binding tls-unique of TLSv1.2"));
+  EXPECT_THAT(unfit.remedy, AllOf(HasSubstr("0x80090346"), HasSubstr("encrypt = \"require\" in route dw-route")));
+  EXPECT_THAT(unfit.evidence, Contains(HasSubstr("tls.agreed")));
+}
+
+TEST(Diagnose, WhoTlsFailedWith) {
+  for (const Cause cause : {Cause::tls_mismatch, Cause::tls_version_refused}) {
+    const Diagnosis server = diagnose(connected, failure("server-login", cause));
+    EXPECT_THAT(server.sentence, HasSubstr("the server at 10.0.0.5:1433")) << id(cause);
+    EXPECT_EQ(server.fault, entry(cause).fault) << id(cause);
+    const Diagnosis client = diagnose(asked, failure("client-login", cause));
+    EXPECT_THAT(client.sentence, HasSubstr("the application")) << id(cause);
+    EXPECT_EQ(client.fault, Fault::client) << id(cause);
+  }
+  EXPECT_EQ(diagnose(connected, failure("client-login", Cause::certificate_expired)).fault, Fault::server);
+}
+
+TEST(Diagnose, WhichKeysOfWhichRoute) {
+  struct Line {
+    Cause cause;
+    const char *text;
+  };
+  for (const Line &line : std::initializer_list<Line>{
+           {Cause::client_requires_tls, "listener reports has tls = \"off\""},
+           {Cause::client_requires_tls, "Set tls = \"optional\" at listener reports"},
+           {Cause::listener_requires_tls, "Listener reports takes encrypted connections only (tls = \"required\")"},
+           {Cause::server_requires_tls, "10.0.0.5:1433 demands encryption, and route dw-route has encrypt = \"off\""},
+           {Cause::server_requires_tls, "Set encrypt = \"require\" in route dw-route"},
+           {Cause::server_without_tls, "Route dw-route demands encryption, and the server at 10.0.0.5:1433 does not"},
+           {Cause::tls_version_refused, "tls_min = \"1.0\" in route dw-route"},
+           {Cause::tls_mismatch, "set encrypt of route dw-route as the server has it"},
+           {Cause::server_closed, "set encrypt = \"strict\" in route dw-route"},
+           {Cause::redirect_refused, "The server at 10.0.0.5:1433 sent the login on"},
+           {Cause::redirect_refused, "redirect_within (where empty: the target's own, corp.test)"},
+           {Cause::login_untrusted, "0x80090346"},
+           {Cause::login_untrusted, "0x8009030c"},
+       }) {
+    const Diagnosis diagnosis = diagnose(complete, failure("server-login", line.cause));
+    EXPECT_THAT(diagnosis.sentence + " " + diagnosis.remedy, HasSubstr(line.text)) << id(line.cause);
+  }
+}
+
+TEST(Diagnose, ARedirectShowsWhereItCameFrom) {
+  const Diagnosis redirected =
+      diagnose(complete + std::vector<Event>{RedirectFollowed{"sql1.corp.test:1433", "sql2.corp.test:1433", 1}},
+               failure("server-login", Cause::redirect_refused, "sql3.lab.test:1433 is not within corp.test"));
+  EXPECT_THAT(redirected.evidence, Contains(HasSubstr("redirect.followed")));
+  EXPECT_EQ(redirected.said, "sql3.lab.test:1433 is not within corp.test");
+  EXPECT_EQ(redirected.said_by, "");
+}
+
 TEST(Diagnose, WhoseFaultADeadlineIs) {
   for (const auto &[step, fault] : {std::pair{"client-login", Fault::client},
                                     {"resolve", Fault::dns},
@@ -341,6 +466,7 @@ TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
        TargetResolved{worst, worst, 1, worst, {worst}}, KdcAnswered{worst, worst, -1, worst, worst, 1, 1},
        KdcAnswered{worst, worst, 7, worst, worst, 1, 1}, SpnTried{worst, worst, "refused", worst, worst},
        TicketChosen{worst, worst, worst, 1, worst, false, worst}, ServerConnected{worst, 1, 1},
+       TlsAgreed{"server", worst, worst, {worst, worst}, false, worst, worst}, RedirectFollowed{worst, worst, 1},
        ServerSaid{18456, 1, 14, worst}});
   for (const CauseEntry &entry : all_causes())
     for (const char *step : {"ticket", "server-login"}) {
