@@ -13,16 +13,13 @@ char *borrowed_buffer() {
   return buffer.data();
 }
 
-bool would_block(boost::system::error_code error) {
-  return error == asio::error::would_block || error == asio::error::try_again;
-}
-
 } // namespace
 
-Relay::Relay(Socket client, Socket server, Millis idle, std::function<void(RelayEnd)> ended)
-    : client_(std::move(client)), server_(std::move(server)), up_{client_, server_, "client", "server"},
-      down_{server_, client_, "server", "client"}, idle_(idle), timer_(client_.get_executor()),
-      ended_(std::move(ended)) {}
+Relay::Relay(Stream client, Stream server, Millis idle, std::function<void(RelayEnd)> ended)
+    : client_(std::move(client)),
+      server_(std::move(server)), up_{client_, server_, "client", "server"}, down_{server_, client_, "server",
+                                                                                   "client"},
+      idle_(idle), timer_(client_.get_executor()), ended_(std::move(ended)) {}
 
 template <class Step> void Relay::with_memory(Step step) {
   try {
@@ -34,41 +31,45 @@ template <class Step> void Relay::with_memory(Step step) {
 
 void Relay::start() {
   boost::system::error_code error;
-  client_.non_blocking(true, error);
-  if (!error) server_.non_blocking(true, error);
+  client_.socket().non_blocking(true, error);
+  if (!error) server_.socket().non_blocking(true, error);
   if (error) return end("us", error.message());
+  // What TLS has decrypted already makes no socket readable: so the first step is to try.
   with_memory([this] {
-    wait_readable(up_);
-    wait_readable(down_);
+    for (auto *direction : {&up_, &down_})
+      if (direction->from.encrypted())
+        pump_later(*direction);
+      else
+        wait_for(direction->from, Wait::readable, direction->reader, *direction, &Relay::pump);
     arm_idle();
   });
 }
 
 void Relay::stop(const std::string &reason) { end("us", reason); }
 
-void Relay::wait_readable(Direction &direction) {
-  direction.from.async_wait(Socket::wait_read,
-                            [self = shared_from_this(), &direction](boost::system::error_code error) {
-                              if (!self->ended_) return;
-                              if (error) return self->end(direction.reader, error.message());
-                              self->with_memory([&] { self->pump(direction); });
-                            });
+void Relay::wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction,
+                     void (Relay::*next)(Direction &)) {
+  stream.socket().async_wait(wait == Wait::writable ? Socket::wait_write : Socket::wait_read,
+                             [self = shared_from_this(), whose, &direction, next](boost::system::error_code error) {
+                               if (!self->ended_) return;
+                               if (error) return self->end(whose, error.message());
+                               self->with_memory([&] { (self.get()->*next)(direction); });
+                             });
 }
 
-void Relay::wait_writable(Direction &direction) {
-  direction.to.async_wait(Socket::wait_write, [self = shared_from_this(), &direction](boost::system::error_code error) {
-    if (!self->ended_) return;
-    if (error) return self->end(direction.writer, error.message());
-    self->with_memory([&] { self->send_unsent(direction); });
+void Relay::pump_later(Direction &direction) {
+  asio::post(direction.from.get_executor(), [self = shared_from_this(), &direction] {
+    if (self->ended_) self->with_memory([&] { self->pump(direction); });
   });
 }
 
 void Relay::send_unsent(Direction &direction) {
-  std::size_t written = 0;
+  Moved written;
   if (!write_some(direction, direction.unsent.data(), direction.unsent.size(), written)) return;
-  if (written < direction.unsent.size()) {
-    direction.unsent.erase(direction.unsent.begin(), direction.unsent.begin() + static_cast<std::ptrdiff_t>(written));
-    return wait_writable(direction);
+  if (written.count < direction.unsent.size()) {
+    direction.unsent.erase(direction.unsent.begin(),
+                           direction.unsent.begin() + static_cast<std::ptrdiff_t>(written.count));
+    return wait_for(direction.to, written.wait, direction.writer, direction, &Relay::send_unsent);
   }
   std::vector<char>().swap(direction.unsent);
   pump(direction);
@@ -77,46 +78,47 @@ void Relay::send_unsent(Direction &direction) {
 void Relay::pump(Direction &direction) {
   char *buffer = borrowed_buffer();
   for (int turn = 0; turn < most_turns; ++turn) {
-    boost::system::error_code error;
-    auto count = direction.from.read_some(asio::buffer(buffer, buffer_size), error);
-    if (would_block(error)) return wait_readable(direction);
-    if (error == asio::error::eof) return finish_direction(direction);
-    if (error) return end(direction.reader, error.message());
-    std::size_t written = 0;
-    if (!write_some(direction, buffer, count, written)) return;
-    if (written < count) {
-      direction.unsent.assign(buffer + written, buffer + count);
-      return wait_writable(direction);
+    auto read = direction.from.try_read(buffer, buffer_size);
+    if (read.wait != Wait::none) return wait_for(direction.from, read.wait, direction.reader, direction, &Relay::pump);
+    if (read.error == asio::error::eof) return finish_direction(direction);
+    if (read.error) return end(direction.reader, read.error.message());
+    Moved written;
+    if (!write_some(direction, buffer, read.count, written)) return;
+    if (written.count < read.count) {
+      direction.unsent.assign(buffer + written.count, buffer + read.count);
+      return wait_for(direction.to, written.wait, direction.writer, direction, &Relay::send_unsent);
     }
-    if (count < buffer_size) return wait_readable(direction);
+    // The socket is empty. (Of TLS, which gives one record at a time, that cannot be told.)
+    if (read.count < buffer_size && !direction.from.encrypted())
+      return wait_for(direction.from, Wait::readable, direction.reader, direction, &Relay::pump);
   }
-  asio::post(direction.from.get_executor(), [self = shared_from_this(), &direction] {
-    if (self->ended_) self->with_memory([&] { self->pump(direction); });
-  });
+  pump_later(direction);
 }
 
-bool Relay::write_some(Direction &direction, const char *data, std::size_t size, std::size_t &written) {
-  while (written < size) {
-    boost::system::error_code error;
-    auto count = direction.to.write_some(asio::buffer(data + written, size - written), error);
-    written += count;
-    direction.moved += count;
-    if (count != 0) moved_since_ = true;
-    if (would_block(error)) return true;
-    if (error) {
-      end(direction.writer, error.message());
+bool Relay::write_some(Direction &direction, const char *data, std::size_t size, Moved &written) {
+  while (written.count < size) {
+    auto moved = direction.to.try_write(data + written.count, size - written.count);
+    written.count += moved.count;
+    direction.moved += moved.count;
+    if (moved.count != 0) moved_since_ = true;
+    if (moved.error) {
+      end(direction.writer, moved.error.message());
       return false;
+    }
+    if (moved.wait != Wait::none) {
+      written.wait = moved.wait;
+      return true;
     }
   }
   return true;
 }
 
 void Relay::finish_direction(Direction &direction) {
-  direction.eof = true;
-  boost::system::error_code ignored;
-  direction.to.shutdown(Socket::shutdown_send, ignored);
+  auto wait = direction.to.shutdown_send();
+  if (wait != Wait::none) return wait_for(direction.to, wait, direction.writer, direction, &Relay::finish_direction);
+  direction.ended = true;
   // Both have said their last: whoever was second did not start it.
-  if (up_.eof && down_.eof) end(direction.reader == up_.reader ? down_.reader : up_.reader, "closed");
+  if (up_.ended && down_.ended) end(direction.reader == up_.reader ? down_.reader : up_.reader, "closed");
 }
 
 void Relay::arm_idle() {
@@ -133,10 +135,9 @@ void Relay::arm_idle() {
 void Relay::end(const char *by, const std::string &reason) {
   if (!ended_) return;
   auto ended = std::exchange(ended_, nullptr);
-  boost::system::error_code ignored;
   timer_.cancel();
-  client_.close(ignored);
-  server_.close(ignored);
+  client_.close();
+  server_.close();
   ended({by, reason, up_.moved, down_.moved});
 }
 

@@ -1,7 +1,7 @@
 // After the login: bytes both ways until one side ends. Not a coroutine but a small state object: an idle connection costs two pending waits and no buffer.
 #pragma once
 
-#include "shim/net/task.hpp"
+#include "shim/net/stream.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -17,39 +17,41 @@ struct RelayEnd {
   std::uint64_t up = 0, down = 0;
 };
 
-/// Moves bytes unchanged and unframed: an attention goes out as soon as it comes in, whatever is queued the other way. Half-close is passed on: when one side
-/// has sent its last byte, the other is told so and may go on sending. Ends when both have, or at the first error. Lives on its io_context's thread.
+/// Moves bytes unchanged and unframed, each leg in clear or under TLS: an attention goes out as soon as it comes in, whatever is queued the other way. Half-close is
+/// passed on: when one side has sent its last byte, the other is told so and may go on sending. Ends when both have, or at the first error. Lives on its io_context's
+/// thread.
 class Relay : public std::enable_shared_from_this<Relay> {
 public:
   /// `idle`: ends the relay when nothing has moved either way for so long; 0: never.
-  Relay(Socket client, Socket server, Millis idle, std::function<void(RelayEnd)> ended);
+  Relay(Stream client, Stream server, Millis idle, std::function<void(RelayEnd)> ended);
   void start();
   /// Ends it from outside (shutdown). `ended` is called, once, before this returns.
   void stop(const std::string &reason);
 
 private:
   struct Direction {
-    Socket &from, &to;
+    Stream &from, &to;
     const char *reader; ///< whose end it is when reading fails: "client" or "server"
     const char *writer;
     std::uint64_t moved = 0;
     std::vector<char> unsent = {}; ///< only while the receiver is slower than the sender
-    bool eof = false;              ///< `from` has sent its last byte
+    bool ended = false;            ///< `from` has sent its last byte, and `to` has been told
   };
 
-  void wait_readable(Direction &direction);
-  void wait_writable(Direction &direction);
+  /// `next` once `stream` is ready; `whose` end it is when it never will be.
+  void wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction, void (Relay::*next)(Direction &));
   void pump(Direction &direction);
+  void pump_later(Direction &direction); ///< after the others of this thread have had their turn
   void send_unsent(Direction &direction);
   /// A step of this relay; where there is no memory for it, this relay ends and no other.
   template <class Step> void with_memory(Step step);
-  /// Writes what can be written without waiting. False: an error, and the relay has ended.
-  bool write_some(Direction &direction, const char *data, std::size_t size, std::size_t &written);
+  /// Writes what can be written without waiting; `written.wait`: what the rest waits for. False: an error, and the relay has ended.
+  bool write_some(Direction &direction, const char *data, std::size_t size, Moved &written);
   void finish_direction(Direction &direction);
   void arm_idle();
   void end(const char *by, const std::string &reason);
 
-  Socket client_, server_;
+  Stream client_, server_;
   Direction up_, down_;
   Millis idle_;
   Timer timer_;

@@ -8,6 +8,8 @@ SEEDS(connect_login) {
   std::vector<ConnectScript> scripts = accepted_scripts();
   for (auto &script : refused_scripts())
     scripts.push_back(std::move(script));
+  for (auto &script : connect_tls_scripts())
+    scripts.push_back(std::move(script));
   // What a server sends, row by row, to clients of several kinds: connect_login_fuzz.cpp names the bits.
   for (const auto &script : scripts) {
     tds::Bytes rows;
@@ -22,7 +24,7 @@ SEEDS(connect_login) {
         }
       }
     if (rows.size() > 100'000) continue; // one that goes on without end: the fuzzer needs no help with it
-    for (const std::uint8_t bits : {0x00, 0x01, 0x02, 0x08, 0x10, 0x20})
-      fuzz::seed("connect_login", joined({{bits, 0x05, 0x10}, rows}));
+    for (const std::uint8_t bits : {0x00, 0x01, 0x02, 0x08, 0x10, 0x20, 0x40, 0x80, 0xC0})
+      fuzz::seed("connect_login", joined({{bits, 0x05, bits >= 0x40 ? std::uint8_t{0xFF} : std::uint8_t{0x10}}, rows}));
   }
 }

@@ -69,29 +69,29 @@ protected:
   std::vector<RelayEnd> ends_;
 };
 
-struct Stream {
+struct Traffic {
   std::string sent, received;
 };
 
-/// Sends `stream.sent` in pieces of random size, then closes this direction.
-Task<> send_pieces(TcpSocket &socket, Stream &stream, unsigned seed, std::size_t largest) {
+/// Sends `traffic.sent` in pieces of random size, then closes this direction.
+Task<> send_pieces(TcpSocket &socket, Traffic &traffic, unsigned seed, std::size_t largest) {
   std::mt19937 random(seed);
-  for (std::size_t at = 0; at < stream.sent.size();) {
-    const auto size = std::min<std::size_t>(stream.sent.size() - at, 1 + random() % largest);
-    auto [error, count] = co_await asio::async_write(socket, asio::buffer(stream.sent.data() + at, size), as_result);
+  for (std::size_t at = 0; at < traffic.sent.size();) {
+    const auto size = std::min<std::size_t>(traffic.sent.size() - at, 1 + random() % largest);
+    auto [error, count] = co_await asio::async_write(socket, asio::buffer(traffic.sent.data() + at, size), as_result);
     if (error) co_return;
     at += count;
   }
   socket.shutdown(TcpSocket::shutdown_send);
 }
-Task<> receive_pieces(TcpSocket &socket, Stream &stream, unsigned seed, std::size_t largest) {
+Task<> receive_pieces(TcpSocket &socket, Traffic &traffic, unsigned seed, std::size_t largest) {
   std::mt19937 random(seed);
   std::string piece;
   for (;;) {
     piece.resize(1 + random() % largest);
     auto [error, count] = co_await socket.async_read_some(asio::buffer(piece), as_result);
     if (error) co_return;
-    stream.received.append(piece, 0, count);
+    traffic.received.append(piece, 0, count);
   }
 }
 std::string noise(std::mt19937 &random, std::size_t size) {
@@ -110,7 +110,7 @@ TEST_F(RelayTest, BytesBothWaysUnchanged) {
     ends_.clear();
     start();
     const std::size_t most = largest == 1 ? 2'000 : 2'000'000;
-    Stream up{noise(random, random() % most), {}}, down{noise(random, random() % most), {}};
+    Traffic up{noise(random, random() % most), {}}, down{noise(random, random() % most), {}};
     loop_.spawn(send_pieces(*application_, up, random(), largest));
     loop_.spawn(send_pieces(*server_, down, random(), largest));
     loop_.spawn(receive_pieces(*server_, up, random(), largest));
@@ -161,7 +161,7 @@ TEST_F(RelayTest, SlowReceiverLosesNothing) {
     server_->shutdown(TcpSocket::shutdown_send);
   };
   loop_.spawn(last());
-  Stream down;
+  Traffic down;
   loop_.run(receive_pieces(*application_, down, 1, 4000));
   EXPECT_TRUE(down.received == rows) << "the end of the stream comes after its last byte: " << down.received.size()
                                      << " of " << rows.size();
@@ -323,7 +323,7 @@ TEST_F(RelayTest, IdleConnectionHoldsNoBuffer) {
     relays.back()->start();
     // It has been busy: more than one buffer was full.
     const std::string text(50'000, 'x');
-    Stream up{text, {}};
+    Traffic up{text, {}};
     asio::write(ends.back().application, asio::buffer(text));
     EXPECT_EQ(loop_.run(read(ends.back().server, text.size())).size(), text.size());
     loop_.drain();
