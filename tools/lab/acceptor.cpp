@@ -163,10 +163,16 @@ Acceptor::Step Acceptor::accept(tds::ByteView token) {
   GssBuffer output;
   gss_name_t source = GSS_C_NO_NAME;
   gss_OID mechanism = GSS_C_NO_OID;
-  major = gss_accept_sec_context(&minor, &self.context, self.credential, &input, GSS_C_NO_CHANNEL_BINDINGS, &source,
+  gss_channel_bindings_struct bindings{};
+  bindings.application_data = {self.options.bindings.size(), self.options.bindings.data()};
+  major = gss_accept_sec_context(&minor, &self.context, self.credential, &input,
+                                 self.options.bindings.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, &source,
                                  &mechanism, &output, &self.flags, nullptr, nullptr);
   Step step;
-  if (GSS_ERROR(major)) {
+  if (GSS_ROUTINE_ERROR(major) == GSS_S_BAD_BINDINGS) {
+    step.bad_bindings = true;
+    step.text = status_text(major, minor, mechanism);
+  } else if (GSS_ERROR(major)) {
     step = self.failure(major, minor, mechanism, output.bytes());
   } else {
     step.state = major == GSS_S_COMPLETE ? Step::State::complete : Step::State::more;
@@ -181,6 +187,7 @@ tds::Mechanism Acceptor::framing() const { return context_->framing.value_or(tds
 const std::string &Acceptor::initiator() const { return context_->initiator; }
 const std::string &Acceptor::spn() const { return context_->spn; }
 std::uint32_t Acceptor::flags() const { return context_->flags; }
+bool Acceptor::channel_bound() const { return context_->flags & GSS_C_CHANNEL_BOUND_FLAG; }
 const std::string &Acceptor::scheme() const { return context_->scheme; }
 
 tds::Bytes krb_error_token(int code) {

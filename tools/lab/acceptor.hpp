@@ -14,6 +14,9 @@ struct AcceptorOptions {
   std::filesystem::path keytab; ///< read anew by every acceptor
   /// MIT's own KRB-ERROR codes (31 for a wrong key, 44 for an old one) instead of Windows' 41 for all of them.
   bool native_errors = false;
+  /// The channel that the login came through, as GSSAPI's application data ("tls-unique:" and its bytes). A client that names another one
+  /// is refused; whether one that names none is, is the caller's to decide, by `flags`. Empty: nothing is compared.
+  tds::Bytes bindings = {};
 };
 
 /// One security context. Never touches the network; reads the keytab, and KRB5_CONFIG as libkrb5 does.
@@ -21,9 +24,10 @@ class Acceptor {
 public:
   struct Step {
     enum class State { more, complete, failed } state = State::failed;
-    tds::Bytes token = {}; ///< for the client; may be empty. Of a failure: its KRB-ERROR
-    int krb_error = 0;     ///< the code in that KRB-ERROR; 0 where there is none
-    std::string text = {}; ///< of a failure: what GSSAPI and Kerberos said
+    tds::Bytes token = {};     ///< for the client; may be empty. Of a failure: its KRB-ERROR
+    int krb_error = 0;         ///< the code in that KRB-ERROR; 0 where there is none
+    bool bad_bindings = false; ///< the client is bound to another channel; there is no token then
+    std::string text = {};     ///< of a failure: what GSSAPI and Kerberos said
   };
 
   explicit Acceptor(AcceptorOptions options);
@@ -38,6 +42,7 @@ public:
   const std::string &initiator() const; ///< "svc-reports@CORP.TEST"
   const std::string &spn() const;       ///< the principal of our keytab that was asked for
   std::uint32_t flags() const;          ///< what the initiator asked for, as GSS_C_*_FLAG bits
+  bool channel_bound() const;           ///< the initiator named our channel (GSS_C_CHANNEL_BOUND_FLAG)
   /// KERBEROS or NTLM, as sys.dm_exec_connections names it.
   const std::string &scheme() const;
 

@@ -9,20 +9,51 @@ constexpr std::uint8_t status_reset = 0x08;
 constexpr std::uint8_t status_reset_skip_transaction = 0x10;
 constexpr std::uint32_t smp_window = 4;
 
+bool belongs_to_tds(tds::PacketType type) {
+  using enum tds::PacketType;
+  for (const auto known : {sql_batch, rpc, attention, bulk, transaction_manager, login7, sspi, prelogin})
+    if (type == known) return true;
+  return false;
+}
+
 } // namespace
 
 shim::Task<tds::ByteView> Wire::read() {
-  const auto [error, size] = co_await socket_.async_read_some(asio::buffer(buffer_), shim::as_result);
-  if (error) co_return tds::ByteView();
-  bytes_read_ += size;
-  const tds::ByteView bytes(buffer_.data(), size);
-  recorder_.received(bytes);
-  co_return bytes;
+  while (!ended_) {
+    const auto [error, size] = co_await socket_.async_read_some(asio::buffer(buffer_), shim::as_result);
+    if (error) break;
+    bytes_read_ += size;
+    const tds::ByteView bytes(buffer_.data(), size);
+    recorder_.received(bytes);
+    auto step = tls_.receive(bytes);
+    if (step.agreed) record_tls();
+    if (step.silent) recorder_.fact("state", "hanging");
+    recorder_.understood(step.plain);
+    if (!step.send.empty()) {
+      co_await take_turn();
+      co_await send(step.send);
+    }
+    if (step.reset) reset();
+    if (!step.failure.empty()) throw ConnectionEnded(step.failure);
+    ended_ = step.ended;
+    plain_ = std::move(step.plain);
+    if (!plain_.empty()) co_return plain_;
+  }
+  co_return tds::ByteView();
 }
 
 shim::Task<> Wire::write(tds::ByteView bytes) {
+  co_await take_turn();
+  const auto sealed = tls_.seal(bytes); // in the order in which it goes out
+  co_await send(sealed);
+}
+
+shim::Task<> Wire::take_turn() {
   while (writing_)
     co_await turn_.wait(shim::Millis(0));
+}
+
+shim::Task<> Wire::send(tds::ByteView bytes) {
   writing_ = true;
   const auto [error, size] =
       co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), shim::as_result);
@@ -31,9 +62,30 @@ shim::Task<> Wire::write(tds::ByteView bytes) {
   if (error) throw ConnectionEnded("the client went away while the peer was writing");
 }
 
+void Wire::record_tls() {
+  const auto &session = *tls_.session();
+  recorder_.facts({{"mode", to_string(tls_.mode())},
+                   {"tls",
+                    {{"version", session.version()},
+                     {"cipher", session.cipher()},
+                     {"alpn", session.alpn()},
+                     {"sni", session.server_name()}}}});
+}
+
 void Wire::shutdown() {
   boost::system::error_code gone;
+  // As far as there is room: nobody waits for a client that does not read, and nothing goes into the middle of a record.
+  if (const auto farewell = writing_ ? tds::Bytes() : tls_.close(); !farewell.empty()) {
+    socket_.non_blocking(true, gone);
+    if (!gone) socket_.write_some(asio::buffer(farewell), gone);
+  }
   socket_.shutdown(asio::socket_base::shutdown_send, gone);
+}
+
+void Wire::reset() {
+  boost::system::error_code gone;
+  socket_.set_option(asio::socket_base::linger(true, 0), gone);
+  close();
 }
 
 void Wire::close() {
@@ -53,6 +105,9 @@ void Channel::feed(tds::ByteView bytes) {
     const auto rest = tds::ByteView(buffer_).subspan(used);
     const auto header = tds::decode_packet_header(rest.first(tds::packet_header_size));
     if (!header) throw ConnectionEnded(header.error().text());
+    // At once, whatever length it claims: a TLS alert where TLS is over would be waited for otherwise.
+    if (!belongs_to_tds(header->type))
+      throw ConnectionEnded(fmt::format("a packet of type 0x{:02X}", static_cast<int>(header->type)));
     if (rest.size() < header->length) break;
     take_packet(*header, rest.first(header->length));
     used += header->length;
@@ -75,6 +130,11 @@ void Channel::take_packet(const tds::PacketHeader &header, tds::ByteView packet)
   if (!message) throw ConnectionEnded(message.error().text());
   // EOM with IGNORE: the client gave its request up half-way (MS-TDS 2.2.3.1.2); an attention follows.
   if (*message && !(header.status & tds::status_ignore)) messages_.push_back({std::move(**message), reset_});
+}
+
+shim::Task<> Channel::until_ended() {
+  while (!ended_)
+    co_await changed_.wait(shim::Millis(0));
 }
 
 void Channel::end() {

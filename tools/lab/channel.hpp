@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tools/lab/recorder.hpp"
+#include "tools/lab/tls_layer.hpp"
 
 #include "shim/net/task.hpp"
 #include "tds/login7.hpp"
@@ -20,28 +21,42 @@ struct ConnectionEnded : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The socket with its record. Writes are kept whole when several conversations write at once.
+/// The socket with its record, and TLS where it was begun. Writes are kept whole when several conversations write at once.
 class Wire {
 public:
   Wire(TcpSocket socket, Recorder &recorder)
       : socket_(std::move(socket)), recorder_(recorder), turn_(socket_.get_executor()) {}
 
-  /// The next bytes, recorded before they are returned. Empty when the client has closed.
+  /// The next bytes of TDS, recorded before they are returned; takes part in TLS handshakes. Empty when the client has closed. Throws
+  /// ConnectionEnded when TLS breaks.
   shim::Task<tds::ByteView> read();
   /// Throws ConnectionEnded when the client is gone.
   shim::Task<> write(tds::ByteView bytes);
+  /// What comes next from the client is TLS.
+  void begin_tls(TlsMode mode, const TlsContext &context, TlsManner manner) { tls_.begin(mode, context, manner); }
+  const TlsLayer &tls() const { return tls_; }
+  /// Nothing more from us: close_notify under TLS, then FIN.
   void shutdown();
   void close();
+  /// Closes with RST.
+  void reset();
 
   TcpSocket &socket() { return socket_; }
   std::uint64_t bytes_read() const { return bytes_read_; }
 
 private:
+  shim::Task<> send(tds::ByteView bytes);
+  shim::Task<> take_turn();
+  void record_tls();
+
   TcpSocket socket_;
   Recorder &recorder_;
   shim::Signal turn_;
   bool writing_ = false;
+  bool ended_ = false; // by the client's close_notify
   std::uint64_t bytes_read_ = 0;
+  TlsLayer tls_;
+  tds::Bytes plain_;
   std::array<std::uint8_t, 32 * 1024> buffer_{};
 };
 
@@ -72,6 +87,9 @@ public:
   /// The client's attention that is not acknowledged yet.
   bool attention() const { return attention_; }
   void acknowledge_attention() { attention_ = false; }
+  shim::Task<> until_ended();
+  /// Whether the client sent what was not asked for yet.
+  bool unread() const { return !buffer_.empty() || !messages_.empty() || mid_message_; }
   void limit(std::size_t max_message) { reader_.limit(max_message); }
   std::optional<std::uint16_t> sid() const { return sid_; }
 

@@ -1,5 +1,7 @@
 #include "tools/lab/lab.hpp"
 
+#include "tools/lab/certificates.hpp"
+
 #include "shim/asio.hpp"
 #include "tds/login7.hpp"
 #include "tds/packet.hpp"
@@ -22,6 +24,16 @@ constexpr auto ipv6_loopback = "::1";
 constexpr RouteOfLab routes[] = {{"reports", sql1}, {"alias", "sqlalias.corp.test"}};
 
 std::string full_name(const std::string &host) { return host.contains('.') ? host : host + ".corp.test"; }
+
+/// The `encrypt` of a route that fits a server.
+std::string fitting_encrypt(const std::string &server_encrypt) {
+  return server_encrypt == "on" ? "require" : server_encrypt;
+}
+
+/// What the lab's configuration says of TLS: keys of [[route]].
+std::string tls_keys(const Plan &plan) {
+  return fmt::format("encrypt = \"{}\"\nca_file = \"ca.pem\"\n", plan.route_encrypt);
+}
 
 /// One login, with LOGIN7 alone as clients of TDS 7.1 may send it, until sqlshim has answered and closed. It is expected to be refused.
 void spend_login(std::uint16_t port) {
@@ -56,6 +68,9 @@ const sigset_t &our_signals() {
 
 Lab::Lab(LabOptions options) : options_(std::move(options)) {
   Plan plan;
+  plan.peer.encrypt = options_.server_encrypt;
+  plan.peer.epa = options_.epa;
+  plan.route_encrypt = fitting_encrypt(options_.server_encrypt);
   if (!options_.fault.empty()) find_fault(options_.fault).apply(plan);
   if (options_.change) options_.change(plan);
   if (options_.keep) folder_.keep();
@@ -71,6 +86,7 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
   }
   bring_up_realm(plan);
   bring_up_dns(plan);
+  make_certificates(plan);
   bring_up_servers(plan);
   write_configuration(plan);
   if (!plan.kdc_runs) realm_->stop_kdc();
@@ -112,20 +128,49 @@ void Lab::bring_up_dns(const Plan &plan) {
   dns_->start();
 }
 
+void Lab::make_certificates(const Plan &plan) const {
+  using namespace std::chrono_literals;
+  using Wrong = Plan::Wrong;
+  const auto authority = make_authority("The lab's authority");
+  write_file(folder() / "ca.pem", authority.pem(), 0644);
+  CertificateWish wish{.names = {sql1, "sqlalias.corp.test"}};
+  for (std::size_t index = 1; index <= options_.hosts.size(); ++index)
+    wish.names.push_back(host(index));
+  if (plan.certificate == Wrong::other_name) wish.names = {"other.corp.test"};
+  if (plan.certificate == Wrong::weak) wish.rsa_bits = 1024;
+  if (plan.certificate == Wrong::expired) {
+    wish.valid_from = -48h;
+    wish.valid_to = -24h;
+  }
+  const auto made = plan.certificate == Wrong::self_signed      ? self_signed(wish)
+                    : plan.certificate == Wrong::unknown_issuer ? issue(make_authority("Nobody's authority"), wish)
+                                                                : issue(authority, wish);
+  made.write(folder() / "peer.pem", folder() / "peer.key");
+}
+
+PeerOptions Lab::peer_options(const Plan &plan, std::size_t index) const {
+  auto options = plan.peer;
+  options.address = address(index);
+  options.port = sql_port_;
+  options.keytab = folder() / "peer.keytab";
+  options.certificate = folder() / "peer.pem";
+  options.key = folder() / "peer.key";
+  options.server_name = host(index).substr(0, host(index).find('.'));
+  for (auto &letter : options.server_name)
+    letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
+  if (index > 0) options.route.reset();
+  if (const auto change = plan.hosts.find(host(index)); change != plan.hosts.end()) change->second(options);
+  if (options.route && options.route->port == 0) options.route->port = sql_port_;
+  return options;
+}
+
 void Lab::bring_up_servers(Plan &plan) {
   if (plan.server == Plan::Server::black_hole) black_hole_.emplace(block_.server(0), sql_port_);
   for (std::size_t index = 0; index <= options_.hosts.size(); ++index) {
     if (index == 0 && plan.server != Plan::Server::runs) continue;
-    auto behaviour = plan.peer;
-    behaviour.address = address(index);
-    behaviour.port = sql_port_;
-    behaviour.keytab = folder() / "peer.keytab";
-    const auto short_name = host(index).substr(0, host(index).find('.'));
-    behaviour.server_name = short_name;
-    for (auto &letter : behaviour.server_name)
-      letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
-    peers_.push_back(
-        std::make_unique<Peer>(folder(), behaviour, realm_->environment(), index == 0 ? "peer" : "peer-" + short_name));
+    const auto name = host(index).substr(0, host(index).find('.'));
+    peers_.push_back(std::make_unique<Peer>(folder(), peer_options(plan, index), realm_->environment(),
+                                            index == 0 ? "peer" : "peer-" + name));
   }
 }
 
@@ -133,6 +178,7 @@ void Lab::write_configuration(const Plan &plan) const {
   const auto port_suffix = sql_port_ == 1433 ? std::string() : fmt::format(",{}", sql_port_);
   auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
                           "[log]\ndecisions = \"decisions.jsonl\"\n\n"
+                          "[state]\ndirectory = \"state\"\n\n"
                           "[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n\n"
                           "[kerberos]\nconfig = \"krb5.conf\"\n\n"
                           "[[identity]]\nname = \"reports\"\n{}{}\n",
@@ -141,14 +187,22 @@ void Lab::write_configuration(const Plan &plan) const {
     toml += fmt::format(
         "[[listener]]\nname = \"{0}\"\naddress = \"{6}:0\"\n{1}\n"
         "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"reports\"\n"
-        "encrypt = \"off\"\n{5}\n",
-        name, plan.listener_extra, plan.route_match, target, port_suffix, plan.route_extra,
-        ipv6_ ? "[::1]" : "127.0.0.1");
+        "{5}{7}\n",
+        name, plan.listener_extra, plan.route_match, target, port_suffix, tls_keys(plan), ipv6_ ? "[::1]" : "127.0.0.1",
+        plan.route_extra);
   write_file(folder() / "sqlshim.toml", toml);
-  // encryption = off: FreeTDS says NOT_SUP, which is what a peer without TLS can agree to.
+  write_freetds_conf(plan);
+}
+
+/// FreeTDS's words: off says NOT_SUP, request OFF, require ON; of TDS 8.0 it knows nothing. The section's host is an address, which no
+/// certificate here names.
+void Lab::write_freetds_conf(const Plan &plan) const {
+  const auto &server = plan.peer.encrypt;
+  const auto *encryption = server == "off" ? "off" : server == "login" ? "request" : "require";
   write_file(folder() / "freetds.conf",
-             fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = off\n  spn = {}\n",
-                         address(0), sql_port_, spn()));
+             fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = {}\n  ca file = {}\n"
+                         "  check certificate hostname = no\n  spn = {}\n",
+                         address(0), sql_port_, encryption, (folder() / "ca.pem").string(), spn()));
 }
 
 std::string Lab::host(std::size_t index) const { return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1)); }

@@ -13,6 +13,8 @@ struct LabOptions {
   std::string fault = {};              ///< --break; empty: nothing is broken
   std::vector<std::string> hosts = {}; ///< --host: more servers
   std::string route = "reports";       ///< --route: where SQLSHIM_PORT leads to
+  std::string server_encrypt = "on";   ///< --server-encrypt: off, login, on, require, strict
+  std::string epa = "allowed";         ///< --epa: off, allowed, required
   bool keep = false;                   ///< --keep
   bool serve = true; ///< start `sqlshim serve`; without it, everything but SQLSHIM_PORT and SQLSHIM_PID
   std::function<void(Plan &)> change = {}; ///< what a test wants otherwise, after the fault
@@ -56,8 +58,11 @@ public:
 private:
   void bring_up_realm(Plan &plan);
   void bring_up_dns(const Plan &plan);
+  void make_certificates(const Plan &plan) const;
   void bring_up_servers(Plan &plan);
+  PeerOptions peer_options(const Plan &plan, std::size_t index) const;
   void write_configuration(const Plan &plan) const;
+  void write_freetds_conf(const Plan &plan) const;
   std::string host(std::size_t index) const;
   std::string address(std::size_t index) const; ///< of that host
   std::string spn(const std::string &host) const;

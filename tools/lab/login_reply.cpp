@@ -25,17 +25,23 @@ tds::EnvChange collation_change() {
   return {tds::EnvChangeType::collation, std::move(data).bytes()};
 }
 
-/// MS-TDS 2.2.7.9, type 20.
+/// MS-TDS 2.2.7.9, type 20; 21 has a database after the name.
 tds::EnvChange routing_change(const RouteTo &route) {
-  const auto name = tds::to_utf16(route.server);
+  tds::Writer value;
+  value.u8(0); // TCP
+  value.u16_le(route.port);
+  const auto text = [&](const std::string &utf8) {
+    const auto units = tds::to_utf16(utf8);
+    value.u16_le(static_cast<std::uint16_t>(units.size()));
+    value.utf16(units);
+  };
+  text(route.server);
+  if (route.enhanced) text(route.database);
   tds::Writer data;
-  data.u16_le(static_cast<std::uint16_t>(1 + 2 + 2 + name.size() * 2));
-  data.u8(0); // TCP
-  data.u16_le(route.port);
-  data.u16_le(static_cast<std::uint16_t>(name.size()));
-  data.utf16(name);
-  data.u16_le(0);
-  return {tds::EnvChangeType::routing, std::move(data).bytes()};
+  data.u16_le(static_cast<std::uint16_t>(value.size()));
+  data.append(value.bytes());
+  data.u16_le(0); // the old value
+  return {route.enhanced ? tds::EnvChangeType::enhanced_routing : tds::EnvChangeType::routing, std::move(data).bytes()};
 }
 
 tds::Bytes refusal(const Session &session, std::initializer_list<tds::ServerMessage> messages) {
@@ -73,6 +79,11 @@ tds::Bytes login_accepted(const Session &session, const tds::Login7 &login, cons
   const auto size = std::to_string(session.packet_size);
   tds::Writer out;
   const auto token = [&](const tds::Token &next) { tds::encode_token(out, next, session.version); };
+  if (options.route && options.route->without_loginack) {
+    token(routing_change(*options.route));
+    token(tds::Done{});
+    return std::move(out).bytes();
+  }
   if (options.unknown_token) out.u8(token_that_does_not_exist);
   token(text_change(tds::EnvChangeType::database, session.database, "master"));
   token(server_message(session, 5701, 10, fmt::format("Changed database context to '{}'.", session.database), 2));

@@ -12,7 +12,7 @@ constexpr int usage = 2;
 std::string help_footer() {
   std::string text = R"(
 COMMAND finds in its environment:
-  SQLSHIM_LAB        the folder: krb5.conf, kdc.log, decisions.jsonl, sqlshim.toml, peer/, …
+  SQLSHIM_LAB        the folder: krb5.conf, kdc.log, decisions.jsonl, sqlshim.toml, ca.pem, peer/, …
   SQLSHIM_PORT       where sqlshim listens on 127.0.0.1; SQLSHIM_PID, SQLSHIM_CONFIG
   SQLSHIM_PEER_HOST  the server itself, with SQLSHIM_PEER_PORT, SQLSHIM_PEER_PID
   SQLSHIM_SPN        the server's SPN
@@ -32,7 +32,7 @@ In the shell:
 Faults for --break:
 )";
   for (const auto &fault : lab::all_faults())
-    text += fmt::format("  {:<20} {}\n", fault.id, fault.what);
+    text += fmt::format("  {:<24} {}\n", fault.id, fault.what);
   return text;
 }
 
@@ -67,6 +67,16 @@ int run_lab_command(std::vector<std::string> arguments) {
   app.add_option("--route", options.route, "Which route SQLSHIM_PORT leads to: reports or alias")
       ->type_name("NAME")
       ->check(CLI::IsMember({"reports", "alias"}));
+  app.add_option("--server-encrypt", options.server_encrypt,
+                 "What the server makes of TLS: off has none; login covers the login alone; on (default) does as the\n"
+                 "client asks; require insists; strict is TDS 8.0. The routes' `encrypt` fits")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"off", "login", "on", "require", "strict"}));
+  app.add_option("--epa", options.epa,
+                 "Extended Protection at the server: off; allowed (default) refuses wrong channel bindings; required\n"
+                 "refuses a login without them, too")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"off", "allowed", "required"}));
   app.add_flag("--keep", options.keep, "Keep the folder and print its path");
   app.footer(help_footer());
 

@@ -12,9 +12,13 @@ using nlohmann::json;
 
 template <class T> using Names = std::vector<std::pair<T, const char *>>;
 
-const Names<Moment> moments = {{Moment::never, "never"},       {Moment::accepted, "accepted"},
-                               {Moment::prelogin, "prelogin"}, {Moment::prelogin_answered, "prelogin_answered"},
-                               {Moment::login, "login"},       {Moment::sspi_answered, "sspi_answered"}};
+const Names<Moment> moments = {{Moment::never, "never"},
+                               {Moment::accepted, "accepted"},
+                               {Moment::prelogin, "prelogin"},
+                               {Moment::prelogin_answered, "prelogin_answered"},
+                               {Moment::tls, "tls"},
+                               {Moment::login, "login"},
+                               {Moment::sspi_answered, "sspi_answered"}};
 const Names<tds::Encryption> encryptions = {{tds::Encryption::off, "off"},
                                             {tds::Encryption::on, "on"},
                                             {tds::Encryption::not_sup, "not_sup"},
@@ -38,6 +42,12 @@ template <class Options, class Visitor> void each_field(Options &o, Visitor &&fi
   field("keytab", o.keytab);
   field("records", o.records);
   field("server_name", o.server_name);
+  field("encrypt", o.encrypt);
+  field("certificate", o.certificate);
+  field("key", o.key);
+  field("tls_min", o.tls_min);
+  field("tls_max", o.tls_max);
+  field("epa", o.epa);
   field("logins", o.logins);
   field("principals", o.principals);
   field("domains", o.domains);
@@ -45,6 +55,8 @@ template <class Options, class Visitor> void each_field(Options &o, Visitor &&fi
   field("close_at", o.close_at);
   field("hang_at", o.hang_at);
   field("encryption", o.encryption);
+  field("tls_in_replies", o.tls_in_replies);
+  field("tls_garbage", o.tls_garbage);
   field("refuse_mars", o.refuse_mars);
   field("native_errors", o.native_errors);
   field("omit_sspi_token", o.omit_sspi_token);
@@ -62,7 +74,13 @@ json encode(std::chrono::milliseconds value) { return value.count(); }
 json encode(const LoginError &value) {
   return {{"number", value.number}, {"state", value.state}, {"severity", value.severity}, {"text", value.text}};
 }
-json encode(const RouteTo &value) { return {{"server", value.server}, {"port", value.port}}; }
+json encode(const RouteTo &value) {
+  return {{"server", value.server},
+          {"port", value.port},
+          {"enhanced", value.enhanced},
+          {"database", value.database},
+          {"without_loginack", value.without_loginack}};
+}
 template <class T> json encode(const T &value) { return value; }
 template <class T> json encode(const std::optional<T> &value) { return value ? encode(*value) : json(); }
 
@@ -78,7 +96,13 @@ void decode(const json &from, LoginError &value) {
            .severity = from.value("severity", std::uint8_t{14}),
            .text = from.value("text", std::string())};
 }
-void decode(const json &from, RouteTo &value) { value = {.server = from.at("server"), .port = from.at("port")}; }
+void decode(const json &from, RouteTo &value) {
+  value = {.server = from.at("server"),
+           .port = from.at("port"),
+           .enhanced = from.value("enhanced", false),
+           .database = from.value("database", std::string()),
+           .without_loginack = from.value("without_loginack", false)};
+}
 template <class T> void decode(const json &from, T &value) { from.get_to(value); }
 template <class T> void decode(const json &from, std::optional<T> &value) {
   value.reset();

@@ -19,6 +19,7 @@ enum class Moment {
   accepted,          ///< nothing was read yet
   prelogin,          ///< PRELOGIN was read, not answered
   prelogin_answered, ///< answered; LOGIN7 is not read
+  tls,               ///< ClientHello was read, not answered
   login,             ///< LOGIN7 was read, nothing is answered
   sspi_answered,     ///< the SSPI token went out, LOGINACK does not
 };
@@ -31,10 +32,13 @@ struct LoginError {
   std::string text;
 };
 
-/// ENVCHANGE 20 in the login reply.
+/// ENVCHANGE 20 in the login reply, or 21.
 struct RouteTo {
-  std::string server;
-  std::uint16_t port = 0;
+  std::string server;            ///< a name; with an instance: "sql2\INST"
+  std::uint16_t port = 0;        ///< in a plan of the lab 0 stands for the port of its servers
+  bool enhanced = false;         ///< 21, with a database
+  std::string database = {};     ///< of 21
+  bool without_loginack = false; ///< nothing else is in the reply but DONE
 };
 
 struct PeerOptions {
@@ -43,6 +47,15 @@ struct PeerOptions {
   std::filesystem::path keytab;  ///< read anew at each login; empty: no integrated login
   std::filesystem::path records; ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
   std::string server_name = "SQL1";
+
+  // TLS, as reference.md says of --server-encrypt.
+  std::string encrypt = "off";       ///< off, login, on, require, strict
+  std::filesystem::path certificate; ///< PEM; needed by everything but off
+  std::filesystem::path key;
+  std::string tls_min = "1.2"; ///< 1.0 to 1.3
+  std::string tls_max;         ///< empty: 1.2, and 1.3 with strict
+  /// Extended Protection: off, allowed (wrong channel bindings are refused, none are good) or required (none are refused, too).
+  std::string epa = "off";
 
   // Who may log in, and to what.
   std::map<std::string, std::string> logins = {{"sa", "Lab.Passw0rd"}}; ///< SQL logins with their passwords
@@ -54,13 +67,15 @@ struct PeerOptions {
 
   // Faults.
   Moment close_at = Moment::never;
-  Moment hang_at = Moment::never; ///< nothing more is said, until the client goes
-  tds::Encryption encryption = tds::Encryption::not_sup;
-  bool refuse_mars = false;     ///< MARS 0 whatever was asked
-  bool native_errors = false;   ///< MIT's KRB-ERROR codes instead of Windows'
-  bool omit_sspi_token = false; ///< LOGINACK without the server's proof of itself
-  bool unknown_token = false;   ///< a token type that does not exist, before LOGINACK
-  bool early_garbage = false;   ///< bytes that are no TDS, at once after accepting
+  Moment hang_at = Moment::never;            ///< nothing more is said, until the client goes
+  std::optional<tds::Encryption> encryption; ///< the answer to ENCRYPTION, whatever was asked
+  bool tls_in_replies = false;               ///< our TLS flights in packets of type 0x04 instead of 0x12
+  bool tls_garbage = false;                  ///< ClientHello is answered with bytes that are no TLS
+  bool refuse_mars = false;                  ///< MARS 0 whatever was asked
+  bool native_errors = false;                ///< MIT's KRB-ERROR codes instead of Windows'
+  bool omit_sspi_token = false;              ///< LOGINACK without the server's proof of itself
+  bool unknown_token = false;                ///< a token type that does not exist, before LOGINACK
+  bool early_garbage = false;                ///< bytes that are no TDS, at once after accepting
   std::optional<LoginError> login_error;
   std::optional<RouteTo> route;
   std::chrono::milliseconds login_delay{0}; ///< before the answer to LOGIN7

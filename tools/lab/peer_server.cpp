@@ -1,12 +1,9 @@
 #include "tools/lab/peer_server.hpp"
 
-#include "tools/lab/acceptor.hpp"
 #include "tools/lab/answers.hpp"
 #include "tools/lab/channel.hpp"
-#include "tools/lab/login_reply.hpp"
+#include "tools/lab/peer_login.hpp"
 #include "tools/lab/rowset.hpp"
-
-#include "tds/accept_login.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -14,57 +11,28 @@
 namespace lab {
 namespace {
 
-using nlohmann::json;
 using shim::Task;
 
-constexpr tds::ServerVersion shown_version{16, 0, 1000, 0};
 constexpr std::size_t largest_request = 64 * 1024 * 1024;
 constexpr auto linger = shim::Millis(2000); ///< how long a client may take to read the last reply
-constexpr int most_sspi_rounds = 16;
 constexpr std::uint8_t env_reset_ack[] = {0xE3, 0x03, 0x00, 0x12, 0x00, 0x00}; // ENVCHANGE 18, no values
-
-// ------------------------------------------------------------------------------------------------------- facts as JSON
-
-json describe(const tds::Login7 &login) {
-  json features = json::array();
-  for (const auto &feature : login.features)
-    features.push_back({{"id", static_cast<int>(feature.id)}, {"size", feature.data.size()}});
-  return {{"tds_version", login.tds_version.text()},
-          {"packet_size", login.packet_size},
-          {"pid", login.client_pid},
-          {"host", tds::to_utf8(login.host_name)},
-          {"user", tds::to_utf8(login.user_name)},
-          {"password_sent", !login.password.empty()},
-          {"app", tds::to_utf8(login.app_name)},
-          {"server", tds::to_utf8(login.server_name)},
-          {"interface", tds::to_utf8(login.clt_int_name)},
-          {"language", tds::to_utf8(login.language)},
-          {"database", tds::to_utf8(login.database)},
-          {"option_flags", {login.option_flags1, login.option_flags2, login.option_flags3}},
-          {"type_flags", login.type_flags},
-          {"integrated", login.integrated_security()},
-          {"sspi_size", login.sspi.size()},
-          {"lcid", login.client_lcid},
-          {"features", features}};
-}
-
-json describe(const tds::Prelogin &asked, const tds::Prelogin &answered) {
-  return {{"asked", tds::describe(asked)}, {"answered", tds::describe(answered)}};
-}
 
 // ---------------------------------------------------------------------------------------------------------- connection
 
 /// One client, from accept to close. It keeps itself alive while any of its coroutines runs.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
-  Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options, int number)
-      : executor_(socket.get_executor()), options_(std::move(options)), recorder_(options_->records, number),
-        wire_(std::move(socket), recorder_), main_(std::make_shared<Channel>(wire_, executor_)),
-        spid_(static_cast<std::uint16_t>(51 + number % 30000)) {
+  Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options, std::shared_ptr<const TlsContext> tls,
+             int number)
+      : executor_(socket.get_executor()), options_(std::move(options)), tls_(std::move(tls)),
+        recorder_(options_->records, number), wire_(std::move(socket), recorder_),
+        main_(std::make_shared<Channel>(wire_, executor_)), login_(*options_, tls_.get(), wire_, *main_, recorder_) {
+    session_.spid = static_cast<std::uint16_t>(51 + number % 30000);
     record_ends(number);
   }
 
   void start() {
+    login_.begin(); // before the first byte is read
     asio::co_spawn(executor_, [self = shared_from_this()] { return self->read(); }, asio::detached);
     asio::co_spawn(executor_, [self = shared_from_this()] { return self->live(); }, asio::detached);
   }
@@ -75,17 +43,22 @@ private:
     boost::system::error_code gone;
     const auto client = wire_.socket().remote_endpoint(gone);
     const auto server = wire_.socket().local_endpoint(gone);
-    client_address_ = client.address().to_string();
-    client_port_ = client.port();
-    local_address_ = server.address().to_string();
-    local_port_ = server.port();
+    session_.client_address = client.address().to_string();
+    session_.client_port = client.port();
+    session_.local_address = server.address().to_string();
+    session_.local_port = server.port();
     recorder_.facts({{"connection", number},
-                     {"client_address", client_address_},
-                     {"client_port", client_port_},
-                     {"server_address", local_address_},
-                     {"server_port", local_port_},
-                     {"spid", spid_},
+                     {"client_address", session_.client_address},
+                     {"client_port", session_.client_port},
+                     {"server_address", session_.local_address},
+                     {"server_port", session_.local_port},
+                     {"spid", session_.spid},
                      {"state", "accepted"}});
+  }
+
+  /// The first reason is the one that counts: others follow from it.
+  void fail(const std::string &why) {
+    if (!std::exchange(failed_, true)) recorder_.fact("error", why);
   }
 
   // -- reading
@@ -93,13 +66,13 @@ private:
   Task<> read() {
     try {
       for (auto bytes = co_await wire_.read(); !bytes.empty(); bytes = co_await wire_.read()) {
-        if (mars_ && logged_in_)
+        if (logged_in_ && login_.mars())
           take_smp(bytes);
         else
           main_->feed(bytes);
       }
     } catch (const ConnectionEnded &why) {
-      recorder_.fact("error", why.what());
+      fail(why.what());
     }
     main_->end();
     for (const auto &[sid, channel] : sessions_)
@@ -145,21 +118,21 @@ private:
   Task<> live() {
     const auto self = shared_from_this(); // the frame outlives the lambda that made it
     try {
-      co_await at(Moment::accepted);
+      co_await login_.at(Moment::accepted);
       if (options_->early_garbage) co_await send_text("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-      if (auto session = co_await login()) {
+      if (auto session = co_await login_.run(session_)) {
         logged_in_ = true;
         main_->limit(largest_request);
         session_ = *session;
-        if (mars_)
-          co_await until_gone();
+        if (login_.mars())
+          co_await main_->until_ended();
         else
           co_await serve(*main_, *session);
       }
     } catch (const ConnectionEnded &why) {
-      recorder_.fact("error", why.what());
+      fail(why.what());
     } catch (const std::exception &why) {
-      recorder_.fact("error", std::string("the peer failed: ") + why.what());
+      fail(std::string("the peer failed: ") + why.what());
     }
     // Close only when the client has read the last reply: closing earlier, with its bytes unread, would reset the connection.
     wire_.shutdown();
@@ -168,153 +141,8 @@ private:
     recorder_.facts({{"state", "closed"}, {"requests", requests_}, {"bytes_received", wire_.bytes_read()}});
   }
 
-  Task<> until_gone() {
-    while (!main_->ended())
-      co_await main_->wait(shim::Millis(0));
-  }
-
-  /// Does what the options ask for at this moment.
-  Task<> at(Moment moment) {
-    if (options_->hang_at == moment) {
-      recorder_.fact("state", "hanging");
-      co_await until_gone();
-      throw ConnectionEnded("the client went away while the peer said nothing, as told");
-    }
-    if (options_->close_at == moment) {
-      wire_.close();
-      throw ConnectionEnded("closed, as told");
-    }
-  }
-
   Task<> send_text(std::string_view text) {
     co_await main_->send_raw({reinterpret_cast<const std::uint8_t *>(text.data()), text.size()});
-  }
-
-  /// A whole message in packets of the login phase.
-  Task<> send(tds::ByteView payload, std::size_t packet_size = tds::login_packet_size) {
-    ReplyStream reply(*main_, packet_size, spid_);
-    co_await reply.write(payload);
-    co_await reply.finish();
-  }
-
-  Task<tds::Message> expect(std::initializer_list<tds::PacketType> types) {
-    auto incoming = co_await main_->next();
-    if (!incoming) throw ConnectionEnded("the client closed before its login was complete");
-    if (std::ranges::find(types, incoming->message.type) == types.end())
-      throw ConnectionEnded(fmt::format("a message of type 0x{:02X} does not belong into a login",
-                                        static_cast<int>(incoming->message.type)));
-    co_return std::move(incoming->message);
-  }
-
-  // -- login
-
-  Task<std::optional<Session>> login() {
-    auto message = co_await expect({tds::PacketType::prelogin, tds::PacketType::login7});
-    if (message.type == tds::PacketType::prelogin) {
-      co_await answer_prelogin(message.payload);
-      message = co_await expect({tds::PacketType::login7});
-    }
-    auto decoded = tds::decode_login7(message.payload);
-    if (!decoded) throw ConnectionEnded(decoded.error().text());
-    const auto &login = *decoded;
-    recorder_.facts(
-        {{"state", "login"}, {"login7", describe(login)}, {"mechanism", tds::to_string(tds::recognise(login.sspi))}});
-    co_await at(Moment::login);
-    if (options_->login_delay.count() > 0 && !main_->ended()) co_await main_->wait(options_->login_delay);
-
-    auto session = open_session(login, *options_);
-    session.spid = spid_;
-    session.client_address = client_address_;
-    session.client_port = client_port_;
-    session.local_address = local_address_;
-    session.local_port = local_port_;
-    auto refusal = login.integrated_security() ? co_await authenticate(login, session) : check_password(login, session);
-    if (refusal.empty()) refusal = authorize(session);
-    if (refusal.empty() && options_->login_error) refusal = login_failed(session, *options_->login_error);
-    if (!refusal.empty()) {
-      recorder_.fact("outcome", "refused");
-      co_await send(refusal);
-      co_return std::nullopt;
-    }
-    recorder_.facts({{"state", "logged_in"},
-                     {"outcome", "accepted"},
-                     {"login", session.login},
-                     {"auth_scheme", session.auth_scheme},
-                     {"database", session.database}});
-    co_await send(login_accepted(session, login, *options_));
-    co_return session;
-  }
-
-  Task<> answer_prelogin(tds::ByteView payload) {
-    const auto asked = tds::decode_prelogin(payload);
-    if (!asked) throw ConnectionEnded(asked.error().text());
-    auto answer = tds::answer_prelogin(*asked, shown_version);
-    if (answer.has(tds::PreloginToken::encryption)) answer.set_encryption(options_->encryption);
-    if (answer.has(tds::PreloginToken::mars) && options_->refuse_mars) answer.set_mars(false);
-    mars_ = answer.mars();
-    recorder_.facts({{"state", "prelogin"}, {"prelogin", describe(*asked, answer)}});
-    co_await at(Moment::prelogin);
-    co_await send(tds::encode_prelogin(answer));
-    co_await at(Moment::prelogin_answered);
-  }
-
-  /// Empty, or the refusal.
-  tds::Bytes check_password(const tds::Login7 &login, Session &session) {
-    session.login = tds::to_utf8(login.user_name);
-    session.auth_scheme = "SQL";
-    const auto known = options_->logins.find(session.login);
-    tds::Writer expected;
-    if (known != options_->logins.end()) expected.utf16(tds::to_utf16(known->second));
-    if (known != options_->logins.end() && std::ranges::equal(expected.bytes(), login.password.reveal())) return {};
-    return login_denied(session, session.login);
-  }
-
-  /// Integrated login: tokens to and fro. Empty, or the refusal; throws when the last token that went out was the refusal.
-  Task<tds::Bytes> authenticate(const tds::Login7 &login, Session &session) {
-    if (options_->login_error && options_->login_error->number == 18452)
-      co_return login_failed(session, *options_->login_error);
-    Acceptor acceptor({options_->keytab, options_->native_errors});
-    json tokens = json::array();
-    tds::Bytes token = login.sspi;
-    for (int round = 0; round < most_sspi_rounds; ++round) {
-      auto step = acceptor.accept(token);
-      const bool failed = step.state == Acceptor::Step::State::failed;
-      const bool send_token = !step.token.empty() && (failed || !options_->omit_sspi_token);
-      tokens.push_back({{"received", token.size()}, {"sent", send_token ? step.token.size() : 0}});
-      recorder_.facts({{"tokens", tokens},
-                       {"flags", acceptor.flags()},
-                       {"initiator", acceptor.initiator()},
-                       {"spn", acceptor.spn()}});
-      if (failed) recorder_.facts({{"outcome", "refused"}, {"krb_error", step.krb_error}, {"gss_error", step.text}});
-      if (failed && step.token.empty()) co_return login_untrusted(session);
-      if (send_token) {
-        co_await send(tds::encode_tokens({tds::SspiToken{step.token}}, session.version));
-        if (failed) throw ConnectionEnded("the client's ticket was rejected");
-        co_await at(Moment::sspi_answered);
-      }
-      const bool proof_withheld = options_->omit_sspi_token && !step.token.empty();
-      if (step.state == Acceptor::Step::State::complete || proof_withheld) {
-        // LOGINACK follows in a message of its own, unasked: the client has nothing left to send.
-        session.login = windows_name(acceptor.initiator(), *options_);
-        session.auth_scheme = acceptor.scheme().empty() ? "KERBEROS" : acceptor.scheme();
-        principal_ = acceptor.initiator();
-        co_return tds::Bytes();
-      }
-      token = (co_await expect({tds::PacketType::sspi})).payload;
-    }
-    throw ConnectionEnded("too many rounds of SSPI tokens");
-  }
-
-  /// Authenticated: is there a login, and the database? Empty, or the refusal.
-  tds::Bytes authorize(const Session &session) const {
-    const auto holds = [](const auto &list, const std::string &name) {
-      return std::ranges::find(list, name) != list.end();
-    };
-    if (!principal_.empty() && options_->principals && !holds(*options_->principals, principal_))
-      return login_denied(session, session.login);
-    const auto database = session.database.empty() ? std::string("master") : session.database;
-    if (!holds(options_->databases, database)) return login_denied(session, session.login, database);
-    return {};
   }
 
   // -- requests
@@ -326,7 +154,7 @@ private:
       co_await serve(*channel, session);
       co_await wire_.write(encode_smp({.flags = SmpHeader::fin, .sid = *channel->sid()}));
     } catch (const std::exception &why) {
-      recorder_.fact("error", why.what());
+      fail(why.what());
     }
     // A session id may be opened anew; by then another channel has its place.
     if (const auto place = sessions_.find(*channel->sid()); place != sessions_.end() && place->second == channel)
@@ -413,21 +241,38 @@ private:
 
   shim::Executor executor_;
   std::shared_ptr<const PeerOptions> options_;
+  std::shared_ptr<const TlsContext> tls_; // null: no certificate
   Recorder recorder_;
   Wire wire_;
   std::shared_ptr<Channel> main_;
+  PeerLogin login_;
   std::map<std::uint16_t, std::shared_ptr<Channel>> sessions_; // of MARS, by SMP session id
   tds::Bytes smp_;                                             // of a frame that is not whole yet
-  std::string client_address_, local_address_;
-  std::uint16_t client_port_ = 0, local_port_ = 0;
-  std::uint16_t spid_;
-  std::string principal_; // who logged in by Kerberos
-  Session session_;       // as it was at LOGINACK: what each MARS session begins with
-  bool mars_ = false;
+  Session session_; // the facts of the connection, then as it was at LOGINACK: what each MARS session begins with
   bool logged_in_ = false;
+  bool failed_ = false;
   int mars_sessions_ = 0;
   std::uint64_t requests_ = 0;
 };
+
+/// Null where there is no certificate. Throws LabError for options that cannot be.
+std::shared_ptr<const TlsContext> context_of(const PeerOptions &options) {
+  const auto one_of = [](const std::string &value, std::initializer_list<std::string_view> known) {
+    if (std::ranges::find(known, value) == known.end())
+      throw LabError(fmt::format("peer options: there is no \"{}\"", value));
+  };
+  one_of(options.encrypt, {"off", "login", "on", "require", "strict"});
+  one_of(options.epa, {"off", "allowed", "required"});
+  if (options.certificate.empty()) {
+    if (options.encrypt == "off") return nullptr;
+    throw LabError(fmt::format("a peer with encrypt = {} needs a certificate", options.encrypt));
+  }
+  const auto usual_max = options.encrypt == "strict" ? "1.3" : "1.2"; // many clients hang with 1.3 inside PRELOGIN
+  return std::make_shared<TlsContext>(TlsOptions{.certificate = options.certificate,
+                                                 .key = options.key,
+                                                 .min = options.tls_min,
+                                                 .max = options.tls_max.empty() ? usual_max : options.tls_max});
+}
 
 } // namespace
 
@@ -435,7 +280,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
   using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, shim::Executor>;
 
   Listener(shim::Executor executor, PeerOptions given)
-      : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))) {
+      : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))), tls(context_of(*options)) {
     const asio::ip::tcp::endpoint place(asio::ip::make_address(options->address), options->port);
     try {
       acceptor.open(place.protocol());
@@ -461,7 +306,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       boost::system::error_code ignored;
       socket.set_option(asio::ip::tcp::no_delay(true), ignored);
       try {
-        const auto connection = std::make_shared<Connection>(std::move(socket), options, next++);
+        const auto connection = std::make_shared<Connection>(std::move(socket), options, tls, next++);
         std::erase_if(connections, [](const auto &old) { return old.expired(); });
         connections.push_back(connection);
         connection->start();
@@ -473,6 +318,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
 
   Acceptor acceptor;
   std::shared_ptr<const PeerOptions> options;
+  std::shared_ptr<const TlsContext> tls;
   std::vector<std::weak_ptr<Connection>> connections;
   int next = 1;
 };

@@ -23,6 +23,17 @@ void force_error(Plan &plan, std::uint32_t number, std::string text) {
   plan.peer.login_error = LoginError{number, 1, 14, std::move(text)};
 }
 
+/// For faults of TLS: it is wanted on both sides, whatever --server-encrypt says, unless that is a kind of TLS anyway.
+void demand_tls(Plan &plan) {
+  if (plan.peer.encrypt == "off") plan.peer.encrypt = "on";
+  if (plan.route_encrypt == "off") plan.route_encrypt = "require";
+}
+
+void spoil_certificate(Plan &plan, Plan::Wrong how) {
+  demand_tls(plan);
+  plan.certificate = how;
+}
+
 /// MIT's KDC never answers 8 (PRINCIPAL_NOT_UNIQUE); Active Directory's does. Here its 7 becomes one: error-code [6] INTEGER in the KRB-ERROR.
 tds::Bytes not_unique_for_unknown(tds::ByteView, tds::Bytes reply) {
   constexpr std::array<std::uint8_t, 5> unknown{0xa6, 0x03, 0x02, 0x01, 0x07};
@@ -137,8 +148,48 @@ constexpr auto faults = std::to_array<Fault>({
        p.server = Plan::Server::black_hole;
        p.route_extra = "timeouts = { connect = \"1s\" }\n";
      }},
-    {"server-requires-tls", "the server answers PRELOGIN with ENCRYPTION req",
-     [](Plan &p) { p.peer.encryption = tds::Encryption::req; }},
+    {"server-requires-tls", "the server insists on TLS, the routes say encrypt = \"off\"",
+     [](Plan &p) {
+       p.peer.encrypt = "require";
+       p.route_encrypt = "off";
+     }},
+    {"server-without-tls", "the server has no TLS, which the routes demand",
+     [](Plan &p) {
+       p.peer.encrypt = "off";
+       p.route_encrypt = "require";
+     }},
+    {"tls-version-refused", "the server speaks TLS 1.1 at most",
+     [](Plan &p) {
+       demand_tls(p);
+       p.peer.tls_min = "1.0";
+       p.peer.tls_max = "1.1";
+     }},
+    {"tls-mismatch", "the server answers ClientHello with something that is no TLS",
+     [](Plan &p) {
+       demand_tls(p);
+       p.peer.tls_garbage = true;
+     }},
+    {"certificate-name", "the server's certificate names another host",
+     [](Plan &p) { spoil_certificate(p, Plan::Wrong::other_name); }},
+    {"certificate-untrusted", "nobody knows the issuer of the server's certificate",
+     [](Plan &p) { spoil_certificate(p, Plan::Wrong::unknown_issuer); }},
+    {"certificate-expired", "the server's certificate expired yesterday",
+     [](Plan &p) { spoil_certificate(p, Plan::Wrong::expired); }},
+    {"certificate-self-signed", "the server signed its certificate itself",
+     [](Plan &p) { spoil_certificate(p, Plan::Wrong::self_signed); }},
+    {"certificate-weak", "the server's certificate has an RSA key of 1024 bits",
+     [](Plan &p) { spoil_certificate(p, Plan::Wrong::weak); }},
+    {"channel-binding-refused", "the server demands channel bindings, and TLS 1.3 (encrypt = \"strict\") has none",
+     [](Plan &p) {
+       p.peer.encrypt = p.route_encrypt = "strict";
+       p.peer.epa = "required";
+     }},
+    {"redirect-refused", "the server sends its clients to another domain",
+     [](Plan &p) { p.peer.route = RouteTo{.server = "sql1.evil.test"}; }},
+    {"client-requires-tls", "the listeners have no TLS (clients that do not ask for it notice nothing)",
+     [](Plan &p) { p.listener_extra = "tls = \"off\"\n"; }},
+    {"listener-requires-tls", "the listeners demand TLS (clients that have it notice nothing)",
+     [](Plan &p) { p.listener_extra = "tls = \"required\"\n"; }},
     // us and our caller
     {"caller-denied", "the listeners take another user only",
      [](Plan &p) { p.listener_extra = fmt::format("callers = [{}]\n", other_uid()); }},

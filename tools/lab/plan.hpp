@@ -24,16 +24,22 @@ struct Plan {
   bool ipv6 = false;
 
   enum class Server { runs, absent, black_hole } server = Server::runs;
-  PeerOptions peer; ///< address, port, keytab and records are filled in by the lab
+  /// Address, port, keytab, certificate and records are filled in by the lab. `route` is sql1's alone: the --host servers accept.
+  PeerOptions peer;
+  /// What one server does otherwise, by its full name: "sql1.corp.test", "sql2.corp.test". Applied last.
+  std::map<std::string, std::function<void(PeerOptions &)>> hosts;
+  /// The peers' certificate: good, or wrong in one way. `other_name`: of the lab's authority, for nobody here. `weak`: RSA of 1024 bits.
+  enum class Wrong { nothing, other_name, unknown_issuer, expired, self_signed, weak } certificate = Wrong::nothing;
 
   int logins_before = 0; ///< that the lab makes itself through sqlshim, before COMMAND
 
   // sqlshim.toml
   std::string identity = "keytab = \"reports.keytab\"\nprincipal = \"svc-reports@CORP.TEST\"\n"; ///< whose credentials
-  std::string identity_extra; ///< more lines of [[identity]]
-  std::string listener_extra; ///< of each [[listener]]
-  std::string route_extra;    ///< of each [[route]]
-  std::string route_match;    ///< more of `match`, ", database = …"
+  std::string identity_extra;            ///< more lines of [[identity]]
+  std::string listener_extra;            ///< of each [[listener]]
+  std::string route_extra;               ///< of each [[route]]
+  std::string route_match;               ///< more of `match`, ", database = …"
+  std::string route_encrypt = "require"; ///< `encrypt` of each [[route]]
 };
 
 struct Fault {

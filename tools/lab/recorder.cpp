@@ -36,10 +36,9 @@ Recorder::~Recorder() {
   if (tds_ >= 0) ::close(tds_);
 }
 
-void Recorder::received(tds::ByteView bytes) {
-  append(wire_, bytes);
-  append(tds_, bytes);
-}
+void Recorder::received(tds::ByteView bytes) { append(wire_, bytes); }
+
+void Recorder::understood(tds::ByteView bytes) { append(tds_, bytes); }
 
 void Recorder::fact(const std::string &name, nlohmann::json value) {
   facts_[name] = std::move(value);

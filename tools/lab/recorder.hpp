@@ -1,6 +1,6 @@
 // What a peer saw of one connection, in files that others read while it lives:
 //
-//   NNNN.wire.bin  bytes of the client as on the wire      NNNN.tds.bin  the same after TLS (equal, until the peer speaks TLS)
+//   NNNN.wire.bin  bytes of the client as on the wire      NNNN.tds.bin  the same after TLS, without its handshake (equal where there is none)
 //   NNNN.json      the facts so far; replaced as a whole, so that a reader never finds half of it
 //
 // Bytes are written when they arrive, unbuffered, and before they are answered.
@@ -22,7 +22,8 @@ public:
   Recorder(const Recorder &) = delete;
   Recorder &operator=(const Recorder &) = delete;
 
-  void received(tds::ByteView bytes);
+  void received(tds::ByteView bytes);   ///< from the wire
+  void understood(tds::ByteView bytes); ///< of TDS
   /// Adds or replaces a fact and writes N.json.
   void fact(const std::string &name, nlohmann::json value);
   /// Several at once.

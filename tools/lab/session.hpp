@@ -25,6 +25,7 @@ struct Session {
   std::uint16_t local_port = 0;
   std::uint16_t spid = 51;
   std::uint32_t packet_size = 4096; ///< bytes
+  bool encrypted = false;           ///< the whole session is under TLS, not its login alone
 
   // What statements change.
   int transactions = 0; ///< @@TRANCOUNT

@@ -197,7 +197,7 @@ TEST_F(PeerTest, shows_each_fault_of_the_login_reply) {
   EXPECT_FALSE(tds::decode_tokens(unknown.receive().value(), tds::tds_7_4));
 
   options = {};
-  options.route = RouteTo{"sql2.corp.test", 1444};
+  options.route = RouteTo{.server = "sql2.corp.test", .port = 1444};
   peer.restart(options);
   bool routed = false;
   for (const auto &token : Client(peer.address(), peer.port()).log_in(sql_login()))
@@ -210,6 +210,25 @@ TEST_F(PeerTest, shows_each_fault_of_the_login_reply) {
       routed = true;
     }
   EXPECT_TRUE(routed);
+
+  options.route = RouteTo{.server = "sql2\\INST", .port = 1444, .enhanced = true, .database = "reports"};
+  peer.restart(options);
+  const auto enhanced = Client(peer.address(), peer.port()).log_in(sql_login());
+  ASSERT_TRUE(find<tds::LoginAck>(enhanced));
+  const auto *change = std::get_if<tds::EnvChange>(&enhanced.at(enhanced.size() - 2));
+  ASSERT_TRUE(change);
+  EXPECT_EQ(change->type, tds::EnvChangeType::enhanced_routing);
+  EXPECT_EQ(tds::decode_routing(*change).value().server, u"sql2\\INST");
+  const std::string units("r\0e\0p\0o\0r\0t\0s\0\0\0", 16);
+  EXPECT_TRUE(
+      std::string(change->data.begin(), change->data.end()).ends_with(units)); // the database, then no old value
+
+  options.route->without_loginack = true;
+  peer.restart(options);
+  const auto bare = Client(peer.address(), peer.port()).log_in(sql_login());
+  ASSERT_EQ(bare.size(), 2u);
+  EXPECT_TRUE(std::holds_alternative<tds::EnvChange>(bare[0]));
+  EXPECT_TRUE(std::holds_alternative<tds::Done>(bare[1]));
 
   options = {};
   options.encryption = tds::Encryption::req;
@@ -275,7 +294,15 @@ TEST(PeerOptionsJson, survives_the_way_to_the_process_and_back) {
   options.close_at = Moment::sspi_answered;
   options.encryption = tds::Encryption::req;
   options.login_error = LoginError{18456, 2, 14, "no"};
-  options.route = RouteTo{"x", 3};
+  options.route = RouteTo{.server = "x", .port = 3, .enhanced = true, .database = "d", .without_loginack = true};
+  options.encrypt = "strict";
+  options.certificate = "/a/peer.pem";
+  options.key = "/a/peer.key";
+  options.tls_min = "1.0";
+  options.tls_max = "1.1";
+  options.epa = "required";
+  options.hang_at = Moment::tls;
+  options.tls_in_replies = options.tls_garbage = true;
   options.login_delay = std::chrono::milliseconds(7);
   const nlohmann::json first = options;
   EXPECT_EQ(nlohmann::json(first.get<PeerOptions>()), first);
@@ -310,7 +337,7 @@ constexpr auto ask_scheme =
     "select auth_scheme, net_transport, encrypt_option from sys.dm_exec_connections where session_id=@@spid";
 
 TEST_F(LabTest, tsql_logs_in_directly_with_kerberos_in_every_version) {
-  bring_up();
+  bring_up({.server_encrypt = "off"}); // TDS 7.0 has no PRELOGIN, and so no TLS
   for (const auto *version : {"7.0", "7.1", "7.2", "7.3", "7.4"}) {
     const auto output = tsql(ask_scheme, {{"TDSVER", version}});
     EXPECT_THAT(output, HasSubstr("KERBEROS\tTCP\tFALSE")) << version;
@@ -403,6 +430,100 @@ TEST_F(LabTest, nothing_of_it_is_left) {
     EXPECT_FALSE(fs::exists("/proc/" + std::to_string(pid)));
 }
 
+// ------------------------------------------------------------------------------------------------------- the lab and TLS
+
+TEST_F(LabTest, tsql_finds_the_tls_that_the_lab_was_asked_for) {
+  const std::pair<const char *, const char *> modes[] = {
+      {"off", "clear"}, {"login", "login"}, {"on", "full"}, {"require", "full"}};
+  for (const auto &[encrypt, mode] : modes) {
+    bring_up({.server_encrypt = encrypt});
+    EXPECT_THAT(tsql(ask_scheme), HasSubstr("KERBEROS\tTCP")) << encrypt;
+    EXPECT_EQ(lab->peer().record(1).at("mode"), mode) << encrypt;
+    EXPECT_EQ(lab->peer().record(1).contains("bindings"), true);
+    const auto config = read_file(lab->folder() / "sqlshim.toml");
+    const std::string fitting = std::string(encrypt) == "on" ? "require" : encrypt;
+    EXPECT_THAT(config, HasSubstr("encrypt = \"" + fitting + "\"\nca_file = \"ca.pem\"\n")) << encrypt;
+    EXPECT_THAT(config, HasSubstr("[state]\ndirectory = \"state\"\n"));
+  }
+}
+
+TEST_F(LabTest, a_strict_lab_has_strict_routes) {
+  bring_up({.server_encrypt = "strict"});
+  EXPECT_THAT(read_file(lab->folder() / "sqlshim.toml"), HasSubstr("encrypt = \"strict\""));
+  EXPECT_EQ(lab->peer().options().encrypt, "strict");
+}
+
+/// What the openssl program says of a peer's certificate, with the lab's authority, for `name`.
+std::string verdict(const Lab &lab, const Peer &peer, const std::string &name) {
+  return run({.argv = {"openssl", "s_client", "-connect", peer.address() + ":" + std::to_string(peer.port()), "-CAfile",
+                       lab.folder() / "ca.pem", "-verify_hostname", name}})
+      .output;
+}
+
+TEST_F(LabTest, its_certificate_names_every_server) {
+  bring_up({.hosts = {"sql2"}, .server_encrypt = "strict"});
+  for (const auto *name : {"sql1.corp.test", "sqlalias.corp.test", "sql2.corp.test"})
+    EXPECT_THAT(verdict(*lab, lab->peer(1), name), HasSubstr("Verify return code: 0")) << name;
+  EXPECT_THAT(verdict(*lab, lab->peer(), "sql3.corp.test"), Not(HasSubstr("Verify return code: 0")));
+}
+
+TEST_F(LabTest, each_fault_of_a_certificate_is_that_one) {
+  const std::pair<const char *, const char *> faults[] = {{"certificate-name", "ostname mismatch"},
+                                                          {"certificate-untrusted", "unable to get local issuer"},
+                                                          {"certificate-expired", "certificate has expired"},
+                                                          {"certificate-self-signed", "self-signed certificate"},
+                                                          {"certificate-weak", "key too"}};
+  for (const auto &[fault, text] : faults) {
+    bring_up({.fault = fault, .server_encrypt = "strict"});
+    EXPECT_THAT(verdict(*lab, lab->peer(), sql1), HasSubstr(text)) << fault;
+    EXPECT_THAT(read_file(lab->folder() / "sqlshim.toml"), HasSubstr("encrypt = \"strict\"")) << fault;
+  }
+}
+
+TEST_F(LabTest, faults_of_tls_hold_whatever_the_server_was_asked_to_do) {
+  const auto peer_of = [&](const char *fault, const char *encrypt) {
+    bring_up({.fault = fault, .server_encrypt = encrypt});
+    return lab->peer().options();
+  };
+  const auto toml = [&] { return read_file(lab->folder() / "sqlshim.toml"); };
+  EXPECT_EQ(peer_of("server-requires-tls", "on").encrypt, "require");
+  EXPECT_THAT(toml(), HasSubstr("encrypt = \"off\""));
+  EXPECT_EQ(peer_of("server-without-tls", "on").encrypt, "off");
+  EXPECT_THAT(toml(), HasSubstr("encrypt = \"require\""));
+  EXPECT_EQ(peer_of("tls-version-refused", "off").tls_max, "1.1");
+  EXPECT_EQ(lab->peer().options().encrypt, "on");
+  EXPECT_THAT(toml(), HasSubstr("encrypt = \"require\""));
+  EXPECT_TRUE(peer_of("tls-mismatch", "on").tls_garbage);
+  EXPECT_EQ(peer_of("channel-binding-refused", "on").epa, "required");
+  EXPECT_THAT(toml(), HasSubstr("encrypt = \"strict\""));
+  peer_of("listener-requires-tls", "on");
+  EXPECT_THAT(toml(), HasSubstr("tls = \"required\""));
+  peer_of("client-requires-tls", "on");
+  EXPECT_THAT(toml(), HasSubstr("tls = \"off\""));
+  EXPECT_EQ(peer_of("redirect-refused", "on").route.value().server, "sql1.evil.test");
+}
+
+TEST_F(LabTest, a_server_that_demands_bindings_refuses_tsql_which_sends_none) {
+  bring_up({.epa = "required"});
+  EXPECT_THAT(tsql("select 1"), HasSubstr("untrusted domain"));
+  EXPECT_EQ(lab->peer().record(1).at("epa"), "unbound");
+  EXPECT_EQ(lab->peer().record(1).at("outcome"), "refused");
+}
+
+TEST_F(LabTest, every_server_may_route_for_itself) {
+  bring_up({.hosts = {"sql2", "sql3"}, .change = [](Plan &plan) {
+              plan.peer.route = RouteTo{.server = "sql2.corp.test"}; // sql1 alone
+              plan.hosts["sql2.corp.test"] = [](PeerOptions &peer) {
+                peer.route = RouteTo{.server = "sql1.corp.test", .port = 99};
+                peer.login_delay = std::chrono::milliseconds(1);
+              };
+            }});
+  EXPECT_EQ(lab->peer(0).options().route.value().server, "sql2.corp.test");
+  EXPECT_EQ(lab->peer(0).options().route.value().port, lab->sql_port());
+  EXPECT_EQ(lab->peer(1).options().route.value().port, 99);
+  EXPECT_FALSE(lab->peer(2).options().route);
+}
+
 class EveryFault : public ::testing::TestWithParam<std::string_view> {};
 TEST_P(EveryFault, comes_up) {
   const auto id = GetParam();
@@ -440,6 +561,8 @@ TEST(LabProgram, wrong_usage_is_status_2) {
   EXPECT_EQ(sqlshim_lab({"lab", "--route", "nowhere", "--", "true"}).status, 2);
   EXPECT_EQ(sqlshim_lab({"--break", "no-such-fault", "--", "true"}).status, 2);
   EXPECT_EQ(sqlshim_lab({"--"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"--server-encrypt", "sometimes", "--", "true"}).status, 2);
+  EXPECT_EQ(sqlshim_lab({"--epa", "on", "--", "true"}).status, 2);
   EXPECT_EQ(sqlshim_lab({"peer"}).status, 2);
 }
 
