@@ -168,6 +168,8 @@ public:
                  .server_time = {}};
   }
 
+  void bind(ByteView channel) override { channel_.assign(channel.begin(), channel.end()); }
+
   Result<Step> step(ByteView server_token) override {
     if (security_.get() && server_token.empty())
       return std::unexpected(Error{
@@ -175,9 +177,13 @@ public:
     gss_buffer_desc in{server_token.size(), const_cast<std::uint8_t *>(server_token.data())};
     GssBuffer out;
     OM_uint32 minor = 0, granted = 0;
+    // Address types and lengths stay zero: only the application data is bound.
+    gss_channel_bindings_struct bindings{};
+    bindings.application_data = {channel_.size(), channel_.data()};
     const OM_uint32 major = gss_init_sec_context(
-        &minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0, GSS_C_NO_CHANNEL_BINDINGS,
-        server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
+        &minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0,
+        channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr,
+        out.out(), &granted, nullptr);
     if (GSS_ERROR(major)) return std::unexpected(refused(major, minor, server_token));
 
     const bool complete = !(major & GSS_S_CONTINUE_NEEDED);
@@ -215,6 +221,7 @@ private:
   GssName target_;
   GssCredential credential_;
   GssContext security_;
+  Bytes channel_; // empty: bound to none
   std::string source_;
 };
 

@@ -28,6 +28,9 @@ struct Step {
 class Initiator {
 public:
   virtual ~Initiator() = default;
+  /// Binds the context to the TLS channel beneath it: `channel` is the application data of the bindings ("tls-unique:…", RFC 5929 3), with no addresses (RFC 4121 4.1.1.2).
+  /// Before the first step, or it has no effect. It is not kept longer than the initiator, and is not a secret.
+  virtual void bind(ByteView channel) = 0;
   /// First call with an empty token, then with each token of the server. Error kinds: key_wrong, key_version_wrong, clock_skew, ticket_expired,
   /// … from a KRB-ERROR inside the server's token (see find_krb_error), mutual_failed when the server's proof is wrong, malformed otherwise.
   /// After an Error or `complete` it must not be called again.

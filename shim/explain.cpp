@@ -59,12 +59,14 @@ struct Workshop {
   asio::thread_pool pool{1};
   Identities identities;
   Tickets tickets;
+  TlsContexts tls;
   asio::io_context io{1}; // after what its waiting tasks use: they are destroyed with it
   Resolver resolver{io.get_executor(), config.dns.servers};
 
   Workshop(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
       : config(configuration), route(chosen), identities(pool, kerberos.path),
-        tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }) {}
+        tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }),
+        tls(std::make_shared<const config::Config>()) {}
   ~Workshop() { pool.join(); }
 
   /// Runs a task to its end on this thread.
@@ -173,7 +175,7 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   } else {
     UpstreamRequest request{config,       route,           decision.identity,
                             asked,        trail,           shop.resolver,
-                            shop.tickets, shop.identities, config.log.level <= config::Level::debug};
+                            shop.tickets, shop.identities, shop.tls, config.log.level <= config::Level::debug};
     if (connect) {
       auto outcome = shop.run(open_upstream(request));
       if (!outcome) tell_end(outcome.error(), trail.records().size());

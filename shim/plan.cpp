@@ -8,7 +8,7 @@ std::uint16_t port_of(const auth::Target &target) { return target.port.value_or(
 
 bool needs_browser(const auth::Target &target) { return !target.instance.empty() && !target.port; }
 
-std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts,
+std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
                                const auth::KerberosConfig &kerberos, const std::string &identity_realm,
                                bool client_is_integrated) {
   std::vector<Attempt> plan;
@@ -17,7 +17,7 @@ std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts
       if (!client_is_integrated) plan.push_back({kind, std::nullopt});
       continue;
     }
-    for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), route.spn, kerberos, identity_realm))
+    for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, identity_realm))
       plan.push_back({kind, std::move(candidate)});
   }
   return plan;

@@ -22,7 +22,8 @@ bool needs_browser(const auth::Target &target);
 
 /// For each attempt that the route lists, in its order, one Attempt for each SPN candidate. Kerberos without a realm yields none: an empty plan where the
 /// route lists nothing else means cause realm-unknown. tcp+sql is left out for a client that asks for integrated login: it gave no password to send on.
-std::vector<Attempt> make_plan(const config::Route &route, const auth::NameFacts &facts,
+/// `spn`: the explicit one, empty where it is computed (also at a place that a redirect led to).
+std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
                                const auth::KerberosConfig &kerberos, const std::string &identity_realm,
                                bool client_is_integrated);
 

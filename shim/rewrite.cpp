@@ -4,9 +4,9 @@
 
 namespace shim {
 
-tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind) {
+tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt) {
   auto login = asked.clone();
-  if (login.tds_version == tds::tds_8_0) login.tds_version = tds::tds_7_4;
+  if (login.tds_version == tds::tds_8_0 && encrypt != config::Encrypt::strict) login.tds_version = tds::tds_7_4;
   login.sspi.clear(); // the client's own token never goes to the server
   if (kind == config::AttemptKind::tcp_kerberos) {
     login.option_flags2 |= tds::option2_integrated_security;
@@ -21,7 +21,7 @@ tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind) {
 tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target &target) {
   tds::Prelogin prelogin;
   prelogin.set_version({16, 0, 0, 0});
-  prelogin.set_encryption(tds::Encryption::not_sup);
+  prelogin.set_encryption(tds::Encryption::not_sup); // its place; the value is the login machine's
   tds::Bytes instance(target.instance.begin(), target.instance.end());
   instance.push_back(0);
   prelogin.set(tds::PreloginToken::instopt, std::move(instance));

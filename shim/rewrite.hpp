@@ -9,10 +9,10 @@ namespace shim {
 
 /// For Kerberos: integrated security on; user, password, change-password and the client's own token gone. For tcp+sql: as the client sent it, less a token. Everything else
 /// (application, host, process id, language, database, packet size, intent, features) stays the client's, so that APP_NAME(), HOST_NAME(), logon triggers and
-/// Resource Governor keep working. TDS 8.0 becomes 7.4: the server leg is not strict.
-tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind);
+/// Resource Governor keep working. TDS 8.0 becomes 7.4 where the server leg is not strict; the client's version stays otherwise, because the results are relayed.
+tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt);
 
-/// The PRELOGIN for the server leg: ENCRYPTION not_sup (no TLS on this leg yet), MARS as the client asked, its TRACEID sent on; VERSION and INSTOPT of our own.
+/// The PRELOGIN for the server leg: MARS as the client asked, its TRACEID sent on; VERSION and INSTOPT of our own. ENCRYPTION is the login machine's.
 tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target &target);
 
 /// What the client sent to authenticate itself and what is not used, in words for the log: empty where nothing was ignored.

@@ -223,7 +223,8 @@ public:
             std::move(kerberos), config_->kerberos.refusals, [&log](Event event) { log.emit(std::move(event)); },
             options.kdcinfo),
         users_(std::move(options.look_up_user)), limits_(config_->limits),
-        common_{log, tickets_, identities_, users_, limits_, std::move(options.prove_uid), ::getuid(), log.debug()} {
+        tls_(config_, [&log](std::string what) { log.emit(Warned{std::move(what)}); }),
+        common_{log, tickets_, identities_, users_, limits_, tls_, std::move(options.prove_uid), ::getuid(), log.debug()} {
     limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
     auto threads =
         options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
@@ -272,8 +273,9 @@ public:
     tickets_.forget();
     for (auto &worker : workers_)
       worker->forget();
+    tls_.reload();
     log_.reopen();
-    log_.emit(Reloaded{"tickets, KDC refusals and DNS answers forgotten; decision log opened anew"});
+    log_.emit(Reloaded{"tickets, KDC refusals and DNS answers forgotten; certificates read and decision log opened anew"});
   }
 
   std::size_t drain(std::chrono::milliseconds limit) override {
@@ -411,6 +413,7 @@ private:
   Tickets tickets_;
   Users users_;
   Limits limits_;
+  TlsContexts tls_;
   Common common_;
   std::mutex idle_mutex_;
   std::condition_variable idle_;

@@ -2,6 +2,7 @@
 
 #include "shim/log/render.hpp"
 #include "shim/net/connect.hpp"
+#include "shim/net/stream.hpp"
 #include "shim/policy.hpp"
 #include "shim/relay.hpp"
 #include "shim/rewrite.hpp"
@@ -34,7 +35,7 @@ struct Session {
   Admission admission;
   Quota::Place place_of_user; ///< until the login is answered
   const config::Listener &listener;
-  std::shared_ptr<Socket> client; ///< shared with the shutdown, which closes it
+  std::shared_ptr<Stream> client; ///< shared with the shutdown, which closes it
   Trail trail;
   Connections::Entry entry;
   Clock::time_point started = Clock::now();
@@ -47,7 +48,7 @@ struct Session {
   Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival, Socket socket)
       : parts(worker), config(std::move(configuration)), alive(std::move(arrival.alive)),
         admission(std::move(arrival.admission)), listener(config->listeners[arrival.listener]),
-        client(std::make_shared<Socket>(std::move(socket))), trail(worker.common.log), entry(worker.connections) {}
+        client(std::make_shared<Stream>(std::move(socket))), trail(worker.common.log), entry(worker.connections) {}
 
   /// The login has its answer, which goes out next: whoever logs in once the client has read it finds the places free, and a client that takes its time to
   /// read holds up nobody else's.
@@ -65,25 +66,23 @@ struct ClientLeft {
 };
 
 /// After our last word: lets the client read it before the connection goes. Closing with unread input would reset the connection and take our answer with it.
-Task<bool> linger(Socket &client) {
-  boost::system::error_code ignored;
-  client.shutdown(Socket::shutdown_send, ignored);
+Task<bool> linger(Stream &client) {
+  client.shutdown_send();
   std::array<char, 4096> discarded;
   for (std::size_t total = 0; total < farewell_bytes;) {
-    auto [error, count] = co_await client.async_read_some(asio::buffer(discarded), as_result);
+    auto [error, count] = co_await client.read_some(asio::buffer(discarded));
     if (error) break;
     total += count;
   }
   co_return true;
 }
 
-Task<boost::system::error_code> send_all(Socket &client, const tds::Bytes &bytes) {
-  auto [error, written] = co_await asio::async_write(client, asio::buffer(bytes), as_result);
-  co_return error;
+Task<boost::system::error_code> send_all(Stream &client, const tds::Bytes &bytes) {
+  co_return co_await client.write(bytes);
 }
 
-Task<bool> send_and_linger(Socket &client, tds::Bytes bytes) {
-  auto error = co_await send_all(client, bytes);
+Task<bool> send_and_linger(Stream &client, tds::Bytes bytes) {
+  auto error = co_await client.write(bytes);
   if (!error) co_await linger(client);
   co_return !error;
 }
@@ -110,10 +109,8 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
 }
 
 /// What the socket takes without waiting: for a client that there is no room to wait for.
-void send_at_once(Socket &client, const tds::Bytes &bytes) {
-  boost::system::error_code ignored;
-  client.non_blocking(true, ignored);
-  client.write_some(asio::buffer(bytes), ignored);
+void send_at_once(Stream &client, const tds::Bytes &bytes) {
+  client.try_write(reinterpret_cast<const char *>(bytes.data()), bytes.size());
 }
 
 /// The one place where a connection is refused: says why, to the log and to the client.
@@ -157,8 +154,26 @@ Task<Caller> look_up(Session &session, uid_t uid) {
   co_return std::move(*caller);
 }
 
+/// The client's side of a handshake. nullopt: it stands.
+Task<std::optional<Failure>> start_tls(Session &session, const tds::StartTls &start) {
+  auto context = session.parts.common.tls.accepting(session.listener);
+  if (!context) co_return Failure{session.step, Cause::tls_mismatch, context.error()};
+  session.answer.possible = false; // in the middle of a handshake nothing can be said
+  auto facts = co_await session.client->handshake({.context = *context,
+                                                   .accept = true,
+                                                   .within_prelogin = start.framing == tds::TlsFraming::prelogin,
+                                                   .received = start.received,
+                                                   .names = {},
+                                                   .server_name = {}});
+  if (!facts) co_return Failure{session.step, Cause::tls_mismatch, "the client: " + facts.error().detail};
+  session.answer.possible = true;
+  session.trail.emit(TlsAgreed{"client", facts->version, facts->cipher, facts->names, false, "", ""});
+  co_return std::nullopt;
+}
+
 /// The login as the client sends it. `machine` is the caller's, because what it has learned serves the refusal too.
-Task<std::expected<tds::LoginRequest, tds::AcceptRefused>> accept_login(Session &session, tds::AcceptLogin &machine) {
+Task<std::expected<tds::LoginRequest, std::variant<tds::AcceptRefused, Failure>>>
+accept_login(Session &session, tds::AcceptLogin &machine) {
   std::vector<std::uint8_t> buffer(4096);
   bool told = false;
   for (;;) {
@@ -169,15 +184,26 @@ Task<std::expected<tds::LoginRequest, tds::AcceptRefused>> accept_login(Session 
       told = true;
     }
     if (auto *send = std::get_if<tds::Send>(&action)) {
-      auto [error, written] = co_await asio::async_write(*session.client, asio::buffer(send->bytes), as_result);
-      if (error) machine.end_of_stream();
+      if (co_await session.client->write(send->bytes)) machine.end_of_stream();
     } else if (std::holds_alternative<tds::Receive>(action)) {
-      auto [error, count] = co_await session.client->async_read_some(asio::buffer(buffer), as_result);
+      auto [error, count] = co_await session.client->read_some(asio::buffer(buffer));
+      if (error.category() == tls_category())
+        co_return std::unexpected(
+            Failure{session.step, Cause::protocol_violation, "the client: " + error.message()});
       if (error)
         machine.end_of_stream();
       else
         machine.receive({buffer.data(), count});
+    } else if (auto *start = std::get_if<tds::StartTls>(&action)) {
+      if (auto failure = co_await start_tls(session, *start)) co_return std::unexpected(std::move(*failure));
+      machine.tls_established();
+    } else if (std::holds_alternative<tds::StopTls>(action)) {
+      if (session.client->pending() > 0)
+        co_return std::unexpected(
+            Failure{session.step, Cause::protocol_violation, "Bytes came behind LOGIN7's first packet, under TLS."});
+      session.client->stop_tls();
     } else if (auto *asked = std::get_if<tds::LoginRequest>(&action)) {
+      tds::wipe(buffer); // a password stands in it
       co_return std::move(*asked);
     } else {
       co_return std::unexpected(std::move(std::get<tds::AcceptRefused>(action)));
@@ -185,10 +211,24 @@ Task<std::expected<tds::LoginRequest, tds::AcceptRefused>> accept_login(Session 
   }
 }
 
+tds::ClientTls client_tls(config::ListenerTls tls) {
+  switch (tls) {
+  case config::ListenerTls::off:
+    return tds::ClientTls::off;
+  case config::ListenerTls::optional:
+    return tds::ClientTls::optional;
+  case config::ListenerTls::required:
+    break;
+  }
+  return tds::ClientTls::required;
+}
+
 Cause cause_of(tds::AcceptFault fault) {
   switch (fault) {
   case tds::AcceptFault::client_requires_tls:
     return Cause::client_requires_tls;
+  case tds::AcceptFault::listener_requires_tls:
+    return Cause::listener_requires_tls;
   case tds::AcceptFault::tds_too_old:
     return Cause::tds_too_old;
   case tds::AcceptFault::closed:
@@ -199,13 +239,18 @@ Cause cause_of(tds::AcceptFault fault) {
 }
 
 /// Until the client does anything at all while its login is under way: nothing that it may do now is allowed but to wait.
-Task<ClientLeft> watch(Socket &client) {
-  auto [error] = co_await client.async_wait(Socket::wait_read, as_result);
-  if (error) co_return ClientLeft{error.message()};
-  char byte;
-  auto count = ::recv(client.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (count > 0) co_return ClientLeft{"bytes after LOGIN7, before its answer", true};
-  co_return ClientLeft{count == 0 ? "closed before the login was answered" : std::strerror(errno)};
+Task<ClientLeft> watch(Stream &client) {
+  for (;;) {
+    char byte;
+    const auto moved = client.try_read(&byte, 1);
+    if (moved.count > 0) co_return ClientLeft{"bytes after LOGIN7, before its answer", true};
+    if (moved.error == asio::error::eof) co_return ClientLeft{"closed before the login was answered"};
+    if (moved.error) co_return ClientLeft{moved.error.message()};
+    auto [error] = co_await client.socket().async_wait(
+        moved.wait == Wait::writable ? Socket::wait_write : Socket::wait_read, as_result);
+    co_await stop_if_cancelled();
+    if (error) co_return ClientLeft{error.message()};
+  }
 }
 
 /// The server leg, while an eye is kept on the client.
@@ -220,6 +265,7 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
                           session.parts.resolver,
                           session.parts.common.tickets,
                           session.parts.common.identities,
+                          session.parts.common.tls,
                           session.parts.common.trace};
   auto outcome = co_await first_of(open_upstream(request), watch(*session.client));
   if (auto *left = std::get_if<ClientLeft>(&outcome)) co_return std::move(*left);
@@ -254,7 +300,7 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
       std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started, session->config,
                              std::move(session->admission.connection), std::move(session->alive));
   auto relay =
-      std::make_shared<Relay>(std::move(*session->client), std::move(upstream.socket), idle, [rest](RelayEnd end) {
+      std::make_shared<Relay>(std::move(*session->client), std::move(upstream.stream), idle, [rest](RelayEnd end) {
         auto lasted = std::chrono::duration_cast<Millis>(Clock::now() - rest->started).count();
         rest->trail.emit(Closed{end.by, end.reason, end.up, end.down, lasted});
       });
@@ -292,7 +338,7 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
 
   session->step = "client-login";
   session->answer = {};
-  tds::AcceptLogin machine(session->listener.version);
+  tds::AcceptLogin machine(session->listener.version, client_tls(session->listener.tls));
   auto limit = session->config->limits.client_login;
   auto asked = co_await with_deadline(accept_login(*session, machine), left_of(limit, session->started));
   session->answer.dialect = machine.dialect();
@@ -303,7 +349,11 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
     co_return false;
   }
   if (!*asked) {
-    const auto &refusal = asked->error();
+    if (auto *failure = std::get_if<Failure>(&asked->error())) {
+      co_await refuse(*session, std::move(*failure));
+      co_return false;
+    }
+    const auto &refusal = std::get<tds::AcceptRefused>(asked->error());
     if (refusal.fault == tds::AcceptFault::closed) {
       session->by = session->stopped ? "us" : "client";
       session->reason = session->stopped ? "shutdown" : refusal.detail;
@@ -379,17 +429,17 @@ Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> con
   try {
     std::expected<uid_t, std::string> uid = std::unexpected("not asked");
     if (session->admission.refused.empty()) {
-      uid = parts.common.prove_uid(*session->client);
+      uid = parts.common.prove_uid(session->client->socket());
       if (!admit_user(*session, uid)) {
         parts.common.limits.turned_away();
         co_return;
       }
     }
-    session->trail.emit(Accepted{session->listener.name, peer_text(*session->client), local_text(*session->client)});
+    session->trail.emit(Accepted{session->listener.name, peer_text(session->client->socket()), local_text(session->client->socket())});
     session->entry.on_stop([raw = session.get()](const std::string &) {
       raw->stopped = true;
       boost::system::error_code ignored;
-      raw->client->shutdown(Socket::shutdown_both, ignored);
+      raw->client->socket().shutdown(Socket::shutdown_both, ignored);
     });
     if (co_await tell(session, std::move(uid))) co_return;
   } catch (const std::bad_alloc &) {

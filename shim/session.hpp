@@ -6,6 +6,7 @@
 #include "shim/log/log.hpp"
 #include "shim/net/users.hpp"
 #include "shim/tickets.hpp"
+#include "shim/tls_contexts.hpp"
 
 #include <atomic>
 
@@ -18,6 +19,7 @@ struct Common {
   Identities &identities;
   Users &users;
   Limits &limits;
+  TlsContexts &tls;
   UidProver prove_uid;
   uid_t self; ///< the uid that "self" means
   bool trace = false;

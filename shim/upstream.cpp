@@ -5,6 +5,7 @@
 #include "shim/log/render.hpp"
 #include "shim/net/connect.hpp"
 #include "shim/plan.hpp"
+#include "shim/redirect.hpp"
 #include "shim/rewrite.hpp"
 
 #include <array>
@@ -37,17 +38,23 @@ std::unexpected<Failure> fail(std::string step, Cause cause, std::string detail)
 
 /// One attempt to log in over a connection that stands.
 struct LoginAttempt {
+  UpstreamRequest &request;
   Trail &trail;
-  Socket &socket;
+  Stream &stream;
+  TlsHandshake handshake; ///< how the server leg's TLS is made, where the machine asks for it
   tds::ConnectLogin machine;
   std::unique_ptr<auth::Initiator> initiator; ///< null for tcp+sql
   std::string mechanism;
+  std::string prelogin_asked;
   bool ticket_rejected = false; ///< the server refused the ticket, or closed on it
   int round = 0;
-  std::string prelogin_asked;
   bool prelogin_told = false;
   std::size_t messages_told = 0;
   bool context_complete = false;
+  bool server_verified = false; ///< by its certificate
+
+  /// Proven by either means: what may be trusted to come from the server that was meant.
+  bool server_proven() const { return context_complete || server_verified; }
 
   /// Writes down what the machine has learned since the last call.
   void tell() {
@@ -82,11 +89,38 @@ struct LoginAttempt {
     event.flags_granted = hex(step->flags_granted);
     event.done = context_complete = step->complete;
     trail.emit(event);
-    if (step->complete && !step->mutual)
+    // Where the route says so, a certificate that was verified stands in for the server's token.
+    const bool stands_in = server_verified && request.route.mutual_auth == config::MutualAuth::or_verified_tls;
+    if (step->complete && !step->mutual && !stands_in)
       return Failure{"server-login", Cause::mutual_auth_missing,
                      "the security context is complete, but the server did not prove itself"};
-    machine.token(std::move(step->token), step->complete);
+    machine.token(std::move(step->token), step->complete || stands_in);
     return std::nullopt;
+  }
+
+  Task<std::optional<Failure>> start_tls(const tds::StartTls &start) {
+    handshake.within_prelogin = start.framing == tds::TlsFraming::prelogin;
+    auto facts = co_await stream.handshake(std::move(handshake));
+    if (!facts) {
+      const auto cause = cause_of_tls_fault(facts.error().fault);
+      // What the certificate holds is told of one that is refused, too: the remedy names it.
+      if (!facts.error().names.empty())
+        trail.emit(TlsAgreed{"server", "", "", facts.error().names, false, "none", std::string(id(cause))});
+      co_return Failure{"server-login", cause, facts.error().detail};
+    }
+    server_verified = facts->verified;
+    const auto binding = channel_binding(*facts);
+    TlsAgreed agreed{"server", facts->version, facts->cipher, facts->names, facts->verified, "none", ""};
+    if (!initiator)
+      agreed.reason = "no-token";
+    else if (binding.empty())
+      agreed.reason = "tls13";
+    else
+      agreed.binding = "tls-unique";
+    trail.emit(agreed);
+    if (initiator && !binding.empty()) initiator->bind(binding);
+    machine.tls_established();
+    co_return std::nullopt;
   }
 
   Failure refused(const tds::ConnectRefused &refusal) {
@@ -98,6 +132,8 @@ struct LoginAttempt {
       return failure(Cause::server_closed, refusal.detail);
     case server_requires_tls:
       return failure(Cause::server_requires_tls, refusal.detail);
+    case server_without_tls:
+      return failure(Cause::server_without_tls, refusal.detail);
     case mars_refused:
       return failure(Cause::mars_refused, refusal.detail);
     case redirect:
@@ -120,24 +156,37 @@ struct LoginAttempt {
     return failure(Cause::protocol_violation, "the server: " + refusal.detail);
   }
 
-  Task<std::expected<tds::LoginReply, Failure>> run() {
+  /// The server's answer; a redirect comes as the machine's own refusal.
+  Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>> run() {
     std::vector<std::uint8_t> buffer(8192);
     for (;;) {
       auto action = machine.next();
       tell();
       if (auto *send = std::get_if<tds::Send>(&action)) {
         // An error shows again at the next read, which first yields what the server still said before it closed.
-        co_await asio::async_write(socket, asio::buffer(send->bytes), as_result);
-      } else if (std::holds_alternative<tds::Receive>(action)) {
-        auto [error, count] = co_await socket.async_read_some(asio::buffer(buffer), as_result);
+        co_await stream.write(send->bytes);
         co_await stop_if_cancelled();
+      } else if (std::holds_alternative<tds::Receive>(action)) {
+        auto [error, count] = co_await stream.read_some(asio::buffer(buffer));
+        co_await stop_if_cancelled();
+        if (error.category() == tls_category())
+          co_return std::unexpected(
+              Failure{"server-login", Cause::protocol_violation, "the server: " + error.message()});
         if (error)
           machine.end_of_stream();
         else
           machine.receive({buffer.data(), count});
+      } else if (auto *start = std::get_if<tds::StartTls>(&action)) {
+        if (auto failure = co_await start_tls(*start)) co_return std::unexpected(std::move(*failure));
+      } else if (std::holds_alternative<tds::StopTls>(action)) {
+        if (stream.pending() > 0)
+          co_return std::unexpected(Failure{"server-login", Cause::protocol_violation,
+                                            "the server: bytes came under TLS before LOGIN7 was sent"});
+        stream.stop_tls();
       } else if (auto *need = std::get_if<tds::NeedToken>(&action)) {
         if (auto failure = give_token(*need)) co_return std::unexpected(std::move(*failure));
       } else if (auto *refusal = std::get_if<tds::ConnectRefused>(&action)) {
+        if (refusal->routing) co_return std::unexpected(std::move(*refusal));
         co_return std::unexpected(refused(*refusal));
       } else {
         co_return std::move(std::get<tds::LoginReply>(action));
@@ -189,14 +238,31 @@ std::vector<Tcp::endpoint> endpoints_of(const auth::NameFacts &facts) {
   return endpoints;
 }
 
-/// What is known before the first attempt.
+/// Where a login is being tried: the route's own target, then wherever redirects have led it.
+struct Hop {
+  int number = 0;
+  auth::Target target;
+  std::string spn; ///< the route's explicit one, which holds for its own target alone
+};
+
+/// What is known before the first attempt at one place.
 struct Prepared {
+  Hop hop;
   std::optional<LoadedIdentity> identity;
   auth::NameFacts facts;
   std::vector<Attempt> plan; ///< never empty
 };
 
-Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, std::string &step) {
+std::expected<Hop, Failure> first_hop(const config::Route &route) {
+  auto target = auth::parse_target(route.target);
+  if (!target) return fail("resolve", Cause::name_not_found, target.error());
+  if (needs_browser(*target))
+    return fail("resolve", Cause::name_not_found,
+                route.target + " names an instance without a port, and SQL Browser is not asked yet: write host,port");
+  return Hop{0, std::move(*target), route.spn};
+}
+
+Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step) {
   Prepared prepared;
   step = "ticket";
   if (request.identity) {
@@ -206,14 +272,8 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, std::st
   }
 
   step = "resolve";
-  auto target = auth::parse_target(request.route.target);
-  if (!target) co_return fail(step, Cause::name_not_found, target.error());
-  if (needs_browser(*target))
-    co_return fail(step, Cause::name_not_found,
-                   request.route.target +
-                       " names an instance without a port, and SQL Browser is not asked yet: write host,port");
   auto resolved = co_await canonicalise(
-      request.resolver, *target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
+      request.resolver, hop.target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
       [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); });
   if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
   prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
@@ -223,7 +283,7 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, std::st
     event.endpoints.push_back(to_text(endpoint));
   request.trail.emit(event);
 
-  prepared.plan = make_plan(request.route, facts, request.tickets.kerberos(),
+  prepared.plan = make_plan(request.route, hop.spn, facts, request.tickets.kerberos(),
                             prepared.identity ? prepared.identity->identity->realm() : "",
                             request.asked.login.integrated_security());
   PlanMade made;
@@ -232,6 +292,7 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, std::st
   request.trail.emit(made);
   if (prepared.plan.empty())
     co_return fail(step, Cause::realm_unknown, "no Kerberos realm is known for " + facts.canonical);
+  prepared.hop = std::move(hop);
   co_return std::move(prepared);
 }
 
@@ -256,43 +317,95 @@ Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Pr
   co_return std::move(ready);
 }
 
-Task<std::expected<Upstream, Failure>> try_attempt(UpstreamRequest &request, const Prepared &prepared,
-                                                   std::size_t index, std::string &step) {
+/// The server accepts and sends the login elsewhere.
+struct Redirect {
+  tds::Routing routing;
+  bool server_proven = false;
+  bool password_goes_on = false;
+};
+using Tried = std::variant<Upstream, Redirect, Failure>;
+
+tds::ServerTls server_tls(config::Encrypt encrypt) {
+  switch (encrypt) {
+  case config::Encrypt::off:
+    return tds::ServerTls::off;
+  case config::Encrypt::login:
+    return tds::ServerTls::login;
+  case config::Encrypt::require:
+    return tds::ServerTls::require;
+  case config::Encrypt::strict:
+    break;
+  }
+  return tds::ServerTls::strict;
+}
+
+/// How TLS with this server is made. Error: the CA file cannot be read.
+std::expected<TlsHandshake, Failure> make_handshake(const UpstreamRequest &request, const Hop &hop) {
+  TlsHandshake handshake;
+  if (request.route.encrypt == config::Encrypt::off) return handshake;
+  auto context = request.tls.connecting(request.route);
+  if (!context) return fail("connect", Cause::certificate_untrusted, context.error());
+  handshake.context = std::move(*context);
+  handshake.names = certificate_names(request.route, hop.target, request.config.dns.search, hop.number);
+  if (!hop.target.is_address) handshake.server_name = handshake.names.front();
+  return handshake;
+}
+
+/// What protects less than it could is told in every login.
+void warn_of_settings(UpstreamRequest &request) {
+  const auto &route = request.route;
+  if (route.encrypt == config::Encrypt::off) return;
+  if (route.trust_server_certificate)
+    request.trail.emit(
+        Warned{"route " + route.name + ": trust_server_certificate: whoever answers is taken for the server"});
+  if (route.tls_min == config::TlsMin::tls_1_0)
+    request.trail.emit(Warned{"route " + route.name + ": tls_min = \"1.0\": old TLS and weak keys are accepted"});
+}
+
+Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, std::string &step) {
   const auto &attempt = prepared.plan[index];
   auto ready = co_await get_ready(request, prepared, attempt, step);
-  if (!ready) co_return std::unexpected(std::move(ready.error()));
+  if (!ready) co_return std::move(ready.error());
 
   step = "connect";
+  auto handshake = make_handshake(request, prepared.hop);
+  if (!handshake) co_return std::move(handshake.error());
   auto started = Clock::now();
   auto connected =
       co_await connect_first(endpoints_of(prepared.facts), address_stagger, request.route.timeouts.connect);
   if (!connected)
-    co_return fail("connect",
-                   connected.error().out_of_descriptors ? Cause::limit
-                   : connected.error().refused          ? Cause::connection_refused
-                                                        : Cause::connection_timeout,
-                   connected.error().detail);
+    co_return Failure{"connect",
+                      connected.error().out_of_descriptors ? Cause::limit
+                      : connected.error().refused          ? Cause::connection_refused
+                                                           : Cause::connection_timeout,
+                      connected.error().detail};
   request.trail.emit(ServerConnected{to_text(connected->endpoint), number_of(index), micros_since(started)});
+  warn_of_settings(request);
 
   step = "server-login";
-  auto prelogin = server_prelogin(request.asked, prepared.facts.target);
-  auto asked = tds::describe(prelogin);
-  LoginAttempt login{request.trail,
-                     connected->socket,
-                     tds::ConnectLogin({std::move(prelogin), rewrite(request.asked.login, attempt.kind),
-                                        attempt.kind == config::AttemptKind::tcp_kerberos}),
+  Stream stream(std::move(connected->socket));
+  const bool kerberos = attempt.kind == config::AttemptKind::tcp_kerberos;
+  tds::ConnectLogin machine({server_prelogin(request.asked, prepared.facts.target),
+                             rewrite(request.asked.login, attempt.kind, request.route.encrypt), kerberos,
+                             server_tls(request.route.encrypt)});
+  auto asked = tds::describe(machine.asked());
+  LoginAttempt login{request,
+                     request.trail,
+                     stream,
+                     std::move(*handshake),
+                     std::move(machine),
                      std::move(ready->initiator),
                      "spnego",
-                     false,
-                     0,
                      std::move(asked)};
   auto reply = co_await login.run();
   login.tell();
-  if (!reply) {
+  if (reply) co_return Upstream{std::move(stream), std::move(*reply)};
+  if (auto *failure = std::get_if<Failure>(&reply.error())) {
     if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
-    co_return std::unexpected(std::move(reply.error()));
+    co_return std::move(*failure);
   }
-  co_return Upstream{std::move(connected->socket), std::move(*reply)};
+  auto &refusal = std::get<tds::ConnectRefused>(reply.error());
+  co_return Redirect{std::move(*refusal.routing), login.server_proven(), !kerberos};
 }
 
 /// Another spelling of the same service may be registered; any other failure ends the login, since no policy lists it for falling back yet.
@@ -301,13 +414,43 @@ bool goes_on(const std::vector<Attempt> &plan, std::size_t failed, Cause cause) 
          plan[failed + 1].kind == plan[failed].kind;
 }
 
-Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::string &step) {
-  auto prepared = co_await prepare(request, step);
-  if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+/// The attempts at one place, in the order of the plan.
+Task<Tried> log_in_at(UpstreamRequest &request, const Prepared &prepared, std::string &step) {
   for (std::size_t i = 0;; ++i) {
-    auto outcome = co_await try_attempt(request, *prepared, i, step);
-    request.trail.emit(AttemptEnded{number_of(i), outcome ? "ok" : std::string(id(outcome.error().cause))});
-    if (outcome || !goes_on(prepared->plan, i, outcome.error().cause)) co_return outcome;
+    auto outcome = co_await try_attempt(request, prepared, i, step);
+    const auto *failure = std::get_if<Failure>(&outcome);
+    request.trail.emit(AttemptEnded{number_of(i), failure                                  ? std::string(id(failure->cause))
+                                                  : std::holds_alternative<Redirect>(outcome) ? "redirect"
+                                                                                              : "ok"});
+    if (!failure || !goes_on(prepared.plan, i, failure->cause)) co_return outcome;
+  }
+}
+
+Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::string &step) {
+  step = "resolve";
+  auto hop = first_hop(request.route);
+  if (!hop) co_return std::unexpected(std::move(hop.error()));
+  const auto first = hop->target;
+  std::vector<std::string> been_to;
+  for (;;) {
+    been_to.push_back(place(hop->target));
+    auto prepared = co_await prepare(request, *hop, step);
+    if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+    auto outcome = co_await log_in_at(request, *prepared, step);
+    if (auto *failure = std::get_if<Failure>(&outcome)) co_return std::unexpected(std::move(*failure));
+    if (auto *upstream = std::get_if<Upstream>(&outcome)) co_return std::move(*upstream);
+
+    const auto &redirect = std::get<Redirect>(outcome);
+    auto next = follow_redirect(request.route, first, request.config.dns.search,
+                                {.server = tds::to_utf8(redirect.routing.server),
+                                 .port = redirect.routing.port,
+                                 .hop = hop->number + 1,
+                                 .server_proven = redirect.server_proven,
+                                 .password_goes_on = redirect.password_goes_on,
+                                 .been_to = been_to});
+    if (!next) co_return fail("server-login", Cause::redirect_refused, next.error());
+    request.trail.emit(RedirectFollowed{been_to.back(), place(*next), hop->number + 1});
+    *hop = Hop{hop->number + 1, std::move(*next), ""};
   }
 }
 
@@ -316,7 +459,13 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
   auto conclude = [&](std::optional<Failure> failure) {
     if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size()};
   };
-  auto prepared = co_await prepare(request, step);
+  step = "resolve";
+  auto hop = first_hop(request.route);
+  if (!hop) {
+    conclude(std::move(hop.error()));
+    co_return true;
+  }
+  auto prepared = co_await prepare(request, std::move(*hop), step);
   if (!prepared) {
     conclude(std::move(prepared.error()));
     co_return true;
@@ -362,6 +511,35 @@ Cause cause_of_context_error(auth::Kind kind) {
   default:
     return Cause::protocol_violation; // a KDC's words have no place here: there was a ticket
   }
+}
+
+Cause cause_of_tls_fault(TlsFault fault) {
+  switch (fault) {
+  case TlsFault::name:
+    return Cause::certificate_name;
+  case TlsFault::untrusted:
+    return Cause::certificate_untrusted;
+  case TlsFault::expired:
+    return Cause::certificate_expired;
+  case TlsFault::self_signed:
+    return Cause::certificate_self_signed;
+  case TlsFault::weak:
+    return Cause::certificate_weak;
+  case TlsFault::version:
+    return Cause::tls_version_refused;
+  case TlsFault::closed:
+  case TlsFault::mismatch:
+    break;
+  }
+  return Cause::tls_mismatch;
+}
+
+std::vector<std::uint8_t> channel_binding(const TlsFacts &facts) {
+  if (facts.unique.empty()) return {};
+  constexpr std::string_view prefix = "tls-unique:";
+  std::vector<std::uint8_t> binding(prefix.begin(), prefix.end());
+  binding.insert(binding.end(), facts.unique.begin(), facts.unique.end());
+  return binding;
 }
 
 Cause cause_of_server_error(std::uint32_t number) {

@@ -3,14 +3,16 @@
 
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/log/log.hpp"
+#include "shim/net/stream.hpp"
 #include "shim/tickets.hpp"
+#include "shim/tls_contexts.hpp"
 #include "tds/connect_login.hpp"
 
 namespace shim {
 
 /// A server that has accepted the login; its reply is still to be given to the client.
 struct Upstream {
-  Socket socket;
+  Stream stream;
   tds::LoginReply reply;
 };
 
@@ -24,10 +26,11 @@ struct UpstreamRequest {
   Resolver &resolver;
   Tickets &tickets;
   Identities &identities;
+  const TlsContexts &tls;
   bool trace; ///< libkrb5's trace into the trail
 };
 
-/// Resolve, plan, then for each attempt: ticket, connect, log in. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
+/// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that a redirect leads to, within the bounds of shim/redirect. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
 /// timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the step where that was. May be cancelled at any point.
 Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request);
 
@@ -43,6 +46,10 @@ Task<Rehearsal> rehearse(UpstreamRequest request);
 /// The cause that an error of the ticket's exchange means, and that an error of the security context with the server means. Pure.
 Cause cause_of_ticket_error(const TicketError &error);
 Cause cause_of_context_error(auth::Kind kind);
+/// The cause that a handshake with the server that failed means. Pure.
+Cause cause_of_tls_fault(TlsFault fault);
+/// What a channel binding to that TLS session holds ("tls-unique:" and the client's first Finished, RFC 5929 3); empty where it has none (TLS 1.3).
+std::vector<std::uint8_t> channel_binding(const TlsFacts &facts);
 /// The cause that the server's own refusal means, by its ERROR number. Pure.
 Cause cause_of_server_error(std::uint32_t number);
 

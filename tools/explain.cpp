@@ -114,6 +114,8 @@ struct Parts {
                    [this](const shim::TicketChosen &event) { add(event); },
                    [this](const shim::ServerConnected &event) { add(event); },
                    [this](const shim::PreloginAnswered &event) { add(event); },
+                   [this](const shim::TlsAgreed &event) { add(event); },
+                   [this](const shim::RedirectFollowed &event) { add(event); },
                    [this](const shim::TokenExchanged &event) { add(event); },
                    [this](const shim::ServerSaid &event) { add(event); },
                    [this](const shim::AttemptEnded &event) { add(event); },
@@ -168,6 +170,15 @@ struct Parts {
   void add(const shim::PreloginAnswered &event) {
     server.add({"PRELOGIN", "asked     " + event.asked});
     server.add({"", "answered  " + event.answered});
+  }
+  void add(const shim::TlsAgreed &event) {
+    server.add({"TLS", fmt::format("{}, {}, certificate {} for {}", event.version, event.cipher,
+                                   event.verified ? "verified" : "NOT verified", joined(event.names, ", "))});
+    server.add({"", event.binding == "none" ? fmt::format("channel binding: none ({})", event.reason)
+                                            : fmt::format("channel binding: {}", event.binding)});
+  }
+  void add(const shim::RedirectFollowed &event) {
+    server.add({"redirect", fmt::format("{} sends the login on to {}", event.from, event.to)});
   }
   void add(const shim::TokenExchanged &event) {
     server.add({fmt::format("token {}", event.round),

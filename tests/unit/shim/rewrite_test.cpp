@@ -7,6 +7,7 @@ namespace {
 
 using namespace shim;
 using config::AttemptKind;
+using config::Encrypt;
 
 tds::Secret secret(std::string_view text) {
   return tds::Secret(tds::ByteView(reinterpret_cast<const std::uint8_t *>(text.data()), text.size()));
@@ -73,7 +74,7 @@ void expect_rest_unchanged(const tds::Login7 &login, const tds::Login7 &asked) {
 
 TEST(Rewrite, KerberosChangesAuthenticationOnly) {
   const auto asked = asked_login();
-  const auto login = rewrite(asked, AttemptKind::tcp_kerberos);
+  const auto login = rewrite(asked, AttemptKind::tcp_kerberos, Encrypt::require);
   expect_rest_unchanged(login, asked);
   EXPECT_EQ(login.tds_version, asked.tds_version);
   EXPECT_TRUE(login.integrated_security());
@@ -86,7 +87,7 @@ TEST(Rewrite, KerberosChangesAuthenticationOnly) {
 
 TEST(Rewrite, PasswordsGoOnAsTheyCame) {
   const auto asked = asked_login();
-  const auto login = rewrite(asked, AttemptKind::tcp_sql);
+  const auto login = rewrite(asked, AttemptKind::tcp_sql, Encrypt::require);
   expect_rest_unchanged(login, asked);
   EXPECT_EQ(login.tds_version, asked.tds_version);
   EXPECT_EQ(login.option_flags2, asked.option_flags2);
@@ -98,12 +99,12 @@ TEST(Rewrite, PasswordsGoOnAsTheyCame) {
 
 TEST(Rewrite, ClientsOwnTokenNeverGoesToTheServer) {
   for (auto kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_sql})
-    EXPECT_TRUE(rewrite(asked_login(), kind).sspi.empty());
+    EXPECT_TRUE(rewrite(asked_login(), kind, Encrypt::require).sspi.empty());
 }
 
 TEST(Rewrite, AskedLoginIsLeftAlone) {
   const auto asked = asked_login();
-  (void)rewrite(asked, AttemptKind::tcp_kerberos);
+  (void)rewrite(asked, AttemptKind::tcp_kerberos, Encrypt::require);
   EXPECT_EQ(asked.sspi, spnego_token);
   EXPECT_EQ(revealed(asked.password), revealed(asked_login().password)) << "a second attempt may need it";
 }
@@ -120,7 +121,10 @@ TEST(Rewrite, StrictVersionBecomesOneThatTheServerLegSpeaks) {
     for (auto kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}) {
       auto asked = asked_login();
       asked.tds_version = row.asked;
-      EXPECT_EQ(rewrite(asked, kind).tds_version, row.sent) << row.asked.text();
+      for (auto encrypt : {Encrypt::off, Encrypt::login, Encrypt::require})
+        EXPECT_EQ(rewrite(asked, kind, encrypt).tds_version, row.sent) << row.asked.text();
+      EXPECT_EQ(rewrite(asked, kind, Encrypt::strict).tds_version, row.asked)
+          << "a strict server leg speaks what the client speaks: the results are relayed";
     }
 }
 

@@ -63,6 +63,25 @@ TEST(CauseOf, ContextErrorIsNeverAMissingSpn) {
     EXPECT_NE(cause_of_context_error(static_cast<Kind>(kind)), Cause::spn_missing) << kind;
 }
 
+TEST(CauseOf, TlsFaultsAreCausesOfTheirOwn) {
+  const std::pair<TlsFault, Cause> rows[] = {
+      {TlsFault::name, Cause::certificate_name},         {TlsFault::untrusted, Cause::certificate_untrusted},
+      {TlsFault::expired, Cause::certificate_expired},   {TlsFault::self_signed, Cause::certificate_self_signed},
+      {TlsFault::weak, Cause::certificate_weak},         {TlsFault::version, Cause::tls_version_refused},
+      {TlsFault::mismatch, Cause::tls_mismatch},         {TlsFault::closed, Cause::tls_mismatch},
+  };
+  for (const auto &[fault, cause] : rows)
+    EXPECT_EQ(id(cause_of_tls_fault(fault)), id(cause));
+}
+
+TEST(ChannelBinding, IsTheClientsFirstFinishedAndNothingWhereThereIsNone) {
+  TlsFacts facts;
+  EXPECT_TRUE(channel_binding(facts).empty()) << "TLS 1.3";
+  facts.unique = {1, 2, 3};
+  const auto binding = channel_binding(facts);
+  EXPECT_EQ(std::string(binding.begin(), binding.end()), "tls-unique:\x01\x02\x03");
+}
+
 TEST(CauseOf, ServerError) {
   const std::pair<std::uint32_t, Cause> rows[] = {{18452, Cause::login_untrusted}, {18456, Cause::login_denied},
                                                   {4060, Cause::database_denied},  {17806, Cause::login_denied},
