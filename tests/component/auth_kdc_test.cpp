@@ -474,6 +474,29 @@ TEST_F(AuthInitiator, WithoutMutualAuthenticationTheServerProvesNothing) {
   EXPECT_FALSE(second->mutual);
 }
 
+TEST_F(AuthInitiator, IsBoundToItsChannelAndToNoOther) {
+  constexpr OM_uint32 bound = 0x800; // GSS_C_CHANNEL_BOUND_FLAG, of the acceptor alone
+  const std::string channel = "tls-unique:0123456789ab";
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+    SCOPED_TRACE(wrapping == Wrapping::spnego ? "spnego" : "raw");
+    const auto accept = [&](const std::string &given, const std::string &demanded) {
+      Acceptor acceptor(file("peer.keytab"));
+      acceptor.bind(demanded);
+      const auto ours = initiator({.wrapping = wrapping, .mutual = true});
+      ours->bind(ByteView(reinterpret_cast<const std::uint8_t *>(given.data()), given.size()));
+      acceptor.accept(value(ours->step({})).token);
+      return std::pair(acceptor.failed(), acceptor.flags() & bound);
+    };
+    EXPECT_EQ(accept(channel, channel), std::pair(false, bound));
+    EXPECT_EQ(accept("", channel), std::pair(false, OM_uint32(0))) << "no binding, none proven";
+    for (std::size_t at = 0; at < channel.size(); ++at) {
+      auto flipped = channel;
+      flipped[at] = static_cast<char>(flipped[at] ^ 1);
+      EXPECT_TRUE(accept(flipped, channel).first) << "byte " << at;
+    }
+  }
+}
+
 TEST_F(AuthInitiator, FramingOfTheFirstToken) {
   const auto first = [&](Wrapping wrapping) {
     return value(initiator({.wrapping = wrapping, .mutual = true})->step({})).token;

@@ -133,14 +133,20 @@ public:
     gss_release_cred(&minor, &credential_);
   }
 
+  /// The channel that clients must be bound to, where they name one.
+  void bind(std::string_view channel) { channel_ = channel; }
+
   /// The answer to a token; empty where there is none. An error token is an answer too: `failed()` tells.
   Bytes accept(ByteView token) {
     gss_buffer_desc in{token.size(), const_cast<std::uint8_t *>(token.data())};
     gss_buffer_desc out = GSS_C_EMPTY_BUFFER;
     gss_name_t source = GSS_C_NO_NAME;
     OM_uint32 minor = 0;
-    const OM_uint32 major = gss_accept_sec_context(&minor, &context_, credential_, &in, GSS_C_NO_CHANNEL_BINDINGS,
-                                                   &source, nullptr, &out, &flags_, nullptr, nullptr);
+    gss_channel_bindings_struct bindings{};
+    bindings.application_data = {channel_.size(), channel_.data()};
+    const OM_uint32 major =
+        gss_accept_sec_context(&minor, &context_, credential_, &in, channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                               &source, nullptr, &out, &flags_, nullptr, nullptr);
     failed_ = GSS_ERROR(major) != 0;
     complete_ = major == GSS_S_COMPLETE;
     if (source) {
@@ -167,7 +173,7 @@ private:
   OM_uint32 flags_ = 0;
   bool complete_ = false;
   bool failed_ = false;
-  std::string client_;
+  std::string client_, channel_;
 };
 
 } // namespace auth_test

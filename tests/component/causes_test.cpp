@@ -211,10 +211,55 @@ INSTANTIATE_TEST_SUITE_P(
                {"ticket.chosen", "attempt.ended"}},
         Broken{"server-requires-tls",
                "server-requires-tls",
-               {"TLS"},
+               {"encrypt"},
+               "server-login",
+               "configuration",
+               {"prelogin.answered", "attempt.ended"}},
+        Broken{"server-without-tls",
+               "server-without-tls",
+               {"encrypt"},
                "server-login",
                "server",
                {"prelogin.answered", "attempt.ended"}},
+        Broken{"certificate-name",
+               "certificate-name",
+               {"it holds other.corp.test", "host_name_in_certificate = \"other.corp.test\""},
+               "server-login",
+               "configuration",
+               {"server.connected", "attempt.ended"}},
+        Broken{"certificate-untrusted",
+               "certificate-untrusted",
+               {"ca_file"},
+               "server-login",
+               "configuration",
+               {"server.connected", "attempt.ended"}},
+        Broken{"certificate-expired", "certificate-expired", {}, "server-login", "server", {"server.connected", "attempt.ended"}},
+        Broken{"certificate-self-signed",
+               "certificate-self-signed",
+               {"ca_file"},
+               "server-login",
+               "server",
+               {"server.connected", "attempt.ended"}},
+        Broken{"certificate-weak", "certificate-weak", {}, "server-login", "server", {"server.connected", "attempt.ended"}},
+        Broken{"tls-version-refused",
+               "tls-version-refused",
+               {"tls_min"},
+               "server-login",
+               "server",
+               {"server.connected", "attempt.ended"}},
+        Broken{"tls-mismatch", "tls-mismatch", {"encrypt"}, "server-login", "configuration", {"server.connected", "attempt.ended"}},
+        Broken{"channel-binding-refused",
+               "channel-binding-refused",
+               {"Extended Protection", "18452"},
+               "server-login",
+               "server",
+               {"server.message", "attempt.ended"}},
+        Broken{"redirect-refused",
+               "redirect-refused",
+               {"evil.test", "not below corp.test", "redirect_within"},
+               "server-login",
+               "configuration",
+               {"tls.agreed", "attempt.ended"}},
         Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
         Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
         Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
@@ -252,27 +297,6 @@ protected:
   static lab::Lab *lab_;
 };
 lab::Lab *ClientCauses::lab_ = nullptr;
-
-TEST_F(ClientCauses, ClientRequiresTls) {
-  lab::write_file(lab_->folder() / "tls.conf", "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab_->port()) +
-                                                   "\ntds version = 7.4\nencryption = require\n");
-  auto ran = lab::run({.argv = {"tsql", "-S", "shim", "-U", "x", "-P", "y"},
-                       .environment = {{"FREETDSCONF", (lab_->folder() / "tls.conf").string()}}},
-                      test::which_scheme);
-  EXPECT_NE(ran.status, 0);
-  auto refused = refusal();
-  EXPECT_EQ(refused.cause, "client-requires-tls");
-  EXPECT_EQ(refused.fault, "client");
-}
-
-TEST_F(ClientCauses, TlsFirstIsToldWhatIsNotSupported) {
-  auto connection = connect();
-  const tds::Bytes client_hello_start = {0x16, 0x03, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x01, 0x03};
-  connection.send(client_hello_start);
-  auto answer = connection.receive_all();
-  EXPECT_TRUE(test::says(answer, u"client-requires-tls"));
-  EXPECT_EQ(refusal().cause, "client-requires-tls");
-}
 
 TEST_F(ClientCauses, Tds42) {
   auto ran = test::tsql(*lab_, {.environment = {{"TDSVER", "4.2"}}, .arguments = {"-U", "x", "-P", "y"}});
@@ -333,11 +357,69 @@ TEST(Causes, MarsRefused) {
   EXPECT_TRUE(test::log_in(without).reply) << "who does not ask for MARS notices nothing";
 }
 
-TEST(Causes, ServerThatRoutesElsewhere) {
+TEST(Causes, WhatIsMissingAtThePlaceThatARedirectLedToIsToldOfThatPlace) {
   lab::Lab lab({.change = [](lab::Plan &plan) { plan.peer.route = lab::RouteTo{"sql9.corp.test", 1433}; }});
   auto ran = test::tsql(lab);
-  EXPECT_THAT(ran.output, HasSubstr("redirect-refused:"));
-  EXPECT_THAT(ran.output, HasSubstr("sql9.corp.test"));
+  EXPECT_THAT(ran.output, HasSubstr("name-not-found: DNS has no address for the target sql9.corp.test"));
+}
+
+// --- TLS between the application and sqlshim: what the client reads it cannot always show, the log says it all ------------------------------------
+
+class ListenerTls : public Test {
+protected:
+  /// tsql through the lab with this `encryption` of freetds.conf, and the `refused` event.
+  static std::pair<lab::Finished, shim::Refused> log_in(lab::Lab &lab, const std::string &encryption) {
+    lab::write_file(lab.folder() / "tls.conf", "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab.port()) +
+                                                   "\ntds version = 7.4\nencryption = " + encryption + "\n");
+    auto ran = lab::run({.argv = {"tsql", "-S", "shim", "-U", "x", "-P", "y"},
+                         .environment = {{"FREETDSCONF", (lab.folder() / "tls.conf").string()}}},
+                        test::which_scheme);
+    std::vector<shim::Record> trail;
+    lab::eventually([&] {
+      trail = test::last_connection(lab.decisions());
+      return !trail.empty() && std::holds_alternative<shim::Closed>(trail.back().event);
+    });
+    test::check_trail(trail);
+    auto refused = test::events_of<shim::Refused>(trail);
+    return {ran, refused.empty() ? shim::Refused{} : refused[0]};
+  }
+};
+
+TEST_F(ListenerTls, OptionalDoesWhatIsAsked) {
+  lab::Lab lab;
+  for (const auto *encryption : {"off", "request", "require"}) {
+    const auto [ran, refused] = log_in(lab, encryption);
+    EXPECT_THAT(ran.output, HasSubstr("KERBEROS")) << encryption;
+    EXPECT_EQ(refused.cause, "");
+  }
+}
+
+TEST_F(ListenerTls, OffRefusesWhoDemandsIt) {
+  lab::Lab lab({.fault = "client-requires-tls"});
+  const auto [ran, refused] = log_in(lab, "require");
+  EXPECT_NE(ran.status, 0);
+  EXPECT_EQ(refused.cause, "client-requires-tls");
+  EXPECT_EQ(refused.fault, "client");
+  EXPECT_THAT(refused.remedy, HasSubstr("optional"));
+}
+
+TEST_F(ListenerTls, OffTellsAStrictClientOnTheWire) {
+  lab::Lab lab({.fault = "client-requires-tls"});
+  test::Connection connection("127.0.0.1", lab.port());
+  const tds::Bytes client_hello_start = {0x16, 0x03, 0x01, 0x00, 0x05, 0x01, 0x00, 0x00, 0x01, 0x03};
+  connection.send(client_hello_start);
+  EXPECT_TRUE(test::says(connection.receive_all(), u"client-requires-tls"));
+}
+
+TEST_F(ListenerTls, RequiredRefusesWhoOffersNone) {
+  lab::Lab lab({.fault = "listener-requires-tls"});
+  const auto [ran, refused] = log_in(lab, "off");
+  EXPECT_NE(ran.status, 0);
+  EXPECT_EQ(refused.cause, "listener-requires-tls");
+  EXPECT_EQ(refused.fault, "client");
+  EXPECT_THAT(log_in(lab, "require").first.output, HasSubstr("KERBEROS"));
+  // Who begins with LOGIN7 can be told, and is.
+  EXPECT_THAT(test::tsql(lab, {.environment = {{"TDSVER", "7.0"}}}).output, HasSubstr("listener-requires-tls:"));
 }
 
 TEST(Causes, NativeWrongKeyIsTheWrongAccountToo) {

@@ -13,11 +13,13 @@ namespace {
 using namespace testing;
 
 /// Standard output alone: warnings about the lab's configuration go to standard error.
-lab::Finished explain(const lab::Lab &lab, const std::vector<std::string> &arguments) {
+lab::Finished explain(const lab::Lab &lab, const std::vector<std::string> &arguments,
+                      const lab::Environment &environment = {}) {
   lab::Command command;
   command.argv = {"sh", "-c", "exec \"$0\" explain \"$@\" 2>/dev/null", lab::program_folder() / "sqlshim"};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.environment = lab.environment();
+  command.environment.insert(environment.begin(), environment.end());
   return lab::run(std::move(command));
 }
 
@@ -84,10 +86,12 @@ TEST(Explain, NoDecisionLogIsMade) {
 
 TEST(Explain, ATargetWithoutRouteGetsDefaults) {
   lab::Lab lab({.hosts = {"sql2"}, .serve = false});
-  const auto ran = explain(lab, {target(lab, "sql2.corp.test"), "--connect"});
+  // Defaults trust what the system trusts: here, as OpenSSL's environment has it, the lab's authority.
+  const auto ran = explain(lab, {target(lab, "sql2.corp.test"), "--connect"}, {{"SSL_CERT_FILE", lab.folder() / "ca.pem"}});
   EXPECT_EQ(ran.status, 0) << ran.output;
   EXPECT_THAT(ran.output, HasSubstr("no route has this target: defaults, with the first identity"));
   EXPECT_THAT(ran.output, HasSubstr("MSSQLSvc/sql2.corp.test:"));
+  EXPECT_THAT(explain(lab, {target(lab, "sql2.corp.test"), "--connect"}).output, HasSubstr("certificate-untrusted"));
   const auto json = nlohmann::json::parse(explain(lab, {target(lab, "sql2.corp.test"), "--json"}).output);
   EXPECT_EQ(json["route"], "");
   EXPECT_EQ(test::events_of<shim::PolicyDecided>(records_in(json)).at(0).rule, "defaults");

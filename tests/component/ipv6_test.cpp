@@ -78,6 +78,7 @@ TEST_F(Ipv6, TargetsThatAreAddresses) {
     config.listeners[0].address = config::Address{"::1", 0};
     config.routes[0].target = target;
     config.routes[0].spn = lab_->spn(); // an address has no name to make one of
+    config.routes[0].host_name_in_certificate = "sql1.corp.test";
     start(config);
     test::Connection connection("::1", port_);
     auto login = test::log_in(connection);

@@ -25,6 +25,18 @@ std::vector<std::string> faults_in_help() {
   return ids;
 }
 
+/// What a user types. Two faults are about the application's own TLS, and show to an application that has it otherwise than tsql by default.
+std::string command_for(const std::string &id) {
+  const std::string tsql = "printf 'select auth_scheme from sys.dm_exec_connections where session_id=@@spid\\ngo\\n' | ";
+  const std::string plain = "tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y 2>&1";
+  if (id == "listener-requires-tls") return tsql + "TDSVER=7.0 " + plain;
+  if (id == "client-requires-tls") // it hangs up where it is offered no TLS, so the log has to tell
+    return "printf '[shim]\\nhost = 127.0.0.1\\nport = %s\\ntds version = 7.4\\nencryption = require\\n' $SQLSHIM_PORT > $SQLSHIM_LAB/require.conf; " +
+           tsql + "FREETDSCONF=$SQLSHIM_LAB/require.conf tsql -S shim -U x -P y >/dev/null 2>&1; "
+                  "sqlshim log $SQLSHIM_LAB/decisions.jsonl --cause client-requires-tls";
+  return tsql + plain;
+}
+
 TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
   const auto ids = faults_in_help();
   ASSERT_GE(ids.size(), 30u);
@@ -36,10 +48,8 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
     for (int i = 0; i < 4; ++i)
       runners.emplace_back([&] {
         for (std::size_t mine; (mine = next++) < ids.size();) {
-          auto ran = lab::run(
-              {.argv = {lab::program_folder() / "sqlshim", "lab", "--break", ids[mine], "--", "sh", "-c",
-                        "printf 'select auth_scheme from sys.dm_exec_connections where session_id=@@spid\\ngo\\n' | "
-                        "tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y 2>&1"}});
+          auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "lab", "--break", ids[mine], "--", "sh", "-c",
+                                        command_for(ids[mine])}});
           std::lock_guard lock(mutex);
           outputs[ids[mine]] = ran.output;
         }
@@ -51,6 +61,11 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
     if (id == "mars-refused") { // tsql does not ask for MARS
       EXPECT_THAT(output, HasSubstr("KERBEROS"));
       std::cout << id << ": KERBEROS (only a client with MARS notices)\n";
+      continue;
+    }
+    if (id == "client-requires-tls") {
+      EXPECT_THAT(output, AllOf(HasSubstr("cause=client-requires-tls"), HasSubstr("optional")));
+      std::cout << id << ": in the log (the application has hung up)\n";
       continue;
     }
     EXPECT_NE(shim::find_cause(id), nullptr) << "a fault is named after the cause that it shows";

@@ -192,7 +192,7 @@ protected:
     const auto identity = "identity = \"reports\"\n";
     const auto listener = [](const std::string &name) {
       return "[[listener]]\nname = \"" + name + "\"\naddress = \"127.0.0.1:0\"\n[[route]]\nname = \"" + name +
-             "\"\nmatch = { listener = \"" + name + "\" }\n";
+             "\"\nmatch = { listener = \"" + name + "\" }\nencrypt = \"off\"\n";
     };
     const auto timeouts = "timeouts = { login = \"" + std::to_string(server_login.count()) + "ms\" }\n";
     lab::write_file(folder / "malformed.toml",

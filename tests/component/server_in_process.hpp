@@ -43,6 +43,7 @@ protected:
     config.dns.servers = {{lab.dns().address(), lab.dns().port()}};
     config.dns.search = {"corp.test"};
     config.kerberos.config = krb5_conf.empty() ? (lab.folder() / "krb5.conf").string() : krb5_conf;
+    config.state.directory = lab.folder() / "state";
     config::Listener listener;
     listener.name = "local";
     listener.address = config::Address{"127.0.0.1", 0};
@@ -51,6 +52,7 @@ protected:
     route.name = "reports";
     route.target = "sql1.corp.test," + std::to_string(lab.sql_port());
     route.identity = identity.name;
+    route.ca_file = lab.folder() / "ca.pem";
     config.routes.push_back(route);
     config.identities.push_back(std::move(identity));
     return config;

@@ -3,10 +3,39 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 namespace test {
+
+/// OpenSSL between two buffers.
+struct Connection::Tls {
+  explicit Tls(bool strict) : context(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free) {
+    SSL_CTX_set_max_proto_version(context.get(), strict ? TLS1_3_VERSION : TLS1_2_VERSION);
+    ssl.reset(SSL_new(context.get()));
+    in = BIO_new(BIO_s_mem());
+    out = BIO_new(BIO_s_mem());
+    BIO_set_mem_eof_return(in, -1);
+    SSL_set_bio(ssl.get(), in, out);
+    SSL_set_connect_state(ssl.get());
+    if (strict) {
+      constexpr unsigned char alpn[] = {7, 't', 'd', 's', '/', '8', '.', '0'};
+      SSL_set_alpn_protos(ssl.get(), alpn, sizeof alpn);
+    }
+  }
+  tds::Bytes take_output() {
+    tds::Bytes bytes(static_cast<std::size_t>(BIO_pending(out)));
+    if (!bytes.empty()) BIO_read(out, bytes.data(), static_cast<int>(bytes.size()));
+    return bytes;
+  }
+  void give_input(tds::ByteView bytes) { BIO_write(in, bytes.data(), static_cast<int>(bytes.size())); }
+
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context;
+  std::unique_ptr<SSL, decltype(&SSL_free)> ssl{nullptr, &SSL_free};
+  BIO *in = nullptr, *out = nullptr; // owned by ssl
+};
 
 Connection::Connection(int fd) : fd_(fd) {
   const timeval limit{10, 0};
@@ -49,7 +78,54 @@ std::uint16_t Connection::local_port() const {
   return ntohs(own.sin_port);
 }
 
+bool Connection::start_tls(tds::TlsFraming framing) {
+  const bool wrapped = framing == tds::TlsFraming::prelogin;
+  tls_ = std::make_unique<Tls>(!wrapped);
+  tds::MessageReader reader(1 << 20);
+  int flights = 0;
+  for (;;) {
+    ERR_clear_error();
+    const int result = SSL_do_handshake(tls_->ssl.get());
+    auto flight = tls_->take_output();
+    const bool last = wrapped ? !flight.empty() && ++flights == 2 : result == 1; // up to TLS 1.2 the server's Finished follows
+    if (wrapped && !flight.empty()) flight = tds::encode_message(tds::PacketType::prelogin, flight);
+    // In one write with the last flight, so that both are there at once.
+    if (last) flight.insert(flight.end(), injected_.begin(), injected_.end());
+    if (!flight.empty()) send_raw(flight);
+    if (result == 1) return true;
+    if (SSL_get_error(tls_->ssl.get(), result) != SSL_ERROR_WANT_READ) {
+      tls_error_ = ERR_reason_error_string(ERR_peek_last_error()) ?: "the handshake failed";
+      return false;
+    }
+    const auto bytes = receive_raw();
+    if (bytes.empty()) {
+      tls_error_ = "closed in the handshake";
+      return false;
+    }
+    if (!wrapped) {
+      tls_->give_input(bytes);
+      continue;
+    }
+    reader.feed(bytes);
+    for (auto message = reader.next(); message && *message; message = reader.next())
+      tls_->give_input((*message)->payload);
+  }
+}
+
+void Connection::stop_tls() {
+  tds::Bytes rest(static_cast<std::size_t>(BIO_pending(tls_->in)));
+  if (!rest.empty()) BIO_read(tls_->in, rest.data(), static_cast<int>(rest.size()));
+  ahead_.insert(ahead_.end(), rest.begin(), rest.end());
+  tls_.reset();
+}
+
 void Connection::send(tds::ByteView bytes) {
+  if (!tls_) return send_raw(bytes);
+  if (!bytes.empty()) SSL_write(tls_->ssl.get(), bytes.data(), static_cast<int>(bytes.size()));
+  send_raw(tls_->take_output());
+}
+
+void Connection::send_raw(tds::ByteView bytes) {
   while (!bytes.empty()) {
     auto count = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (count <= 0) return;
@@ -57,11 +133,28 @@ void Connection::send(tds::ByteView bytes) {
   }
 }
 
-tds::Bytes Connection::receive() {
+tds::Bytes Connection::receive_raw() {
+  if (!ahead_.empty()) return std::exchange(ahead_, {});
   tds::Bytes bytes(65536);
   auto count = ::recv(fd_, bytes.data(), bytes.size(), 0);
   bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
   return bytes;
+}
+
+tds::Bytes Connection::receive() {
+  if (!tls_) return receive_raw();
+  for (;;) {
+    tds::Bytes bytes(65536);
+    const int count = SSL_read(tls_->ssl.get(), bytes.data(), static_cast<int>(bytes.size()));
+    if (count > 0) {
+      bytes.resize(static_cast<std::size_t>(count));
+      return bytes;
+    }
+    if (SSL_get_error(tls_->ssl.get(), count) != SSL_ERROR_WANT_READ) return {};
+    const auto raw = receive_raw();
+    if (raw.empty()) return {};
+    tls_->give_input(raw);
+  }
 }
 
 tds::Bytes Connection::receive_all() {
@@ -108,21 +201,54 @@ tds::Login7 make_login7(const ClientOptions &options) {
   return login;
 }
 
+namespace {
+
+/// LOGIN7 is the first packet, as clients of TDS 7.0 and jTDS begin.
+Login log_in_at_once(Connection &connection, const ClientOptions &options) {
+  Login outcome;
+  connection.send(tds::encode_message(tds::PacketType::login7, *tds::encode_login7(make_login7(options))));
+  tds::MessageReader reader(1 << 20);
+  for (;;) {
+    auto message = reader.next();
+    if (!message) return outcome;
+    if (*message) {
+      const auto tokens = tds::decode_tokens((*message)->payload, options.version);
+      if (!tokens) return outcome;
+      for (const auto &token : *tokens) {
+        if (const auto *said = std::get_if<tds::ServerMessage>(&token)) outcome.messages.push_back(*said);
+        if (std::holds_alternative<tds::LoginAck>(token)) outcome.reply.emplace().tokens = (*message)->payload;
+      }
+      return outcome;
+    }
+    auto bytes = connection.receive();
+    if (bytes.empty()) return outcome;
+    reader.feed(bytes);
+  }
+}
+
+} // namespace
+
 Login log_in(Connection &connection, const ClientOptions &options) {
+  if (!options.prelogin) return log_in_at_once(connection, options);
   Login outcome;
   tds::Prelogin prelogin;
   prelogin.set_version({16, 0, 0, 0});
-  prelogin.set_encryption(options.encryption);
+  prelogin.set_encryption(tds::Encryption::not_sup);
   prelogin.set(tds::PreloginToken::instopt, {0});
   prelogin.set(tds::PreloginToken::threadid, {0, 0, 0, 1});
   prelogin.set_mars(options.mars);
   // `integrated` is false also with a token of our own: it stands in the LOGIN7 already.
-  tds::ConnectLogin machine({std::move(prelogin), make_login7(options), false});
+  tds::ConnectLogin machine({std::move(prelogin), make_login7(options), false, options.tls});
   for (;;) {
     auto action = machine.next();
     outcome.messages = machine.messages();
     if (auto *send = std::get_if<tds::Send>(&action)) {
       connection.send(send->bytes);
+    } else if (auto *start = std::get_if<tds::StartTls>(&action)) {
+      if (!connection.start_tls(start->framing)) return outcome;
+      machine.tls_established();
+    } else if (std::holds_alternative<tds::StopTls>(action)) {
+      connection.stop_tls();
     } else if (std::holds_alternative<tds::Receive>(action)) {
       auto bytes = connection.receive();
       if (bytes.empty())
@@ -139,20 +265,22 @@ Login log_in(Connection &connection, const ClientOptions &options) {
   }
 }
 
-void send_batch(Connection &connection, std::u16string_view batch) {
+void send_batch(Connection &connection, std::u16string_view batch, tds::Version version) {
   tds::Writer out;
-  // ALL_HEADERS with the transaction descriptor (MS-TDS 2.2.5.3): required from TDS 7.2 on.
-  out.u32_le(22);
-  out.u32_le(18);
-  out.u16_le(2);
-  out.u64_le(0);
-  out.u32_le(1);
+  if (version.generation() >= 72) {
+    // ALL_HEADERS with the transaction descriptor (MS-TDS 2.2.5.3): required from TDS 7.2 on.
+    out.u32_le(22);
+    out.u32_le(18);
+    out.u16_le(2);
+    out.u64_le(0);
+    out.u32_le(1);
+  }
   out.utf16(batch);
   connection.send(tds::encode_message(tds::PacketType::sql_batch, out.bytes()));
 }
 
-tds::Bytes query(Connection &connection, std::u16string_view batch) {
-  send_batch(connection, batch);
+tds::Bytes query(Connection &connection, std::u16string_view batch, tds::Version version) {
+  send_batch(connection, batch, version);
   tds::MessageReader reader(64 * 1024 * 1024);
   for (;;) {
     auto message = reader.next();

@@ -4,12 +4,13 @@
 #include "tds/connect_login.hpp"
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 
 namespace test {
 
-/// A TCP connection (IPv4 or IPv6) that closes itself; reads and writes give up after ten seconds.
+/// A TCP connection (IPv4 or IPv6) that closes itself; reads and writes give up after ten seconds. Under TLS after `start_tls`.
 class Connection {
 public:
   Connection(const std::string &address, std::uint16_t port);
@@ -29,8 +30,25 @@ public:
   void shut_down(); ///< both ways; the descriptor stays: also from another thread
   void reset();     ///< closes so that the other side reads a reset
 
+  /// A handshake as client (OpenSSL over memory, nothing of sqlshim's own), that takes any certificate. False: it failed, `tls_error` says why.
+  bool start_tls(tds::TlsFraming framing);
+  /// From here on in clear again, without a byte on the wire.
+  void stop_tls();
+  std::string tls_error() const { return tls_error_; }
+  /// What goes on the wire right behind the handshake's last flight, in clear: for tests of injection.
+  void inject_behind_handshake(tds::Bytes bytes) { injected_ = std::move(bytes); }
+  /// As they are, past TLS.
+  void send_raw(tds::ByteView bytes);
+
 private:
+  struct Tls;
+  tds::Bytes receive_raw();
+
   int fd_ = -1;
+  std::unique_ptr<Tls> tls_;
+  tds::Bytes ahead_; // read and not used
+  tds::Bytes injected_;
+  std::string tls_error_;
 };
 
 /// What a login came to.
@@ -46,7 +64,7 @@ struct ClientOptions {
   std::u16string user = u"x", password = u"y", database = {}, app = u"tds_client", server = u"sqlshim";
   bool mars = false;
   bool prelogin = true;
-  tds::Encryption encryption = tds::Encryption::not_sup;
+  tds::ServerTls tls = tds::ServerTls::off; ///< what the client asks for
   tds::Version version = tds::tds_7_4;
   std::vector<tds::Feature> features = {};
   std::u16string new_password = {}; ///< asks to change it
@@ -56,9 +74,9 @@ struct ClientOptions {
 tds::Login7 make_login7(const ClientOptions &options);
 Login log_in(Connection &connection, const ClientOptions &options = {});
 /// Sends a batch, and reads nothing.
-void send_batch(Connection &connection, std::u16string_view batch);
+void send_batch(Connection &connection, std::u16string_view batch, tds::Version version = tds::tds_7_4);
 /// Sends a batch and returns the payload of the whole reply message.
-tds::Bytes query(Connection &connection, std::u16string_view batch);
+tds::Bytes query(Connection &connection, std::u16string_view batch, tds::Version version = tds::tds_7_4);
 
 /// Whether a reply holds a text, as UTF-16LE, anywhere.
 bool says(tds::ByteView reply, std::u16string_view text);
