@@ -180,10 +180,10 @@ public:
     // Address types and lengths stay zero: only the application data is bound.
     gss_channel_bindings_struct bindings{};
     bindings.application_data = {channel_.size(), channel_.data()};
-    const OM_uint32 major = gss_init_sec_context(
-        &minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0,
-        channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr,
-        out.out(), &granted, nullptr);
+    const OM_uint32 major =
+        gss_init_sec_context(&minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0,
+                             channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                             server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
     if (GSS_ERROR(major)) return std::unexpected(refused(major, minor, server_token));
 
     const bool complete = !(major & GSS_S_CONTINUE_NEEDED);

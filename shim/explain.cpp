@@ -173,9 +173,9 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   if (decision.denied) {
     tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
   } else {
-    UpstreamRequest request{config,       route,           decision.identity,
-                            asked,        trail,           shop.resolver,
-                            shop.tickets, shop.identities, shop.tls, config.log.level <= config::Level::debug};
+    UpstreamRequest request{
+        config,        route,        decision.identity, asked,    trail,
+        shop.resolver, shop.tickets, shop.identities,   shop.tls, config.log.level <= config::Level::debug};
     if (connect) {
       auto outcome = shop.run(open_upstream(request));
       if (!outcome) tell_end(outcome.error(), trail.records().size());

@@ -56,7 +56,8 @@ std::expected<auth::Target, std::string> follow_redirect(const config::Route &ro
   };
   if (!asked.server_proven)
     return no("before it has proven who it is (neither mutual authentication nor a verified certificate)");
-  if (asked.hop > most_redirects) return no(fmt::format("which is one redirect more than the {} that are followed", most_redirects));
+  if (asked.hop > most_redirects)
+    return no(fmt::format("which is one redirect more than the {} that are followed", most_redirects));
   auto target = auth::parse_target(to);
   if (!target) return no("which is no server: " + target.error());
   if (asked.port == 0) return no("without a port");

@@ -12,12 +12,12 @@ inline constexpr int most_redirects = 2; ///< of one login
 
 /// A redirect as the server asked for it, and what is known at that moment.
 struct RedirectAsked {
-  std::string server;                 ///< as sent: a name, an address, HOST\INSTANCE
+  std::string server; ///< as sent: a name, an address, HOST\INSTANCE
   std::uint16_t port = 0;
-  int hop = 1;                        ///< this would be the first, the second, …
-  bool server_proven = false;         ///< by mutual authentication, or by a certificate that was verified
-  bool password_goes_on = false;      ///< the client's own password would be sent there
-  std::vector<std::string> been_to;   ///< "sql1.corp.test,1433" of every target so far, as `place` writes it
+  int hop = 1;                      ///< this would be the first, the second, …
+  bool server_proven = false;       ///< by mutual authentication, or by a certificate that was verified
+  bool password_goes_on = false;    ///< the client's own password would be sent there
+  std::vector<std::string> been_to; ///< "sql1.corp.test,1433" of every target so far, as `place` writes it
 };
 
 /// The new target, when the redirect is within every bound: proven server, at most `most_redirects`, no place twice, only below the domains of `redirect_within` (default: the route's

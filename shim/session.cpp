@@ -188,8 +188,7 @@ accept_login(Session &session, tds::AcceptLogin &machine) {
     } else if (std::holds_alternative<tds::Receive>(action)) {
       auto [error, count] = co_await session.client->read_some(asio::buffer(buffer));
       if (error.category() == tls_category())
-        co_return std::unexpected(
-            Failure{session.step, Cause::protocol_violation, "the client: " + error.message()});
+        co_return std::unexpected(Failure{session.step, Cause::protocol_violation, "the client: " + error.message()});
       if (error)
         machine.end_of_stream();
       else
@@ -435,7 +434,8 @@ Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> con
         co_return;
       }
     }
-    session->trail.emit(Accepted{session->listener.name, peer_text(session->client->socket()), local_text(session->client->socket())});
+    session->trail.emit(
+        Accepted{session->listener.name, peer_text(session->client->socket()), local_text(session->client->socket())});
     session->entry.on_stop([raw = session.get()](const std::string &) {
       raw->stopped = true;
       boost::system::error_code ignored;

@@ -43,12 +43,14 @@ TlsContexts::Context TlsContexts::make(const config::Listener &listener) const {
   if (listener.certificate.empty()) {
     auto own = own_certificate(config_->state.directory);
     if (!own)
-      return std::unexpected(fmt::format("listener {}: no certificate, and none can be made: {}; give it certificate and key, "
-                                         "or a [state] directory that can be written",
-                                         listener.name, own.error()));
+      return std::unexpected(
+          fmt::format("listener {}: no certificate, and none can be made: {}; give it certificate and key, "
+                      "or a [state] directory that can be written",
+                      listener.name, own.error()));
     if (own->made && say_)
-      say_(fmt::format("listener {}: made the certificate {} (SHA-256 {}); sqlshim check tells how applications trust it",
-                       listener.name, own->certificate.string(), own->fingerprint));
+      say_(fmt::format(
+          "listener {}: made the certificate {} (SHA-256 {}); sqlshim check tells how applications trust it",
+          listener.name, own->certificate.string(), own->fingerprint));
     options = {own->certificate, own->key};
   }
   auto context = make_accepting_tls(options);

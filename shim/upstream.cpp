@@ -389,14 +389,9 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
                              rewrite(request.asked.login, attempt.kind, request.route.encrypt), kerberos,
                              server_tls(request.route.encrypt)});
   auto asked = tds::describe(machine.asked());
-  LoginAttempt login{request,
-                     request.trail,
-                     stream,
-                     std::move(*handshake),
-                     std::move(machine),
-                     std::move(ready->initiator),
-                     "spnego",
-                     std::move(asked)};
+  LoginAttempt login{
+      request,  request.trail,   stream, std::move(*handshake), std::move(machine), std::move(ready->initiator),
+      "spnego", std::move(asked)};
   auto reply = co_await login.run();
   login.tell();
   if (reply) co_return Upstream{std::move(stream), std::move(*reply)};
@@ -419,7 +414,7 @@ Task<Tried> log_in_at(UpstreamRequest &request, const Prepared &prepared, std::s
   for (std::size_t i = 0;; ++i) {
     auto outcome = co_await try_attempt(request, prepared, i, step);
     const auto *failure = std::get_if<Failure>(&outcome);
-    request.trail.emit(AttemptEnded{number_of(i), failure                                  ? std::string(id(failure->cause))
+    request.trail.emit(AttemptEnded{number_of(i), failure ? std::string(id(failure->cause))
                                                   : std::holds_alternative<Redirect>(outcome) ? "redirect"
                                                                                               : "ok"});
     if (!failure || !goes_on(prepared.plan, i, failure->cause)) co_return outcome;

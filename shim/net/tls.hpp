@@ -23,7 +23,7 @@ enum class TlsFault {
 };
 struct TlsError {
   TlsFault fault{};
-  std::string detail; ///< one sentence: which certificate, which alert
+  std::string detail;                  ///< one sentence: which certificate, which alert
   std::vector<std::string> names = {}; ///< of a certificate that is the fault
 };
 

@@ -144,9 +144,9 @@ public:
     OM_uint32 minor = 0;
     gss_channel_bindings_struct bindings{};
     bindings.application_data = {channel_.size(), channel_.data()};
-    const OM_uint32 major =
-        gss_accept_sec_context(&minor, &context_, credential_, &in, channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
-                               &source, nullptr, &out, &flags_, nullptr, nullptr);
+    const OM_uint32 major = gss_accept_sec_context(&minor, &context_, credential_, &in,
+                                                   channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, &source,
+                                                   nullptr, &out, &flags_, nullptr, nullptr);
     failed_ = GSS_ERROR(major) != 0;
     complete_ = major == GSS_S_COMPLETE;
     if (source) {

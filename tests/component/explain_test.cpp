@@ -87,7 +87,8 @@ TEST(Explain, NoDecisionLogIsMade) {
 TEST(Explain, ATargetWithoutRouteGetsDefaults) {
   lab::Lab lab({.hosts = {"sql2"}, .serve = false});
   // Defaults trust what the system trusts: here, as OpenSSL's environment has it, the lab's authority.
-  const auto ran = explain(lab, {target(lab, "sql2.corp.test"), "--connect"}, {{"SSL_CERT_FILE", lab.folder() / "ca.pem"}});
+  const auto ran =
+      explain(lab, {target(lab, "sql2.corp.test"), "--connect"}, {{"SSL_CERT_FILE", lab.folder() / "ca.pem"}});
   EXPECT_EQ(ran.status, 0) << ran.output;
   EXPECT_THAT(ran.output, HasSubstr("no route has this target: defaults, with the first identity"));
   EXPECT_THAT(ran.output, HasSubstr("MSSQLSvc/sql2.corp.test:"));

@@ -27,13 +27,15 @@ std::vector<std::string> faults_in_help() {
 
 /// What a user types. Two faults are about the application's own TLS, and show to an application that has it otherwise than tsql by default.
 std::string command_for(const std::string &id) {
-  const std::string tsql = "printf 'select auth_scheme from sys.dm_exec_connections where session_id=@@spid\\ngo\\n' | ";
+  const std::string tsql =
+      "printf 'select auth_scheme from sys.dm_exec_connections where session_id=@@spid\\ngo\\n' | ";
   const std::string plain = "tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y 2>&1";
   if (id == "listener-requires-tls") return tsql + "TDSVER=7.0 " + plain;
   if (id == "client-requires-tls") // it hangs up where it is offered no TLS, so the log has to tell
     return "printf '[shim]\\nhost = 127.0.0.1\\nport = %s\\ntds version = 7.4\\nencryption = require\\n' $SQLSHIM_PORT > $SQLSHIM_LAB/require.conf; " +
-           tsql + "FREETDSCONF=$SQLSHIM_LAB/require.conf tsql -S shim -U x -P y >/dev/null 2>&1; "
-                  "sqlshim log $SQLSHIM_LAB/decisions.jsonl --cause client-requires-tls";
+           tsql +
+           "FREETDSCONF=$SQLSHIM_LAB/require.conf tsql -S shim -U x -P y >/dev/null 2>&1; "
+           "sqlshim log $SQLSHIM_LAB/decisions.jsonl --cause client-requires-tls";
   return tsql + plain;
 }
 
@@ -48,8 +50,8 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
     for (int i = 0; i < 4; ++i)
       runners.emplace_back([&] {
         for (std::size_t mine; (mine = next++) < ids.size();) {
-          auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "lab", "--break", ids[mine], "--", "sh", "-c",
-                                        command_for(ids[mine])}});
+          auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "lab", "--break", ids[mine], "--", "sh",
+                                        "-c", command_for(ids[mine])}});
           std::lock_guard lock(mutex);
           outputs[ids[mine]] = ran.output;
         }

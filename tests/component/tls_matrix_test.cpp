@@ -58,8 +58,8 @@ protected:
   static void TearDownTestSuite() { labs_.clear(); }
 
   config::Config with(lab::Lab &lab, Encrypt encrypt, ListenerTls tls, config::AttemptKind kind) {
-    auto config = configuration(
-        lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
+    auto config =
+        configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
     config.listeners[0].tls = tls;
     auto &route = config.routes[0];
     route.encrypt = encrypt;
@@ -75,8 +75,8 @@ protected:
       test::Connection connection("127.0.0.1", port_);
       auto login = test::log_in(connection, options);
       if (login.reply) {
-        auto scheme = test::query(connection, u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid",
-                                  options.version);
+        auto scheme = test::query(
+            connection, u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid", options.version);
         result = test::says(scheme, u"KERBEROS") ? "KERBEROS" : test::says(scheme, u"SQL") ? "SQL" : "no answer";
       }
     }
@@ -177,7 +177,8 @@ TEST_F(TlsMatrix, TheListenersPolicy) {
     for (std::size_t i = 0; i < client_modes().size(); ++i) {
       start(with(lab_with("on"), Encrypt::require, tls, config::AttemptKind::tcp_kerberos));
       const auto outcome = cell(client_modes()[i].options);
-      EXPECT_EQ(outcome, expected[i]) << config::to_string(tls) << ", " << client_modes()[i].name << "\n" << decisions();
+      EXPECT_EQ(outcome, expected[i]) << config::to_string(tls) << ", " << client_modes()[i].name << "\n"
+                                      << decisions();
       table += fmt::format(" {:<22}", outcome);
     }
     table += '\n';

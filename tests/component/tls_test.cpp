@@ -33,7 +33,8 @@ protected:
       auto login = test::log_in(connection, options);
       error_ = login.error();
       if (!error_.empty()) result = error_.substr(0, error_.find(':'));
-      if (login.reply) result = test::says(test::query(connection, scheme), u"KERBEROS") ? "KERBEROS" : "another scheme";
+      if (login.reply)
+        result = test::says(test::query(connection, scheme), u"KERBEROS") ? "KERBEROS" : "another scheme";
     }
     trail_ = closed_trail();
     return result;
@@ -98,7 +99,8 @@ TEST_F(Tls, OnlyTheConfiguredNameCountsAndNeverWhatDnsMadeOfIt) {
   start(config);
   EXPECT_EQ(outcome(), "certificate-name");
   EXPECT_THAT(error_, AllOf(HasSubstr("sql1.corp.test"), HasSubstr("host_name_in_certificate")));
-  EXPECT_TRUE(test::events_of<shim::TokenExchanged>(trail_).empty()) << "a server that is not the right one gets no token";
+  EXPECT_TRUE(test::events_of<shim::TokenExchanged>(trail_).empty())
+      << "a server that is not the right one gets no token";
   const auto names = lab_->peer().record(1);
   EXPECT_EQ(names.value("outcome", ""), "") << names.dump(1);
 }
@@ -174,8 +176,10 @@ TEST_F(Tls, LoginOnlyHidesTheFirstPacketAndNothingElse) {
   EXPECT_EQ(outcome(options), "KERBEROS") << error_;
   const auto wire = lab::read_file(lab_->folder() / "peer" / "0001.wire.bin");
   EXPECT_THAT(wire, HasSubstr(std::string(2000, 'F'))) << "the second packet of LOGIN7 goes in clear";
-  EXPECT_THAT(wire, Not(HasSubstr(std::string("t\0d\0s\0_\0c\0l\0i\0e\0n\0t\0", 20)))) << "the first one does not: it holds the application's name";
-  EXPECT_THAT(lab::read_file(lab_->folder() / "peer" / "0001.tds.bin"), HasSubstr(std::string("t\0d\0s\0_\0c\0l\0i\0e\0n\0t\0", 20)))
+  EXPECT_THAT(wire, Not(HasSubstr(std::string("t\0d\0s\0_\0c\0l\0i\0e\0n\0t\0", 20))))
+      << "the first one does not: it holds the application's name";
+  EXPECT_THAT(lab::read_file(lab_->folder() / "peer" / "0001.tds.bin"),
+              HasSubstr(std::string("t\0d\0s\0_\0c\0l\0i\0e\0n\0t\0", 20)))
       << "the same search finds it under TLS";
   std::string password;
   for (const char16_t letter : options.password)
@@ -278,7 +282,8 @@ TEST_F(Tls, BytesInClearBehindTheServersAgreementToTlsAreNotBelieved) {
     answer.set_version({16, 0, 0, 0});
     answer.set_encryption(tds::Encryption::on);
     auto bytes = tds::encode_message(tds::PacketType::reply, tds::encode_prelogin(answer));
-    const auto accepted = tds::encode_message(tds::PacketType::reply, tds::encode_tokens(test::login_accepted(), tds::tds_7_4));
+    const auto accepted =
+        tds::encode_message(tds::PacketType::reply, tds::encode_tokens(test::login_accepted(), tds::tds_7_4));
     bytes.insert(bytes.end(), accepted.begin(), accepted.end());
     side.send(bytes);
     side.read();
@@ -297,7 +302,8 @@ TEST_F(Tls, FlightsInReplyPacketsAreTaken) {
 
 // --- redirects ---------------------------------------------------------------------------------------------------------------------
 
-lab::LabOptions routed(std::map<std::string, lab::RouteTo> routes, std::vector<std::string> hosts = {"sql2", "sql3", "sql4"}) {
+lab::LabOptions routed(std::map<std::string, lab::RouteTo> routes,
+                       std::vector<std::string> hosts = {"sql2", "sql3", "sql4"}) {
   lab::LabOptions options;
   options.hosts = std::move(hosts);
   options.change = [routes = std::move(routes)](Plan &plan) {
@@ -311,7 +317,11 @@ TEST_F(Tls, ARedirectIsFollowedWithNamesSpnCertificateAndBindingAnew) {
   for (const bool enhanced : {false, true})
     for (const bool without_loginack : {false, true}) {
       SCOPED_TRACE(fmt::format("enhanced {}, without LOGINACK {}", enhanced, without_loginack));
-      auto options = routed({{"sql1.corp.test", {.server = "sql2.corp.test", .enhanced = enhanced, .database = enhanced ? "reports" : "", .without_loginack = without_loginack}}});
+      auto options = routed({{"sql1.corp.test",
+                              {.server = "sql2.corp.test",
+                               .enhanced = enhanced,
+                               .database = enhanced ? "reports" : "",
+                               .without_loginack = without_loginack}}});
       options.epa = "required";
       bring_up(std::move(options));
       start(with(Encrypt::require));
@@ -342,7 +352,8 @@ TEST_F(Tls, ARedirectIsFollowedWithNamesSpnCertificateAndBindingAnew) {
 }
 
 TEST_F(Tls, TwoHopsAreFollowedAndAThirdIsNot) {
-  bring_up(routed({{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "sql3.corp.test\\INST"}}}));
+  bring_up(routed(
+      {{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "sql3.corp.test\\INST"}}}));
   start(with(Encrypt::require));
   EXPECT_EQ(outcome(), "KERBEROS") << error_;
   EXPECT_EQ(test::events_of<shim::RedirectFollowed>(trail_).size(), 2u);
@@ -357,7 +368,8 @@ TEST_F(Tls, TwoHopsAreFollowedAndAThirdIsNot) {
 }
 
 TEST_F(Tls, LoopsForeignDomainsAndUnprovenServersAreNotFollowed) {
-  bring_up(routed({{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "SQL1.corp.test"}}}));
+  bring_up(
+      routed({{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "SQL1.corp.test"}}}));
   start(with(Encrypt::require));
   EXPECT_EQ(outcome(), "redirect-refused");
   EXPECT_THAT(error_, HasSubstr("been already"));
@@ -366,7 +378,8 @@ TEST_F(Tls, LoopsForeignDomainsAndUnprovenServersAreNotFollowed) {
   auto config = with(Encrypt::require);
   start(config);
   EXPECT_EQ(outcome(), "redirect-refused");
-  EXPECT_THAT(error_, AllOf(HasSubstr("sql2.evil.test"), HasSubstr("not below corp.test"), HasSubstr("redirect_within")));
+  EXPECT_THAT(error_,
+              AllOf(HasSubstr("sql2.evil.test"), HasSubstr("not below corp.test"), HasSubstr("redirect_within")));
   EXPECT_TRUE(test::events_of<shim::RedirectFollowed>(trail_).empty());
 
   // A client's own password goes only to what is listed.

@@ -104,11 +104,11 @@ public:
                     "[[identity]]\nname = \"reports\"\nkeytab = \"{}\"\nprincipal = \"svc-reports@CORP.TEST\"\n",
                     dns_.place(), (lab_.folder() / "reports.keytab").string());
     for (const auto &[route, host] : {std::pair{good, "sql1"}, {hostile, "sql2"}})
-      toml += fmt::format("[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n[[route]]\nname = \"{0}\"\n"
-                          "match = {{ listener = \"{0}\" }}\ntarget = \"{1}.corp.test,{2}\"\nidentity = \"reports\"\n"
-                          "encrypt = \"{3}\"\nca_file = \"{4}\"\ntimeouts = {{ dns = \"1s\", kdc = \"1s\", login = \"8s\" }}\n",
-                          route, host, lab_.sql_port(), route == good ? "require" : "off",
-                          (lab_.folder() / "ca.pem").string());
+      toml += fmt::format(
+          "[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n[[route]]\nname = \"{0}\"\n"
+          "match = {{ listener = \"{0}\" }}\ntarget = \"{1}.corp.test,{2}\"\nidentity = \"reports\"\n"
+          "encrypt = \"{3}\"\nca_file = \"{4}\"\ntimeouts = {{ dns = \"1s\", kdc = \"1s\", login = \"8s\" }}\n",
+          route, host, lab_.sql_port(), route == good ? "require" : "off", (lab_.folder() / "ca.pem").string());
     lab::write_file(folder() / "sqlshim.toml", toml);
     serve_.emplace(
         lab::Command{.argv = {lab::program_folder() / "sqlshim", "serve", "--config", folder() / "sqlshim.toml"},

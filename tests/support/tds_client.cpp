@@ -87,7 +87,8 @@ bool Connection::start_tls(tds::TlsFraming framing) {
     ERR_clear_error();
     const int result = SSL_do_handshake(tls_->ssl.get());
     auto flight = tls_->take_output();
-    const bool last = wrapped ? !flight.empty() && ++flights == 2 : result == 1; // up to TLS 1.2 the server's Finished follows
+    const bool last =
+        wrapped ? !flight.empty() && ++flights == 2 : result == 1; // up to TLS 1.2 the server's Finished follows
     if (wrapped && !flight.empty()) flight = tds::encode_message(tds::PacketType::prelogin, flight);
     // In one write with the last flight, so that both are there at once.
     if (last) flight.insert(flight.end(), injected_.begin(), injected_.end());

@@ -65,10 +65,10 @@ TEST(CauseOf, ContextErrorIsNeverAMissingSpn) {
 
 TEST(CauseOf, TlsFaultsAreCausesOfTheirOwn) {
   const std::pair<TlsFault, Cause> rows[] = {
-      {TlsFault::name, Cause::certificate_name},         {TlsFault::untrusted, Cause::certificate_untrusted},
-      {TlsFault::expired, Cause::certificate_expired},   {TlsFault::self_signed, Cause::certificate_self_signed},
-      {TlsFault::weak, Cause::certificate_weak},         {TlsFault::version, Cause::tls_version_refused},
-      {TlsFault::mismatch, Cause::tls_mismatch},         {TlsFault::closed, Cause::tls_mismatch},
+      {TlsFault::name, Cause::certificate_name},       {TlsFault::untrusted, Cause::certificate_untrusted},
+      {TlsFault::expired, Cause::certificate_expired}, {TlsFault::self_signed, Cause::certificate_self_signed},
+      {TlsFault::weak, Cause::certificate_weak},       {TlsFault::version, Cause::tls_version_refused},
+      {TlsFault::mismatch, Cause::tls_mismatch},       {TlsFault::closed, Cause::tls_mismatch},
   };
   for (const auto &[fault, cause] : rows)
     EXPECT_EQ(id(cause_of_tls_fault(fault)), id(cause));
