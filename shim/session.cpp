@@ -77,10 +77,6 @@ Task<bool> linger(Stream &client) {
   co_return true;
 }
 
-Task<boost::system::error_code> send_all(Stream &client, const tds::Bytes &bytes) {
-  co_return co_await client.write(bytes);
-}
-
 Task<bool> send_and_linger(Stream &client, tds::Bytes bytes) {
   auto error = co_await client.write(bytes);
   if (!error) co_await linger(client);
@@ -156,9 +152,9 @@ Task<Caller> look_up(Session &session, uid_t uid) {
 
 /// The client's side of a handshake. nullopt: it stands.
 Task<std::optional<Failure>> start_tls(Session &session, const tds::StartTls &start) {
+  session.answer.possible = false; // the client waits for a handshake: nothing else can be said to it now
   auto context = session.parts.common.tls.accepting(session.listener);
   if (!context) co_return Failure{session.step, Cause::tls_mismatch, context.error()};
-  session.answer.possible = false; // in the middle of a handshake nothing can be said
   auto facts = co_await session.client->handshake({.context = *context,
                                                    .accept = true,
                                                    .within_prelogin = start.framing == tds::TlsFraming::prelogin,
@@ -278,7 +274,7 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
   auto reply =
       tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
   session->answered();
-  auto sent = co_await with_deadline(send_all(*session->client, reply), farewell_limit);
+  auto sent = co_await with_deadline(session->client->write(reply), farewell_limit);
   if (!sent || *sent) {
     session->by = sent ? "client" : "us";
     session->reason = sent ? sent->message() : "the client does not read the answer to its login";
