@@ -169,6 +169,8 @@ const std::map<std::string_view, const char *> not_explains = {
     {"caller-denied", "a listener decides about its callers before any route, and explain comes through none"},
     {"route-denied", "`match` looks at what a client says; explain takes the route by its target"},
     {"mars-refused", "explain's login does not ask for MARS"},
+    {"client-requires-tls", "there is no client that could demand encryption"},
+    {"listener-requires-tls", "there is no client without encryption"},
 };
 
 /// All but password-throttled: refused passwords are counted by the process that was refused.

@@ -311,10 +311,10 @@ constexpr std::size_t longest_message = 2047;
 class HostileServer : public TestWithParam<Hostile> {
 protected:
   static void SetUpTestSuite() {
-    lab_ = new lab::Lab({.change = [](lab::Plan &plan) {
-      plan.server = lab::Plan::Server::absent;
-      plan.route_extra = "timeouts = { login = \"5s\" }\n";
-    }});
+    lab_ = new lab::Lab({.server_encrypt = "off", .change = [](lab::Plan &plan) {
+                           plan.server = lab::Plan::Server::absent;
+                           plan.route_extra = "timeouts = { login = \"5s\" }\n";
+                         }});
     server_ = new test::ScriptedServer(lab_->block().server(0), lab_->sql_port());
   }
   static void TearDownTestSuite() {
