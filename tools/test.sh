@@ -30,6 +30,7 @@ core() { build core && tests core; }
 asan() { build asan && tests asan; }
 # Where there are threads: the proxy, and the ticket store.
 tsan() {
+  export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp
   build tsan shim_test component_test auth_test &&
     build/tsan/auth_test --gtest_brief=1 --gtest_filter='*TicketStore*' &&
     build/tsan/shim_test --gtest_brief=1 &&
