@@ -95,8 +95,4 @@ std::vector<std::string> certificate_names(const config::Route &route, const aut
   return names;
 }
 
-bool verifies_certificate(const config::Route &route) {
-  return route.encrypt != config::Encrypt::off && !route.trust_server_certificate;
-}
-
 } // namespace shim

@@ -49,7 +49,4 @@ private:
 std::vector<std::string> certificate_names(const config::Route &route, const auth::Target &target,
                                            const std::vector<std::string> &search, int hop);
 
-/// Whether the server leg of this route is under a certificate that was verified.
-bool verifies_certificate(const config::Route &route);
-
 } // namespace shim
