@@ -41,7 +41,7 @@ fi
 total=$(wc -l <<<"$mutants")
 
 # What a program's tests start besides themselves.
-programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab" ;; *) echo "$1" ;; esac; }
+programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab sqlshim-control" ;; *) echo "$1" ;; esac; }
 command_of() { ninja -C "$build" -t commands -s "$1"; }
 passes() { (cd "$1" && timeout -k 5 "$run_limit" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER
 
