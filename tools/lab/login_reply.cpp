@@ -1,7 +1,6 @@
 #include "tools/lab/login_reply.hpp"
 
-#include "tools/lab/answers.hpp"
-#include "tools/lab/rowset.hpp"
+#include "tools/lab/reply.hpp"
 
 #include <fmt/format.h>
 
