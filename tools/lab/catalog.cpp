@@ -178,7 +178,7 @@ std::string pattern(const Parameters &arguments, std::string_view name, std::siz
 bool shown(const Table &table, std::string wanted) {
   std::erase(wanted, '\\'); // an escaped _
   std::erase_if(wanted, [](char c) { return c == '[' || c == ']'; });
-  return wanted.empty() || wanted == "%" || lower_case(wanted) == lower_case(table.name);
+  return wanted.empty() || like(tds::to_utf16(lower_case(table.name)), tds::to_utf16(lower_case(wanted)));
 }
 
 std::vector<Cell> tables_row(const Table &table, const Session &session) {

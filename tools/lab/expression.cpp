@@ -45,23 +45,6 @@ Value calculate(const Value &left, char sign, const Value &right, const Words &w
   return convert(tds::to_utf16(fmt::format("{}", result)), declared_type("float"));
 }
 
-/// LIKE with % and _.
-bool like(std::u16string_view text, std::u16string_view pattern) {
-  std::size_t t = 0, p = 0, star = pattern.npos, after = 0;
-  while (t < text.size()) {
-    if (p < pattern.size() && pattern[p] == u'%') {
-      star = p++, after = t;
-    } else if (p < pattern.size() && (pattern[p] == u'_' || pattern[p] == text[t])) {
-      ++p, ++t;
-    } else if (star != pattern.npos) {
-      p = star + 1, t = ++after;
-    } else {
-      return false;
-    }
-  }
-  return pattern.find_first_not_of(u'%', p) == pattern.npos;
-}
-
 Value change_case(const Value &value, bool upper) {
   if (value.null()) return value;
   auto text = text_of(value);
@@ -94,6 +77,22 @@ Value newid() {
 }
 
 } // namespace
+
+bool like(std::u16string_view text, std::u16string_view pattern) {
+  std::size_t t = 0, p = 0, star = pattern.npos, after = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == u'%') {
+      star = p++, after = t;
+    } else if (p < pattern.size() && (pattern[p] == u'_' || pattern[p] == text[t])) {
+      ++p, ++t;
+    } else if (star != pattern.npos) {
+      p = star + 1, t = ++after;
+    } else {
+      return false;
+    }
+  }
+  return pattern.find_first_not_of(u'%', p) == pattern.npos;
+}
 
 bool is_aggregate(std::string_view function) {
   return function == "count" || function == "count_big" || function == "sum" || function == "min" || function == "max";

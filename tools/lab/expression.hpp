@@ -50,6 +50,8 @@ private:
 
 /// Whether this is one of the functions that go over all rows.
 bool is_aggregate(std::string_view function);
+/// LIKE, with % and _.
+bool like(std::u16string_view text, std::u16string_view pattern);
 /// OBJECT_ID of a table.
 std::int64_t object_id(std::string_view table);
 

@@ -105,7 +105,8 @@ tds::Bytes read_names(tds::Reader &in, TypeId id) {
   const auto us_varchar = [&] { need(in.utf16(need(in.u16_le("name length")), "name")); };
   if (id == TypeId::udt) {
     b_varchar(), b_varchar(), b_varchar(); // database, schema, type
-  } else if (need(in.u8("SCHEMA_PRESENT"))) {
+  } else {
+    if (!need(in.u8("SCHEMA_PRESENT"))) return {};
     b_varchar(), b_varchar(), us_varchar();
   }
   return copy(whole.first(in.offset() - start));

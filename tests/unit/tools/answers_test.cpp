@@ -249,6 +249,44 @@ TEST(Batch, deep_nesting_is_refused_not_followed) {
   EXPECT_THAT(answer_of("select " + std::string(100000, '(') + "1"), HasSubstr("error 50000"));
 }
 
+TEST(Batch, tables_keep_what_was_put_in_and_transactions_take_it_back) {
+  auto session = session_of();
+  const auto run = [&](std::string_view sql) {
+    return Reading(answer_batch(request(sql), session), session.version).text();
+  };
+  EXPECT_EQ(run("create table #t (id int, name nvarchar(10))"), "done\n");
+  EXPECT_EQ(run("insert into #t values (2, 'b'), (1, 'a')"), "done count=2\n");
+  EXPECT_EQ(run("select * from #t order by id"), "columns id,name\nrow 1|a\nrow 2|b\ndone count=2\n");
+  EXPECT_EQ(run("begin tran delete from #t where id = 1 save tran s update #t set name = 'x' rollback tran s"),
+            "env 8\ndone more\ndone more count=1\ndone more\ndone more count=1\ndone\n");
+  EXPECT_EQ(run("select name from #t"), "columns name\nrow b\ndone count=1\n");
+  EXPECT_EQ(run("rollback select count(*) as n from #t"), "env 10\ndone more\ncolumns n\nrow 2\ndone count=1\n");
+  reset(session);
+  EXPECT_THAT(run("select * from #t"), HasSubstr("error 208"));
+}
+
+TEST(Batch, implicit_transactions_begin_with_the_first_table) {
+  auto session = session_of();
+  const auto run = [&](std::string_view sql) {
+    return Reading(answer_batch(request(sql), session), session.version).text();
+  };
+  EXPECT_EQ(run("set implicit_transactions on select 1"), "done more\ncolumns \nrow 1\ndone count=1\n");
+  EXPECT_EQ(run("create table t (a int)"), "env 8\ndone\n");
+  EXPECT_EQ(run("if @@trancount > 0 rollback tran"), "env 10\ndone more\ndone\n");
+  EXPECT_THAT(run("drop table t"), HasSubstr("error 3701"));
+}
+
+TEST(Batch, errors_of_a_try_are_caught) {
+  EXPECT_EQ(answer_of("begin try select 1/0 end try begin catch select error_number() as n end catch"),
+            "columns n\nrow 8134\ndone count=1\n");
+}
+
+TEST(Batch, a_procedure_that_calls_itself_ends) {
+  EXPECT_THAT(answer_of("declare @s nvarchar(200) = 'exec sp_executesql @s, N''@s nvarchar(200)'', @s' "
+                        "exec sp_executesql @s, N'@s nvarchar(200)', @s"),
+              HasSubstr("error 217"));
+}
+
 /// An RPC request built by hand: sp_executesql and its like.
 class Rpc {
 public:
