@@ -1,0 +1,1 @@
+// Nothing: a target that has precompiled headers needs a source.
