@@ -59,13 +59,25 @@ std::vector<std::string> Driver::command() const {
 const std::vector<Driver> &drivers() {
   static const std::vector<Driver> rows = [] {
     std::vector<Driver> all;
-    for (const auto *version : {"7.0", "7.1", "7.2", "7.3", "7.4"})
-      all.push_back({"tsql", std::string("tsql ") + version + " off", Auth::sql, "bash"});
-    all.push_back({"tsql", "tsql 7.4 request", Auth::sql, "bash"});
-    all.push_back({"tsql", "tsql 7.4 require", Auth::sql, "bash"});
-    for (const auto *encrypt : {"encrypt=false", "encrypt=true"})
-      all.push_back({"mssql-jdbc 12.6.1", encrypt, Auth::sql, "java"});
-    all.push_back({"mssql-jdbc 12.6.1", "encrypt=strict", Auth::sql, "java", true});
+    const auto add = [&](const char *name, std::initializer_list<const char *> modes, const char *program,
+                         std::initializer_list<Auth> integrated = {}) {
+      for (const auto *mode : modes)
+        all.push_back({name, mode, Auth::sql, program, std::string_view(mode).contains("strict")});
+      for (const auto auth : integrated) // in the last mode that is not strict: the driver's usual one
+        all.push_back({name, *(modes.begin() + 1), auth, program});
+    };
+    using enum Auth;
+    add("mssql-jdbc 12.6.1", {"encrypt=false", "encrypt=true", "encrypt=strict"}, "java", {kerberos, ntlm});
+    add("mssql-jdbc 7.4.1", {"encrypt=false", "encrypt=true"}, "java", {kerberos, ntlm});
+    add("jTDS 1.3.1", {"jtds", "jtds;ssl=require"}, "java", {kerberos, ntlm});
+    add("tedious 19.2.2", {"encrypt=false", "encrypt=true", "encrypt=strict"}, "node", {ntlm});
+    add("pyodbc 4.0.34", {"7.4 off", "7.4 require", "7.4 require MARS"}, "python3", {kerberos, ntlm});
+    add("db-lib 1.3.17", {"7.4 off", "7.4 require", "7.1 off"}, "dblib", {kerberos, ntlm});
+    add("isql 2.3.11", {"isql 7.4 off", "isql 7.4 require"}, "bash", {kerberos, ntlm});
+    add("tsql 1.3.17",
+        {"tsql 7.4 off", "tsql 7.4 require", "tsql 7.4 request", "tsql 7.3 off", "tsql 7.2 off", "tsql 7.1 off",
+         "tsql 7.0 off"},
+        "bash", {kerberos, ntlm});
     return all;
   }();
   return rows;

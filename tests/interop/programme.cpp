@@ -23,7 +23,7 @@ std::optional<std::map<std::string, Trace>> collect(lab::Lab &lab, const std::st
     const auto facts = lab.peer().record(number);
     if (!facts.contains("login7")) continue;
     const auto name = facts["login7"]["app"].get<std::string>();
-    if (!name.starts_with(app + "/")) continue;
+    if (!name.starts_with(app + "+")) continue;
     if (facts.value("state", "") != "closed") return std::nullopt;
     steps[name.substr(app.size() + 1)].connections.push_back(connection_of(number, lab.peer().received(number), facts));
   }
@@ -38,12 +38,19 @@ std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options) {
   const auto file = lab->folder() / "sqlshim.toml";
   lab::write_file(file, "[limits]\nhandshakes = 256\nhandshakes_per_uid = 256\n\n" + lab::read_file(file));
   lab->start_serve();
-  lab->realm().kinit("alice", "alicepw", lab->folder() / "ccache");
-  lab::write_file(
-      lab->folder() / "jaas.conf",
-      fmt::format(
-          "SQLJDBCDriver {{ com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true doNotPrompt=true ticketCache=\"{}\"; }};\n",
-          (lab->folder() / "ccache").string()));
+  auto &realm = lab->realm();
+  realm.kinit("alice", "alicepw", lab->folder() / "ccache");
+  // jTDS makes the SPN itself, of the host that it was given.
+  const auto typed = fmt::format("MSSQLSvc/{}:{}", lab->peer().address(), lab->sql_port());
+  for (const auto &spn : {typed, fmt::format("MSSQLSvc/localhost:{}", lab->port())})
+    realm.add_spn(spn);
+  realm.ktadd(lab->folder() / "peer.keytab", typed);
+  const auto *entry =
+      "{} {{ com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true doNotPrompt=true ticketCache=\"{}\"; }};\n";
+  std::string jaas;
+  for (const auto *name : {"SQLJDBCDriver", "com.sun.security.jgss.initiate", "com.sun.security.jgss.krb5.initiate"})
+    jaas += fmt::format(fmt::runtime(entry), name, (lab->folder() / "ccache").string());
+  lab::write_file(lab->folder() / "jaas.conf", jaas);
   return lab;
 }
 
@@ -58,11 +65,14 @@ lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const
   result["SQL_AUTH"] = to_string(auth);
   result["SQL_SPN"] = lab.spn();
   result["SQL_CERTIFICATE"] = (lab.folder() / (direct ? "peer.pem" : "state/listener.pem")).string();
+  result["SQL_CERTIFICATE_NAME"] = direct ? lab::sql1 : "localhost";
+  result["SQL_CA"] = (lab.folder() / (direct ? "ca.pem" : "state/listener.pem")).string();
   result["SQL_MODE"] = driver.mode;
   result["SQL_APP"] = driver.slug();
   result["SQL_ONLY"] = only;
-  result["JAVA_TOOL_OPTIONS"] = fmt::format("-Djava.security.krb5.conf={} -Djava.security.auth.login.config={}",
-                                            lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string());
+  result["JAVA_TOOL_OPTIONS"] = fmt::format(
+      "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} -Djavax.security.auth.useSubjectCredsOnly=false",
+      lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string());
   result["NODE_PATH"] = INTEROP_INSTALLED "/node_modules";
   return result;
 }

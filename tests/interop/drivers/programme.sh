@@ -9,7 +9,7 @@ failed=0
 
 # ask STEP: the statements of standard input, a batch a line, to a connection of its own. What it says, without what says nothing of the server.
 ask() {
-  local app=$SQL_APP/$1 file=$folder/login.$BASHPID
+  local app=$SQL_APP+$1 file=$folder/login.$BASHPID
   case $program in
   tsql)
     printf '[server]\n  host = %s\n  port = %s\n  tds version = %s\n  encryption = %s\n  spn = %s\n' "$SQL_HOST" "$SQL_PORT" "$version" "$encryption" "$SQL_SPN" >"$file"
@@ -17,30 +17,31 @@ ask() {
     [ "$SQL_AUTH" != ntlm ] || login=(-U "CORP\\$SQL_USER" -P -)
     [ "$SQL_AUTH" != kerberos ] || { login=(-U '' -P ''); password=''; }
     { printf '%s' "$password"; sed 's/$/\ngo/'; } |
-      FREETDSCONF=$file timeout 60 tsql -S server -D reports -a "$app" "${login[@]}" -o q 2>&1 |
+      (echo $BASHPID >"$file.pid" && FREETDSCONF=$file exec tsql -S server -D reports -a "$app" "${login[@]}" -o q 2>&1) |
       sed -E 's/^([0-9]+> )+//; /^locale (is|charset)/d; /^using default charset/d; /^Default database/d; /^Password: *$/d; /^$/d'
     ;;
   isql)
-    local login="UID = $SQL_USER"$'\n'"PWD = $SQL_PASSWORD"
-    [ "$SQL_AUTH" != ntlm ] || login="UID = CORP\\$SQL_USER"$'\n'"PWD = $SQL_PASSWORD"
-    [ "$SQL_AUTH" != kerberos ] || login="Trusted_Connection = yes"$'\n'"ServerSPN = $SQL_SPN"
-    printf '[server]\nDriver = FreeTDS\nServer = %s\nPort = %s\nDatabase = reports\nTDS_Version = %s\nEncryption = %s\nAPP = %s\n%s\n' \
-      "$SQL_HOST" "$SQL_PORT" "$version" "$encryption" "$app" "$login" >"$file"
-    ODBCINI=$file timeout 60 isql server -b -v -d'|' 2>&1
+    local login="UID=$SQL_USER;PWD=$SQL_PASSWORD" # isql takes a password from its command line alone
+    [ "$SQL_AUTH" != ntlm ] || login="UID=CORP\\$SQL_USER;PWD=$SQL_PASSWORD"
+    [ "$SQL_AUTH" != kerberos ] || login="Trusted_Connection=yes;ServerSPN=$SQL_SPN"
+    (echo $BASHPID >"$file.pid" && exec isql -b -v -d'|' -k "DRIVER=FreeTDS;SERVER=$SQL_HOST;PORT=$SQL_PORT;DATABASE=reports;TDS_Version=$version;Encryption=$encryption;APP=$app;$login" 2>&1)
     ;;
   esac
 }
-# step NAME: the same, printed as lines of that step.
-step() { ask "$1" | sed "s/^/step $1: /"; }
+# step NAME: the same, printed as lines of that step. The program's own process id is masked.
+step() {
+  rm -f "$folder"/login.*.pid
+  ask "$1" >"$folder/said"
+  sed -E "s/\b$(cat "$folder"/login.*.pid)\b/own process id/; s/^/step $1: /" "$folder/said"
+}
 only() { [ -z "${SQL_ONLY:-}" ] || [ "$SQL_ONLY" = "$1" ]; }
 not_here() { echo "step $1: - $2"; }
 
 only connect && step connect <<'SQL'
-select app_name(), host_name(), @@language, db_name() from sys.dm_exec_sessions where session_id=@@spid
+select app_name(), host_name(), @@language, db_name(), host_process_id from sys.dm_exec_sessions where session_id=@@spid
 select net_packet_size from sys.dm_exec_connections where session_id=@@spid
 SQL
 [ -z "${SQL_ONLY:-}" ] || exit 0
-# The process id of the program is not known here: it is compared where programmes have their own. What it sends is in the records.
 step results <<<"select 1 as a, 'one' as b select 'two' as c"
 step types <<'SQL'
 exec lab_types
