@@ -33,6 +33,8 @@ std::string Driver::slug() const {
   return text;
 }
 
+Auth Driver::direct_auth() const { return auth == Auth::ntlm || name.starts_with("jTDS") ? Auth::sql : auth; }
+
 const std::vector<std::string> &step_names() {
   static const std::vector<std::string> names = {
       "connect", "results",      "types",           "parameters", "prepared",   "transaction", "rollback",  "error",

@@ -9,7 +9,7 @@
 
 namespace interop {
 
-/// How the driver logs in to sqlshim. To the peer itself it logs in by `sql` where this is `ntlm`, which the peer does not take.
+/// How the driver logs in to sqlshim.
 enum class Auth { sql, kerberos, ntlm };
 std::string_view to_string(Auth auth);
 
@@ -22,6 +22,9 @@ struct Driver {
 
   /// Without blanks: a part of APP_NAME(), of file names.
   std::string slug() const;
+  /// How it logs in to the peer itself: the same way, but by `sql` where the peer cannot do it. It takes no NTLM; and jTDS wants what follows its token in one message,
+  /// where the peer sends two.
+  Auth direct_auth() const;
   std::vector<std::string> command() const;
 };
 

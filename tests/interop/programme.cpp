@@ -57,7 +57,7 @@ std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options) {
 lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const std::string &only) {
   auto result = lab.environment();
   const bool direct = way == Way::direct;
-  const auto auth = direct && driver.auth == Auth::ntlm && only.empty() ? Auth::sql : driver.auth;
+  const auto auth = direct && only.empty() ? driver.direct_auth() : driver.auth;
   result["SQL_HOST"] = direct ? lab.peer().address() : "127.0.0.1";
   result["SQL_PORT"] = std::to_string(direct ? lab.sql_port() : lab.port());
   result["SQL_USER"] = direct ? "sa" : "anybody";
