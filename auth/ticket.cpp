@@ -83,12 +83,31 @@ krb5_error_code unmarshal(krb5_context context, const Ticket &ticket, Credential
   return krb5_unmarshal_credentials(context, &data, credentials.out());
 }
 
-krb5_error_code make_private_ccache(krb5_context context, const Ticket &ticket, PrivateCcache &ccache) {
+namespace {
+
+/// The whole content of a cache that is new.
+krb5_error_code fill(krb5_context context, const Ticket &ticket, krb5_ccache ccache) {
   CredentialsPtr credentials(context);
   if (const auto code = unmarshal(context, ticket, credentials)) return code;
+  if (const auto code = krb5_cc_initialize(context, ccache, credentials->client)) return code;
+  return krb5_cc_store_cred(context, ccache, credentials.get());
+}
+
+} // namespace
+
+krb5_error_code make_private_ccache(krb5_context context, const Ticket &ticket, PrivateCcache &ccache) {
   if (const auto code = krb5_cc_new_unique(context, "MEMORY", nullptr, ccache.out())) return code;
-  if (const auto code = krb5_cc_initialize(context, ccache.get(), credentials->client)) return code;
-  return krb5_cc_store_cred(context, ccache.get(), credentials.get());
+  return fill(context, ticket, ccache.get());
+}
+
+Result<void> save_ccache(const Ticket &ticket, const std::string &path) {
+  auto context = make_bare_context();
+  if (!context) return std::unexpected(std::move(context.error()));
+  OpenCcache ccache(context->get());
+  auto code = krb5_cc_resolve(context->get(), ("FILE:" + path).c_str(), ccache.out());
+  if (!code) code = fill(context->get(), ticket, ccache.get());
+  if (code) return std::unexpected(library_error(context->get(), code, path + ": "));
+  return {};
 }
 
 } // namespace auth

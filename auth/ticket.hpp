@@ -26,6 +26,9 @@ struct Ticket {
 };
 using TicketPtr = std::shared_ptr<const Ticket>;
 
+/// Writes the ticket alone into a new file of a credential cache (mode 0600), for another program: KRB5CCNAME=FILE:path. Error: libkrb5's, about the file.
+Result<void> save_ccache(const Ticket &ticket, const std::string &path);
+
 /// "aes256-cts-hmac-sha1-96" for 18, …; the number where unknown.
 std::string etype_name(int etype);
 

@@ -80,6 +80,7 @@ struct Workshop {
           io.stop(); // what still waits (a KDC that lost a race) has nobody to wait for
           if (error) std::rethrow_exception(error);
         });
+    io.restart();
     io.run();
     return std::move(*result);
   }
@@ -132,8 +133,8 @@ std::expected<config::Route, std::string> choose_route(const config::Config &con
   return route;
 }
 
-std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route,
-                                                bool connect) {
+std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect,
+                                                bool tickets) {
   ::setenv("KRB5_CONFIG", config.kerberos.config.c_str(), 1);
   ::signal(SIGPIPE, SIG_IGN);
   auto kerberos = auth::load_kerberos_config(config.kerberos.config);
@@ -183,6 +184,9 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
       auto rehearsal = shop.run(rehearse(request));
       if (rehearsal.failure) tell_end(*rehearsal.failure, rehearsal.records);
     }
+    told.records = trail.records();
+    if (tickets) told.candidates = shop.run(rehearse(request)).candidates; // what that decides is told already
+    return told;
   }
   told.records = trail.records();
   return told;

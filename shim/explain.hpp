@@ -3,6 +3,7 @@
 
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/plan.hpp"
+#include "shim/upstream.hpp"
 
 #include <expected>
 
@@ -18,6 +19,7 @@ struct Explanation {
   std::string not_done;  ///< why it could not be tried all the same; empty otherwise
   std::vector<Record> records;
   std::optional<Diagnosis> diagnosis; ///< nullopt: nothing stood in the way
+  std::vector<Candidate> candidates;  ///< each SPN of the plan, where tickets were asked for; secret
 };
 
 /// The policy for a target: the route `name` if given (with `target`, where that is given too, in place of its own), else the first route whose target is the same place
@@ -29,8 +31,9 @@ bool same_target(const auth::Target &left, const auth::Target &right);
 
 /// Goes the way of a login: may this process's user use the route's identity; names, plan, tickets. With `connect` also connects, logs in and hangs up at once after the
 /// server's answer; without it every SPN candidate of the plan is asked for and no server is connected to. Keeps to itself: no decision log, no ticket or answer of a running
-/// sqlshim is read or written. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
-std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect);
+/// sqlshim is read or written. `tickets`: then also asks for a ticket for every candidate, for who goes on with them. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
+std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect,
+                                                bool tickets = false);
 
 /// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],"diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,
 /// "remedy":…}|null}; each record is as in the decision log, on a line of its own.

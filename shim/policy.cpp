@@ -1,5 +1,7 @@
 #include "shim/policy.hpp"
 
+#include "tds/sspi.hpp"
+
 #include <algorithm>
 
 namespace shim {
@@ -42,7 +44,6 @@ Request make_request(const std::string &listener, const Caller &caller, const td
   request.app = tds::to_utf8(login.app_name);
   request.integrated = login.integrated_security();
   request.fedauth = login.find(tds::FeatureId::fedauth) != nullptr;
-  request.mechanism = tds::recognise(login.sspi);
   return request;
 }
 
@@ -90,9 +91,6 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
   std::string client_rule = "listener " + listener.name + " client_auth";
   if (request.fedauth)
     return deny(Cause::fedauth_not_supported, "built in", "the client asks for federated authentication");
-  if (request.integrated && request.mechanism == tds::Mechanism::ntlm)
-    return deny(Cause::client_auth_refused, "built in",
-                "the client starts an NTLM login of its own, which is not supported yet");
   if (request.integrated && listener.client_auth == config::ClientAuth::sql)
     return deny(Cause::client_auth_refused, client_rule,
                 "the listener takes logins with user and password only, and the client asks for integrated login");

@@ -6,7 +6,6 @@
 #include "shim/log/event.hpp"
 #include "shim/net/caller.hpp"
 #include "tds/accept_login.hpp"
-#include "tds/sspi.hpp"
 
 namespace shim {
 
@@ -17,7 +16,6 @@ struct Request {
   std::string server, database, user, app;
   bool integrated = false; ///< the client asks for integrated login itself
   bool fedauth = false;
-  tds::Mechanism mechanism = tds::Mechanism::none; ///< of the client's own token
 };
 Request make_request(const std::string &listener, const Caller &caller, const tds::Login7 &login);
 /// The same login as the decision log tells it.

@@ -450,9 +450,10 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
 }
 
 /// Sets `rehearsal` at the point where a login would connect or end, and then asks for the rest of the tickets.
-Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsal> &rehearsal, std::string &step) {
+Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsal> &rehearsal,
+                                std::vector<Candidate> &candidates, std::string &step) {
   auto conclude = [&](std::optional<Failure> failure) {
-    if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size()};
+    if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size(), {}};
   };
   step = "resolve";
   auto hop = first_hop(request.route);
@@ -467,6 +468,8 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
   }
   for (std::size_t i = 0; i < prepared->plan.size(); ++i) {
     auto ready = co_await get_ready(request, *prepared, prepared->plan[i], step);
+    if (const auto &spn = prepared->plan[i].spn)
+      candidates.push_back({spn->spn, ready && ready->ticket ? ready->ticket->ticket : nullptr});
     if (!ready && !rehearsal) request.trail.emit(AttemptEnded{number_of(i), std::string(id(ready.error().cause))});
     if (ready)
       conclude(std::nullopt);
@@ -562,8 +565,10 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
 Task<Rehearsal> rehearse(UpstreamRequest request) {
   std::string step;
   std::optional<Rehearsal> rehearsal;
-  co_await with_deadline(ask_for_every_ticket(request, rehearsal, step), request.route.timeouts.login);
-  if (!rehearsal) co_return Rehearsal{too_late(request.route, step), request.trail.records().size()};
+  std::vector<Candidate> candidates;
+  co_await with_deadline(ask_for_every_ticket(request, rehearsal, candidates, step), request.route.timeouts.login);
+  if (!rehearsal) rehearsal = Rehearsal{too_late(request.route, step), request.trail.records().size(), {}};
+  rehearsal->candidates = std::move(candidates);
   co_return std::move(*rehearsal);
 }
 

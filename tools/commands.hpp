@@ -6,9 +6,14 @@
 #include <iosfwd>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace shim {
 struct Explanation;
+}
+
+namespace commands {
+struct SecondOpinion;
 }
 
 namespace commands {
@@ -24,6 +29,7 @@ struct ExplainOptions {
   std::string target{};
   std::string route{};  ///< name of the route whose policy is taken; empty: the one of the target
   bool connect = false; ///< log in as well
+  bool control = false; ///< with `connect`: and let FreeTDS log in directly, for comparison
   bool json = false;
   bool colour = false; ///< for a terminal
 };
@@ -31,7 +37,7 @@ struct ExplainOptions {
 /// 1: it would fail, 2: usage or configuration, or a login that explain cannot try. Call it before any other thread exists.
 int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &config, const ExplainOptions &options);
 /// The same for a person: the story from the target to the diagnosis.
-std::string render(const shim::Explanation &explanation, bool colour);
+std::string render(const shim::Explanation &explanation, const std::vector<SecondOpinion> &opinions, bool colour);
 
 struct LogOptions {
   std::string name{};  ///< of what is read, for complaints: the file, or "standard input"

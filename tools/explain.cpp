@@ -3,10 +3,12 @@
 #include "config/load.hpp"
 #include "shim/log/render.hpp"
 #include "tools/commands.hpp"
+#include "tools/direct_login.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <ostream>
 
 namespace commands {
@@ -15,9 +17,7 @@ namespace {
 
 constexpr std::size_t longest_paragraph = 4096; // bytes; of a sentence or remedy with names filled in
 
-template <class... F> struct Overloaded : F... {
-  using F::operator()...;
-};
+template <class... F> struct Overloaded : F... { using F::operator()...; };
 
 /// Columns on a terminal: good for names and messages, which have few characters of double width.
 std::size_t width(std::string_view text) {
@@ -101,28 +101,29 @@ struct Parts {
   const shim::SpnTried *tried = nullptr;          ///< the last one
 
   void add(const shim::Record &record) {
-    std::visit(
-        Overloaded{[this](const shim::CallerProven &event) { add(event); },
-                   [](const shim::LoginReceived &) {}, // explain's own
-                   [](const shim::Refused &) {},       // the diagnosis says it better
-                   [this](const shim::PolicyDecided &event) { add(event); },
-                   [this](const shim::DnsAnswered &event) { add(event); },
-                   [this](const shim::TargetResolved &event) { add(event); },
-                   [this](const shim::PlanMade &event) { add(event); },
-                   [this](const shim::KdcAnswered &event) { add(event); },
-                   [this](const shim::SpnTried &event) { add(event); },
-                   [this](const shim::TicketChosen &event) { add(event); },
-                   [this](const shim::ServerConnected &event) { add(event); },
-                   [this](const shim::PreloginAnswered &event) { add(event); },
-                   [this](const shim::TlsAgreed &event) { add(event); },
-                   [this](const shim::RedirectFollowed &event) { add(event); },
-                   [this](const shim::TokenExchanged &event) { add(event); },
-                   [this](const shim::ServerSaid &event) { add(event); },
-                   [this](const shim::AttemptEnded &event) { add(event); },
-                   [this](const shim::LoginAnswered &event) { add(event); },
-                   [this](const shim::TraceLine &event) { trace.add({event.text}); },
-                   [&](const auto &) { server.add({std::string(shim::name_of(record.event)), fields_of(record)}); }},
-        record.event);
+    std::visit(Overloaded{[this](const shim::CallerProven &event) { add(event); },
+                          [](const shim::LoginReceived &) {}, // explain's own
+                          [](const shim::Refused &) {},       // the diagnosis says it better
+                          [this](const shim::PolicyDecided &event) { add(event); },
+                          [this](const shim::DnsAnswered &event) { add(event); },
+                          [this](const shim::TargetResolved &event) { add(event); },
+                          [this](const shim::PlanMade &event) { add(event); },
+                          [this](const shim::KdcAnswered &event) { add(event); },
+                          [this](const shim::SpnTried &event) { add(event); },
+                          [this](const shim::TicketChosen &event) { add(event); },
+                          [this](const shim::ServerConnected &event) { add(event); },
+                          [this](const shim::PreloginAnswered &event) { add(event); },
+                          [this](const shim::TlsAgreed &event) { add(event); },
+                          [this](const shim::RedirectFollowed &event) { add(event); },
+                          [this](const shim::TokenExchanged &event) { add(event); },
+                          [this](const shim::ServerSaid &event) { add(event); },
+                          [this](const shim::AttemptEnded &event) { add(event); },
+                          [this](const shim::LoginAnswered &event) { add(event); },
+                          [this](const shim::TraceLine &event) { trace.add({event.text}); },
+                          [&](const auto &) {
+                            server.add({std::string(shim::name_of(record.event)), fields_of(record)});
+                          }},
+               record.event);
   }
 
   void add(const shim::CallerProven &event) { user = fmt::format("{} (uid {})", event.user, event.uid); }
@@ -208,9 +209,41 @@ std::string verdict(const shim::Explanation &explanation, const Parts &parts) {
   return "a login would get as far as connecting. (No server was connected to: --connect does.)";
 }
 
+Table table_of(const std::vector<SecondOpinion> &opinions) {
+  Table table;
+  for (const auto &opinion : opinions) {
+    const auto agree = opinion.agree();
+    const auto theirs = opinion.accepted
+                            ? fmt::format("{} ({})", *opinion.accepted ? "accepted" : "refused", opinion.said)
+                            : fmt::format("not tried ({})", opinion.said);
+    table.add({opinion.spn, "sqlshim: " + (opinion.ours.empty() ? "not tried" : opinion.ours), "FreeTDS: " + theirs,
+               !agree   ? "-"
+               : *agree ? "they agree"
+                        : "THEY DISAGREE"});
+    if (!opinion.note.empty()) table.add({"", "", opinion.note});
+  }
+  return table;
+}
+
+nlohmann::json json_of(const std::vector<SecondOpinion> &opinions) {
+  auto list = nlohmann::json::array();
+  for (const auto &opinion : opinions) {
+    const auto agree = opinion.agree();
+    list.push_back({{"spn", opinion.spn},
+                    {"sqlshim", opinion.ours},
+                    {"freetds", !opinion.accepted   ? "not tried"
+                                : *opinion.accepted ? "accepted"
+                                                    : "refused"},
+                    {"said", opinion.said},
+                    {"note", opinion.note},
+                    {"agree", agree ? nlohmann::json(*agree) : nlohmann::json()}});
+  }
+  return list;
+}
+
 } // namespace
 
-std::string render(const shim::Explanation &explanation, bool colour) {
+std::string render(const shim::Explanation &explanation, const std::vector<SecondOpinion> &opinions, bool colour) {
   Parts parts;
   parts.target.add({"typed", explanation.target});
   for (const auto &record : explanation.records)
@@ -241,6 +274,8 @@ std::string render(const shim::Explanation &explanation, bool colour) {
   section("Plan", {&plan});
   section("KDC", {&parts.kdc_names, &parts.kdc});
   section("Server", {&parts.server});
+  const auto control = table_of(opinions);
+  section("Control: FreeTDS, directly at the server", {&control});
   section("Kerberos trace", {&parts.trace});
 
   const auto paragraph = [](std::string_view text) { return shim::printable(text, longest_paragraph); };
@@ -278,9 +313,24 @@ int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &c
   };
   const auto route = shim::choose_route(loaded.config, options.target, options.route);
   if (!route) return complain(route.error());
-  const auto explanation = shim::explain(loaded.config, *route, options.connect);
+  if (options.control && !options.connect) return complain("--control compares logins: it goes with --connect");
+  const auto explanation = shim::explain(loaded.config, *route, options.connect, options.control);
   if (!explanation) return complain(explanation.error());
-  out << (options.json ? shim::to_json(*explanation) : render(*explanation, options.colour));
+  std::vector<SecondOpinion> opinions;
+  if (options.control) {
+    auto asked = second_opinions(*route, *explanation);
+    if (!asked) return complain(asked.error());
+    opinions = std::move(*asked);
+  }
+  if (!options.json) {
+    out << render(*explanation, opinions, options.colour);
+  } else if (auto text = shim::to_json(*explanation); !options.control) {
+    out << text;
+  } else { // the same document with one more member
+    text.resize(text.rfind('}'));
+    out << text << ",\n\"control\":" << json_of(opinions).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)
+        << "}\n";
+  }
   return status_of(*explanation);
 }
 

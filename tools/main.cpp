@@ -72,6 +72,7 @@ identity's allow list holds here too.
 Examples:
   sqlshim explain sql1.corp.test                      names, SPNs, tickets
   sqlshim explain sql1.corp.test --connect            the login as well
+  sqlshim explain sql1.corp.test --connect --control  is it sqlshim, or is it the server? FreeTDS tries it too
   sqlshim explain --route reports --connect --json    for a program: one JSON document
 
 Exit status: 0 the login would succeed (without --connect: would get as far as connecting), 1 it would fail, 2 usage or
@@ -161,6 +162,8 @@ int main(int argc, char **argv) {
   explain->add_option("--route", explain_options.route, "take this route's policy (and its target, without TARGET)")
       ->type_name("NAME");
   explain->add_flag("--connect", explain_options.connect, "log in as well, and hang up");
+  explain->add_flag("--control", explain_options.control,
+                    "with --connect: let FreeTDS log in directly, with each SPN, and compare");
   explain->add_flag("--json", explain_options.json, "one JSON document instead of a text");
 
   CLI::App *log = add("log", "Show a decision log as a timeline.", log_help);

@@ -1,13 +1,16 @@
 #!/bin/bash
-# Sabotages a copy of the source, one line at a time (tools/mutants.txt), builds the one test program that the mutant names, and expects it to fail.
+# Sabotages the source, one line at a time (tools/mutants.txt), and expects the one test program that the mutant names to fail.
 # A mutant that nobody catches is a hole in the tests. Exit status 0: all caught.
 # Usage: tools/mutants.sh [--sample N [--seed S]] [NAME…]      --sample: N of them, chosen by a seed, which is printed
+#
+# Nothing is copied or built twice: the asan preset's build stays as it is, and of each mutant only what includes the sabotaged file is compiled, over a virtual
+# file that stands in its place, and linked before the libraries that hold the honest one. So as many run side by side as there are cores.
 set -eu
 cd "$(dirname "$0")/.."
-root=$PWD
-work=$root/build/mutants
+export root=$PWD build=$PWD/build/asan work=$PWD/build/mutants
+export run_limit=120 # seconds for one program; a mutant that hangs is caught
+export GTEST_BRIEF=1 GTEST_FAIL_FAST=1
 list=tools/mutants.txt
-run_limit=40 # seconds for one program; a mutant that hangs is caught
 
 sample="" seed=$(date +%N | sed 's/^0*//') wanted=()
 while [ $# -gt 0 ]; do
@@ -35,58 +38,90 @@ elif [ -n "$sample" ]; then
   echo "seed $seed"
   mutants=$(awk -v seed="$seed" 'BEGIN { srand(seed) } { print rand() "\t" $0 }' <<<"$mutants" | sort -g | head -n "$sample" | cut -f2-)
 fi
-mutants=$(sort -t$'\t' -k3,3 -k2,2 <<<"$mutants") # neighbours share what has to be built
+total=$(wc -l <<<"$mutants")
 
-# The copy. Files that have not changed keep their time, so that a second run builds little.
-mkdir -p "$work/src"
-git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
-  [ ! -f "$file" ] || cmp -s "$file" "$work/src/$file" || install -D -m "$(stat -c %a "$file")" "$file" "$work/src/$file"
-done
-[ ! -d "$root/../shared" ] || ln -sfn "$root/../shared" "$work/shared"
-
-programs=$(cut -f3 <<<"$mutants" | sort -u)
 # What a program's tests start besides themselves.
-targets_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab" ;; *) echo "$1" ;; esac; }
-build() { cmake --build "$work/out" --target $(targets_of "$1") -- --quiet; }
-passes() { (cd "$work/out" && GTEST_BRIEF=1 timeout -k 5 $run_limit "./$1" --gtest_filter="$2"); }
+programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab sqlshim-control" ;; *) echo "$1" ;; esac; }
+command_of() { ninja -C "$build" -t commands -s "$1"; }
+passes() { (cd "$1" && timeout -k 5 "$run_limit" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER
 
-cmake -G Ninja -S "$work/src" -B "$work/out" -DCMAKE_CXX_COMPILER=clang++-19 -DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld-19 \
-  -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-w -DCMAKE_CXX_FLAGS_DEBUG=-O0 >/dev/null
-echo "building $(echo $programs) without a sabotage …"
-for program in $programs; do build "$program"; done
+# objects_of FILE: the object files, as the build names them, that FILE goes into.
+objects_of() {
+  awk -v file="$root/$1" '/: #deps / { object = $1; sub(":$", "", object) } $1 == file { print object }' "$work/deps"
+}
 
-restore() { [ -z "${sabotaged:-}" ] || cp "$root/$sabotaged" "$work/src/$sabotaged"; sabotaged=""; }
-trap restore EXIT
+# sabotage FOLDER FILE PROGRAM BEFORE AFTER: the program, and what it starts, made anew in FOLDER with one line changed.
+sabotage() {
+  local folder=$1 file=$2 object command link compiled="" program
+  mkdir -p "$folder"
+  BEFORE=$4 AFTER=$5 awk '{ line = $0; sub(/^[ \t]+/, "", line); print line == ENVIRON["BEFORE"] ? ENVIRON["AFTER"] : $0 }' "$file" >"$folder/source"
+  printf '{"version":0,"roots":[{"type":"file","name":"%s","external-contents":"%s"}]}\n' "$root/$file" "$folder/source" >"$folder/overlay.json"
+  for object in $(objects_of "$file"); do
+    # shellcheck disable=SC2046
+    grep -qF -e " -o $object " $(printf "$work/%s.commands " $(programs_of "$3")) || continue # part of another program
+    command=$(command_of "$object" | sed -E "s| -MD -MT [^ ]+ -MF [^ ]+||; s| -o [^ ]+ -c | -w -ivfsoverlay $folder/overlay.json -o $folder/${object//\//+} -c |")
+    (cd "$build" && eval "$command") || return 1
+    compiled+=" $object"
+  done
+  [ -n "$compiled" ] || { echo "no object of $3 is made from $file"; return 1; }
+  for program in $(programs_of "$3"); do
+    link=$(command_of "$program")
+    for object in $compiled; do
+      grep -qF -e " -o $object " "$work/$program.commands" || continue
+      case $link in
+      *" $object "*) link=${link//" $object "/" $folder/${object//\//+} "} ;;
+      *) link=${link/" -o "/" $folder/${object//\//+} -o "} ;;
+      esac
+    done
+    link=${link/" -o $program "/" -o $folder/$program "}
+    (cd "$build" && eval "$link") || return 1
+  done
+}
 
-caught=0 number=0 total=$(wc -l <<<"$mutants")
-checked="" # program and filter that were seen to pass without a sabotage
-while IFS=$'\t' read -r name file program filter before after; do
-  number=$((number + 1)) started=$SECONDS verdict=""
-  restore
+# judge NUMBER: one line of the report; an empty file NUMBER.caught where the mutant was caught.
+judge() {
+  local name file program filter before after started=$SECONDS verdict="" folder=$work/$1 red
+  IFS=$'\t' read -r name file program filter before after < <(sed -n "$1p" "$work/list")
   if [ "$(sed 's/^[[:space:]]*//' "$file" | grep -cFx -e "$before")" -ne 1 ]; then
     verdict="NOT ONCE in $file: $before"
+  elif grep -qxF "$program $filter" "$work/red"; then
+    verdict="$program $filter FAILS WITHOUT IT"
+  elif ! sabotage "$folder" "$file" "$program" "$before" "$after" >"$work/$1.log" 2>&1; then
+    verdict="DOES NOT COMPILE: $work/$1.log"
+  elif passes "$folder" "$program" "$filter" >"$work/$1.log" 2>&1; then
+    verdict="NOT CAUGHT by $program $filter"
   else
-    case $checked in *"|$program $filter|"*) ;; *)
-      build "$program"
-      passes "$program" "$filter" >"$work/log" 2>&1 || verdict="$program $filter FAILS WITHOUT IT: $work/log"
-      ! grep -q '^\[=*\] 0 tests' "$work/log" || verdict="$filter NAMES NO TEST of $program"
-      checked+="|$program $filter|" ;;
-    esac
+    touch "$work/$1.caught"
+    red=$(sed -n 's/^\[  FAILED  \] \([^ ,]*\).*/\1/p' "$work/$1.log" | head -1)
+    verdict="caught by ${red:-$program, which did not end normally}"
   fi
-  if [ -z "$verdict" ]; then
-    sabotaged=$file
-    BEFORE=$before AFTER=$after awk '{ line = $0; sub(/^[ \t]+/, "", line); print line == ENVIRON["BEFORE"] ? ENVIRON["AFTER"] : $0 }' "$file" >"$work/src/$file"
-    if ! build "$program" >"$work/log" 2>&1; then
-      verdict="DOES NOT COMPILE: $work/log"
-    elif passes "$program" "$filter" >"$work/log" 2>&1; then
-      verdict="NOT CAUGHT by $program $filter"
-    else
-      caught=$((caught + 1))
-      red=$(sed -n 's/^\[  FAILED  \] \([^ ,]*\).*/\1/p' "$work/log" | head -1)
-      verdict="caught by ${red:-$program, which did not end normally}"
-    fi
-  fi
-  printf '%2d/%d %3d s  %-34s %s\n' $number "$total" $((SECONDS - started)) "$name" "$verdict"
-done <<<"$mutants"
-printf '%d of %d caught (%d in the list), %d min %02d s\n' $caught "$total" "$all" $((SECONDS / 60)) $((SECONDS % 60))
-[ $caught -eq "$total" ]
+  rm -rf "$folder"
+  printf '%2d/%d %3d s  %-34s %s\n' "$1" "$total" $((SECONDS - started)) "$name" "$verdict"
+}
+
+# honest PROGRAM FILTER: notes those that fail without any sabotage, or name no test.
+honest() {
+  local log
+  log=$(passes "$build" "$1" "$2" 2>&1) && ! grep -q '^\[=*\] Running 0 tests\|^\[=*\] 0 tests' <<<"$log" && return
+  printf '%s %s\n' "$1" "$2" >>"$work/red"
+  tail -20 <<<"$log"
+}
+
+cmake --preset asan >/dev/null
+programs=$(for program in $(cut -f3 <<<"$mutants" | sort -u); do programs_of "$program"; done | xargs -n 1 | sort -u)
+# shellcheck disable=SC2086
+cmake --build --preset asan --target $programs -- --quiet >/dev/null
+rm -rf "$work"
+mkdir -p "$work"
+for program in $programs; do ninja -C "$build" -t commands "$program" >"$work/$program.commands"; done
+cat >"$work/list" <<<"$mutants"
+: >"$work/red"
+ninja -C "$build" -t deps >"$work/deps"
+export total
+export -f programs_of command_of passes objects_of sabotage judge honest
+
+cut -f3,4 <<<"$mutants" | sort -u | xargs -P "$(nproc)" -d '\n' -n 1 bash -c 'read -r program filter <<<"$1"; honest "$program" "$filter"' _
+seq "$total" | xargs -P "$(nproc)" -n 1 bash -c 'judge "$1"' _
+caught=$(find "$work" -name '*.caught' | wc -l)
+printf '%d of %d caught (%d in the list), %d min %02d s\n' "$caught" "$total" "$all" $((SECONDS / 60)) $((SECONDS % 60))
+[ "$caught" -eq "$total" ]

@@ -231,7 +231,7 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::client_auth_refused, "client-auth-refused", Fault::client,
      "Listener {listener} does not take this kind of login.",
      "Use a plain user and password in the application's connection (any will do where the route has an identity), "
-     "or change client_auth of listener {listener}. NTLM from an application is not supported by this version."},
+     "or change client_auth of listener {listener}."},
     {Cause::route_denied, "route-denied", Fault::configuration,
      "No route matches this login: listener {listener}, caller {caller}, database {database}, user {user}.",
      "Add a [[route]] whose match fits, or widen one. sqlshim log shows all that the application said, as "

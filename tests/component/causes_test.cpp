@@ -276,6 +276,12 @@ INSTANTIATE_TEST_SUITE_P(
                "configuration",
                {"tls.agreed", "attempt.ended"}},
         Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
+        Broken{"client-auth-refused",
+               "client-auth-refused",
+               {"client_auth"},
+               "policy",
+               "client",
+               {"policy.decided"}},
         Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
         Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
     [](const auto &row) {
@@ -317,12 +323,6 @@ TEST_F(ClientCauses, Tds42) {
   auto ran = test::tsql(*lab_, {.environment = {{"TDSVER", "4.2"}}, .arguments = {"-U", "x", "-P", "y"}});
   EXPECT_THAT(ran.output, HasSubstr("tds-too-old"));
   EXPECT_EQ(refusal().cause, "tds-too-old");
-}
-
-TEST_F(ClientCauses, NtlmOfTheClient) {
-  auto ran = test::tsql(*lab_, {.environment = {}, .arguments = {"-U", "CORP\\x", "-P", "y"}});
-  EXPECT_THAT(ran.output, HasSubstr("client-auth-refused"));
-  EXPECT_EQ(refusal().cause, "client-auth-refused");
 }
 
 TEST_F(ClientCauses, FederatedAuthentication) {

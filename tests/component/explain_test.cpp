@@ -142,6 +142,72 @@ TEST(Explain, WhatALoginWouldNotComeToIsNoPartOfTheDiagnosis) {
   EXPECT_THAT(planned.output, HasSubstr("service-unknown: 7"));
 }
 
+// --- the second opinion: FreeTDS, directly at the server --------------------------------------------------------------------------------------------
+
+/// The only entry of "control" in `explain --connect --control --json`.
+nlohmann::json second_opinion(lab::LabOptions options) {
+  options.serve = false;
+  lab::Lab lab(std::move(options));
+  const auto ran = explain(lab, {target(lab, "sql1.corp.test"), "--connect", "--control", "--json"});
+  const auto json = nlohmann::json::parse(ran.output, nullptr, false);
+  EXPECT_TRUE(json.is_object()) << ran.output;
+  EXPECT_EQ(json["control"].size(), 1u) << ran.output;
+  return json["control"].at(0);
+}
+
+TEST(Control, AgreesAboutALoginThatSucceeds) {
+  for (const auto *encrypt : {"off", "login", "require"}) {
+    const auto told = second_opinion({.server_encrypt = encrypt});
+    EXPECT_EQ(told["sqlshim"], "ok") << encrypt;
+    EXPECT_EQ(told["freetds"], "accepted") << told.dump();
+    EXPECT_EQ(told["said"], "KERBEROS");
+    EXPECT_EQ(told["agree"], true);
+  }
+}
+
+TEST(Control, AgreesWhereTheServerIsAtFault) {
+  for (const auto *fault : {"spn-wrong-account", "login-denied"}) {
+    const auto told = second_opinion({.fault = fault});
+    EXPECT_EQ(told["sqlshim"], fault);
+    EXPECT_EQ(told["freetds"], "refused") << told.dump();
+    EXPECT_NE(told["said"], "");
+    EXPECT_EQ(told["agree"], true);
+  }
+}
+
+TEST(Control, DisagreesWhereSqlshimIsStricter) {
+  const auto told = second_opinion({.change = [](lab::Plan &plan) { plan.peer.omit_sspi_token = true; }});
+  EXPECT_EQ(told["sqlshim"], "mutual-auth-missing");
+  EXPECT_EQ(told["freetds"], "accepted") << told.dump();
+  EXPECT_EQ(told["agree"], false);
+}
+
+TEST(Control, SaysWhatFreeTdsCannotDo) {
+  const auto bound = second_opinion({.epa = "required"});
+  EXPECT_EQ(bound["agree"], false) << bound.dump();
+  EXPECT_THAT(bound["note"].get<std::string>(), HasSubstr("channel binding"));
+  const auto strict = second_opinion({.server_encrypt = "strict"});
+  EXPECT_EQ(strict["freetds"], "not tried") << strict.dump();
+  EXPECT_THAT(strict["said"].get<std::string>(), HasSubstr("TDS 8.0"));
+  EXPECT_TRUE(strict["agree"].is_null());
+}
+
+TEST(Control, WithoutATicketThereIsNothingToTry) {
+  const auto told = second_opinion({.fault = "spn-missing"});
+  EXPECT_EQ(told["freetds"], "not tried");
+  EXPECT_THAT(told["said"].get<std::string>(), HasSubstr("no ticket"));
+}
+
+TEST(Control, LogsInByItself) {
+  lab::Lab lab({.serve = false});
+  const auto ran = explain(lab, {target(lab, "sql1.corp.test"), "--connect", "--control"});
+  EXPECT_THAT(ran.output, HasSubstr("they agree"));
+  EXPECT_EQ(lab.peer().record(1)["login7"]["app"], "sqlshim explain");
+  EXPECT_EQ(lab.peer().record(2)["login7"]["app"], "sqlshim explain --control");
+  EXPECT_TRUE(lab.peer().record(3).empty());
+  EXPECT_EQ(explain(lab, {target(lab, "sql1.corp.test"), "--control"}).status, 2) << "it goes with --connect";
+}
+
 /// As the README shows it: with the build's folder not in our own PATH, COMMAND finds sqlshim all the same.
 TEST(Explain, AsACommandOfTheLab) {
   const auto sqlshim = lab::program_folder() / "sqlshim";
@@ -167,6 +233,7 @@ TEST(Explain, Usage) {
 /// Faults that explain cannot meet, because they need a client.
 const std::map<std::string_view, const char *> not_explains = {
     {"caller-denied", "a listener decides about its callers before any route, and explain comes through none"},
+    {"client-auth-refused", "there is no client that could send the wrong kind of login"},
     {"route-denied", "`match` looks at what a client says; explain takes the route by its target"},
     {"mars-refused", "explain's login does not ask for MARS"},
     {"client-requires-tls", "there is no client that could demand encryption"},

@@ -193,6 +193,8 @@ constexpr auto faults = std::to_array<Fault>({
     // us and our caller
     {"caller-denied", "the listeners take another user only",
      [](Plan &p) { p.listener_extra = fmt::format("callers = [{}]\n", other_uid()); }},
+    {"client-auth-refused", "the listeners take integrated logins only (a client with user and password is refused)",
+     [](Plan &p) { p.listener_extra = "client_auth = \"integrated\"\n"; }},
     {"identity-denied", "the identity may be used by another user only",
      [](Plan &p) { p.identity_extra = fmt::format("allow = [{}]\n", other_uid()); }},
     {"route-denied", "no route matches what the client asks for",

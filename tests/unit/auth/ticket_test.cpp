@@ -1,5 +1,7 @@
 #include "tests/unit/auth/support.hpp"
 
+#include <filesystem>
+
 namespace auth_test {
 namespace {
 
@@ -43,6 +45,30 @@ TEST(Ticket, PrivateCcacheHoldsItAndNothingElse) {
   ASSERT_EQ(krb5_cc_resolve(context.get(), ("MEMORY:" + name).c_str(), again.out()), 0);
   Principal owner(context.get());
   EXPECT_EQ(krb5_cc_get_principal(context.get(), again.get(), owner.out()), KRB5_FCC_NOFILE) << "it is still there";
+}
+
+TEST(Ticket, SavedForAnotherProgram) {
+  const TicketPtr ticket = fake_ticket();
+  auto folder = (std::filesystem::temp_directory_path() / "sqlshim-ticket-XXXXXX").string();
+  ASSERT_TRUE(::mkdtemp(folder.data()));
+  const auto path = folder + "/ccache";
+  ASSERT_TRUE(save_ccache(*ticket, path));
+  EXPECT_EQ(std::filesystem::status(path).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  const Context context = value(make_bare_context());
+  OpenCcache ccache(context.get());
+  ASSERT_EQ(krb5_cc_resolve(context.get(), ("FILE:" + path).c_str(), ccache.out()), 0);
+  krb5_cc_cursor cursor{};
+  ASSERT_EQ(krb5_cc_start_seq_get(context.get(), ccache.get(), &cursor), 0);
+  CredentialsValue entry(context.get());
+  EXPECT_EQ(krb5_cc_next_cred(context.get(), ccache.get(), &cursor, entry.out()), 0);
+  EXPECT_EQ(unparse(context.get(), entry.get().server), ticket->server);
+  EXPECT_EQ(krb5_cc_next_cred(context.get(), ccache.get(), &cursor, entry.out()), KRB5_CC_END);
+  krb5_cc_end_seq_get(context.get(), ccache.get(), &cursor);
+  const auto nowhere = save_ccache(*ticket, folder + "/absent/ccache");
+  ASSERT_FALSE(nowhere);
+  EXPECT_NE(nowhere.error().text.find("absent/ccache"), std::string::npos) << nowhere.error().text;
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Ticket, LeavesNothingBehind) {

@@ -1,6 +1,8 @@
 #include "shim/limits.hpp"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest-death-test.h>
+#include <sys/resource.h>
 #include <thread>
 #include <vector>
 
@@ -123,6 +125,16 @@ TEST(Limits, WhoIsTurnedAwayIsCountedAndToldOfOnce) {
   EXPECT_EQ(few.take_turned_away(), 0u);
   few.turned_away();
   EXPECT_EQ(told, 2);
+}
+
+/// In a process of its own: address space once given up does not come back. (What is mapped already stays, a sanitizer's too.)
+TEST(Limits, MemoryIsAskedOfTheKernel) {
+  EXPECT_TRUE(has_memory());
+  const auto without = [] {
+    const rlimit spent{1, 1};
+    ::_exit(::setrlimit(RLIMIT_AS, &spent) == 0 && !has_memory() ? 0 : 1);
+  };
+  EXPECT_EXIT(without(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Limits, ConnectionsThatDescriptorsAllow) {

@@ -114,12 +114,6 @@ Login login_of(const std::string &text) {
   login.request.app = words["app"];
   login.request.integrated = words.contains("integrated");
   login.request.fedauth = words.contains("fedauth");
-  const std::map<std::string, tds::Mechanism> mechanisms{{"", tds::Mechanism::none},
-                                                         {"ntlm", tds::Mechanism::ntlm},
-                                                         {"kerberos", tds::Mechanism::kerberos},
-                                                         {"spnego", tds::Mechanism::spnego},
-                                                         {"unknown", tds::Mechanism::unknown}};
-  login.request.mechanism = mechanisms.at(words["token"]);
   return login;
 }
 
@@ -296,18 +290,12 @@ INSTANTIATE_TEST_SUITE_P(
     ClientAuth, Decide,
     testing::Values(
         Row{"AnyTakesPasswords", any, "user=sa", "allow r i [route r]"},
-        Row{"AnyTakesIntegrated", any, "integrated token=spnego", "allow r i [route r]"},
-        Row{"AnyTakesKerberos", any, "integrated token=kerberos", "allow r i [route r]"},
-        Row{"AnyTakesIntegratedWithoutToken", any, "integrated", "allow r i [route r]"},
+        Row{"AnyTakesIntegrated", any, "integrated", "allow r i [route r]"},
         Row{"SqlTakesPasswords", sql_only, "user=sa", "allow r i [route r]"},
-        Row{"SqlRefusesIntegrated", sql_only, "integrated token=spnego",
-            "deny client-auth-refused [listener main client_auth]"},
-        Row{"IntegratedTakesIntegrated", integrated_only, "integrated token=spnego", "allow r i [route r]"},
+        Row{"SqlRefusesIntegrated", sql_only, "integrated", "deny client-auth-refused [listener main client_auth]"},
+        Row{"IntegratedTakesIntegrated", integrated_only, "integrated", "allow r i [route r]"},
         Row{"IntegratedRefusesPasswords", integrated_only, "user=sa",
             "deny client-auth-refused [listener main client_auth]"},
-        Row{"NtlmIsRefused", any, "integrated token=ntlm", "deny client-auth-refused [built in]"},
-        Row{"NtlmIsRefusedWhereIntegratedIsWanted", integrated_only, "integrated token=ntlm",
-            "deny client-auth-refused [built in]"},
         Row{"FedauthIsRefused", any, "fedauth user=sa", "deny fedauth-not-supported [built in]"},
         Row{"FedauthIsRefusedFirst", sql_only, "fedauth integrated", "deny fedauth-not-supported [built in]"},
         Row{"PasswordRouteWithIntegratedClient", passwords, "server=sql integrated",
@@ -469,14 +457,12 @@ TEST(Policy, RequestIsMadeFromLogin7) {
   EXPECT_EQ(request.app, "Excel");
   EXPECT_FALSE(request.integrated);
   EXPECT_FALSE(request.fedauth);
-  EXPECT_EQ(request.mechanism, tds::Mechanism::none);
 
   login.option_flags2 |= tds::option2_integrated_security;
   login.sspi = {'N', 'T', 'L', 'M', 'S', 'S', 'P', 0, 1, 0, 0, 0};
   login.features.push_back({tds::FeatureId::utf8_support, {1}});
   request = make_request("main", caller, login);
   EXPECT_TRUE(request.integrated);
-  EXPECT_EQ(request.mechanism, tds::Mechanism::ntlm);
   EXPECT_FALSE(request.fedauth);
   login.features.push_back({tds::FeatureId::fedauth, {}});
   EXPECT_TRUE(make_request("main", caller, login).fedauth);

@@ -256,7 +256,7 @@ template <class Machine> void expect_outcome(const Script<Machine> &script, Mode
 }
 
 // Long scripts are not cut and damaged at each of their bytes, but at about this many.
-inline constexpr std::size_t most_places = 400;
+inline constexpr std::size_t most_places = 80;
 inline std::size_t stride(std::size_t places) { return 1 + places / most_places; }
 
 template <class Machine> std::size_t input_size(const Script<Machine> &script) {

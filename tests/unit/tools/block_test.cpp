@@ -38,7 +38,7 @@ TEST(Block, the_folder_of_locks_is_for_every_user) {
   const auto old = ::umask(077);
   const Block block(folder.path() / "locks");
   ::umask(old);
-  struct stat facts{};
+  struct stat facts {};
   ASSERT_EQ(::stat((folder.path() / "locks").c_str(), &facts), 0);
   EXPECT_EQ(facts.st_mode & 07777, 01777u);
   for (const auto &lock : fs::directory_iterator(folder.path() / "locks"))

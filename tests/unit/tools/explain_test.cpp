@@ -1,6 +1,7 @@
 #include "shim/explain.hpp"
 
 #include "tools/commands.hpp"
+#include "tools/direct_login.hpp"
 #include "tools/lab/files.hpp"
 
 #include <gmock/gmock.h>
@@ -63,7 +64,7 @@ TEST(Explain, TheWholeStoryOfALogin) {
                        LoginAnswered{true, "7.4", "master", 4096},
                    });
   explanation.connect = true;
-  EXPECT_EQ(commands::render(explanation, false),
+  EXPECT_EQ(commands::render(explanation, {}, false),
             "Target\n"
             "  typed     sqlalias\n"
             "  route     alias: the route of this target\n"
@@ -110,7 +111,7 @@ TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
                             AttemptEnded{1, "spn-missing"},
                         });
   explanation.diagnosis = diagnose(explanation.records, {"ticket", Cause::spn_missing, "Server not found"});
-  const auto text = commands::render(explanation, false);
+  const auto text = commands::render(explanation, {}, false);
   EXPECT_THAT(text, HasSubstr("@CORP.TEST  canonical name and port  service-unknown: 7 Server not found\n"));
   EXPECT_THAT(text, HasSubstr("@CORP.TEST  spn-missing\n"));
   EXPECT_THAT(text, HasSubstr("\nDiagnosis\n  spn-missing (to be mended at: directory)\n  " +
@@ -123,17 +124,17 @@ TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
 
 TEST(Explain, WithoutConnectItSaysHowFar) {
   auto explanation = with(until_plan + std::vector<Event>{SpnTried{spn, "port", "ticket", "ok", "", ""}});
-  EXPECT_THAT(commands::render(explanation, false), HasSubstr("ok: a login would get as far as connecting."));
+  EXPECT_THAT(commands::render(explanation, {}, false), HasSubstr("ok: a login would get as far as connecting."));
 }
 
 TEST(Explain, ARouteThatSendsThePasswordOn) {
   auto explanation = with({PlanMade{{"tcp+sql"}}});
   explanation.identity = explanation.principal = "";
-  EXPECT_THAT(commands::render(explanation, false),
+  EXPECT_THAT(commands::render(explanation, {}, false),
               AllOf(HasSubstr("identity  none is needed"), HasSubstr("ok: no ticket is needed")));
   explanation.connect = true;
   explanation.not_done = "explain has no password";
-  EXPECT_THAT(commands::render(explanation, false),
+  EXPECT_THAT(commands::render(explanation, {}, false),
               AllOf(HasSubstr("login not tried: explain has no password."), Not(HasSubstr("ok:"))));
 }
 
@@ -145,7 +146,7 @@ TEST(Explain, EverySpnCandidateHasItsRow) {
       SpnTried{"MSSQLSvc/c:1@R", "port", "ticket", "ok", "", ""},
       TicketChosen{"MSSQLSvc/c:1@R", "", "aes", 1, "then", false},
   });
-  EXPECT_THAT(commands::render(explanation, false),
+  EXPECT_THAT(commands::render(explanation, {}, false),
               HasSubstr("SPN candidates\n"
                         "  MSSQLSvc/a:1@R  spn of the route         service-unknown: 7 unknown\n"
                         "  MSSQLSvc/b:1@R  canonical name and port  service-unknown: kept refusal\n"
@@ -155,7 +156,7 @@ TEST(Explain, EverySpnCandidateHasItsRow) {
 TEST(Explain, AClockThatIsOff) {
   auto explanation = with({KdcAnswered{"k", "AS", 37, "skew", "2026-11-22T09:52:00.000000Z", 599'600, 0},
                            KdcAnswered{"k", "AS", -1, "k: refused", "", 0, 0}});
-  EXPECT_THAT(commands::render(explanation, false),
+  EXPECT_THAT(commands::render(explanation, {}, false),
               AllOf(HasSubstr("37 skew"), HasSubstr("its clock is +600 s off"), HasSubstr("no answer: k: refused")));
 }
 
@@ -165,20 +166,20 @@ TEST(Explain, StringsFromOutsideAreEscaped) {
   Diagnosis diagnosis;
   diagnosis.said = "\x1b[31m";
   explanation.diagnosis = diagnosis;
-  const auto text = commands::render(explanation, false);
+  const auto text = commands::render(explanation, {}, false);
   EXPECT_THAT(text, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\u202e")), HasSubstr("\\u001b[2J\\u000aDiagnosis")));
 }
 
 TEST(Explain, ColourOnlyWhereItIsWanted) {
   const auto explanation = with(until_plan);
-  EXPECT_THAT(commands::render(explanation, true),
+  EXPECT_THAT(commands::render(explanation, {}, true),
               AllOf(HasSubstr("\033[1mTarget\033[0m\n"), HasSubstr("\033[32mok\033[0m")));
-  EXPECT_THAT(commands::render(explanation, false), Not(HasSubstr("\033")));
+  EXPECT_THAT(commands::render(explanation, {}, false), Not(HasSubstr("\033")));
 }
 
 TEST(Explain, EventsOfOtherVersionsAreNotLost) {
   const auto explanation = with({FallbackTaken{"tcp+kerberos", "tcp+ntlm", "spn-missing"}});
-  EXPECT_THAT(commands::render(explanation, false),
+  EXPECT_THAT(commands::render(explanation, {}, false),
               HasSubstr("fallback.taken  from=tcp+kerberos to=tcp+ntlm reason=spn-missing\n"));
 }
 
@@ -203,6 +204,29 @@ TEST(Explain, UsageAndConfiguration) {
   EXPECT_EQ(bad.status, 2);
   EXPECT_THAT(bad.err, HasSubstr("levle"));
   EXPECT_EQ(bad.out, "");
+}
+
+TEST(Explain, WhatFreeTdsSaysOfEachSpn) {
+  auto explanation = with(until_plan);
+  const std::vector<commands::SecondOpinion> opinions = {
+      {.spn = "MSSQLSvc/a:1@R", .ours = "ok", .accepted = true, .said = "KERBEROS", .note = ""},
+      {.spn = "MSSQLSvc/bb:1@R", .ours = "spn-wrong-account", .accepted = false, .said = "18456 \033[2J", .note = ""},
+      {.spn = "MSSQLSvc/c:1@R", .ours = "ok", .accepted = false, .said = "18452", .note = "no channel binding"},
+      {.spn = "MSSQLSvc/d:1@R", .ours = "login-denied", .accepted = true, .said = "KERBEROS", .note = ""},
+      {.spn = "MSSQLSvc/e:1@R", .ours = "", .accepted = true, .said = "KERBEROS", .note = ""},
+      {.spn = "MSSQLSvc/f:1@R", .ours = "spn-missing", .accepted = {}, .said = "there is no ticket", .note = ""}};
+  EXPECT_THAT(
+      commands::render(explanation, opinions, false),
+      HasSubstr(
+          "Control: FreeTDS, directly at the server\n"
+          "  MSSQLSvc/a:1@R   sqlshim: ok                 FreeTDS: accepted (KERBEROS)             they agree\n"
+          "  MSSQLSvc/bb:1@R  sqlshim: spn-wrong-account  FreeTDS: refused (18456 \\u001b[2J)       they agree\n"
+          "  MSSQLSvc/c:1@R   sqlshim: ok                 FreeTDS: refused (18452)                 THEY DISAGREE\n"
+          "                                               no channel binding\n"
+          "  MSSQLSvc/d:1@R   sqlshim: login-denied       FreeTDS: accepted (KERBEROS)             THEY DISAGREE\n"
+          "  MSSQLSvc/e:1@R   sqlshim: not tried          FreeTDS: accepted (KERBEROS)             -\n"
+          "  MSSQLSvc/f:1@R   sqlshim: spn-missing        FreeTDS: not tried (there is no ticket)  -\n"));
+  EXPECT_THAT(commands::render(explanation, {}, false), Not(HasSubstr("Control"))) << "who has not asked";
 }
 
 } // namespace
