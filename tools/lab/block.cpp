@@ -55,7 +55,7 @@ bool Block::take(int locks, int number) {
     lock = ::openat(locks, name.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (lock < 0) return false;
   ::fchmod(lock, 0644); // against a narrow umask; fails on another user's, which needs nothing
-  struct stat facts{};
+  struct stat facts {};
   const bool ours = ::fstat(lock, &facts) == 0 && S_ISREG(facts.st_mode) && ::flock(lock, LOCK_EX | LOCK_NB) == 0 &&
                     port_free(kdc(), 18088); // a lab with another /tmp may be there
   if (!ours) {

@@ -122,14 +122,15 @@ void Channel::take_packet(const tds::PacketHeader &header, tds::ByteView packet)
     attention_ = true;
     return;
   }
-  if (!mid_message_) reset_ = header.status & (status_reset | status_reset_skip_transaction);
+  if (!mid_message_) reset_ = static_cast<std::uint8_t>(header.status & (status_reset | status_reset_skip_transaction));
   const bool last = header.status & tds::status_eom;
   mid_message_ = !last;
   reader_.feed(packet);
   auto message = reader_.next();
   if (!message) throw ConnectionEnded(message.error().text());
   // EOM with IGNORE: the client gave its request up half-way (MS-TDS 2.2.3.1.2); an attention follows.
-  if (*message && !(header.status & tds::status_ignore)) messages_.push_back({std::move(**message), reset_});
+  if (*message && !(header.status & tds::status_ignore))
+    messages_.push_back({std::move(**message), reset_ != 0, (reset_ & status_reset_skip_transaction) != 0});
 }
 
 shim::Task<> Channel::until_ended() {

@@ -63,7 +63,8 @@ private:
 /// One message of the client.
 struct Incoming {
   tds::Message message;
-  bool reset = false; ///< RESETCONNECTION or RESETCONNECTIONSKIPTRAN
+  bool reset = false;            ///< RESETCONNECTION or RESETCONNECTIONSKIPTRAN
+  bool keep_transaction = false; ///< the second of the two
 };
 
 /// One conversation: client messages in, server packets out. Fed by whoever reads the wire.
@@ -108,7 +109,7 @@ private:
   tds::MessageReader reader_;
   std::deque<Incoming> messages_;
   bool mid_message_ = false;
-  bool reset_ = false;
+  std::uint8_t reset_ = 0; // the bits of the message's first packet that ask for it
   bool attention_ = false;
   bool ended_ = false;
   // SMP

@@ -1,8 +1,8 @@
 #include "tools/lab/login_reply.hpp"
 
-#include "tools/lab/answers.hpp"
-#include "tools/lab/rowset.hpp"
+#include "tools/lab/reply.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace lab {
@@ -42,6 +42,24 @@ tds::EnvChange routing_change(const RouteTo &route) {
   data.append(value.bytes());
   data.u16_le(0); // the old value
   return {route.enhanced ? tds::EnvChangeType::enhanced_routing : tds::EnvChangeType::routing, std::move(data).bytes()};
+}
+
+/// What the client asked for and a server without special powers can grant. Not COLUMNENCRYPTION, which changes COLMETADATA, and not
+/// SESSIONRECOVERY: the peer could not restore a session. SQL Server's order is its own affair; here it differs from login to login.
+tds::FeatureExtAck granted_features(const Session &session, const tds::Login7 &login) {
+  tds::FeatureExtAck ack;
+  if (login.find(tds::FeatureId::utf8_support)) ack.features.push_back({tds::FeatureId::utf8_support, {0x01}});
+  if (const auto *asked = login.find(tds::FeatureId::data_classification); asked && !asked->data.empty()) {
+    const auto version = std::clamp<std::uint8_t>(asked->data[0], 1, 2);
+    ack.features.push_back(
+        {tds::FeatureId::data_classification, {version, 0x01}}); // enabled, and nothing is classified
+  }
+  if (login.find(tds::FeatureId::azure_dns_caching))
+    ack.features.push_back({tds::FeatureId::azure_dns_caching, {0x00}});
+  if (!ack.features.empty())
+    std::ranges::rotate(ack.features,
+                        ack.features.begin() + static_cast<std::ptrdiff_t>(session.spid % ack.features.size()));
+  return ack;
 }
 
 tds::Bytes refusal(const Session &session, std::initializer_list<tds::ServerMessage> messages) {
@@ -92,8 +110,8 @@ tds::Bytes login_accepted(const Session &session, const tds::Login7 &login, cons
   token(server_message(session, 5703, 10, "Changed language setting to us_english."));
   token(tds::LoginAck{1, session.version, u"Microsoft SQL Server", {16, 0, 0x03, 0xE8}});
   token(text_change(tds::EnvChangeType::packet_size, size, size));
-  if (session.version.generation() >= 74 && login.find(tds::FeatureId::utf8_support))
-    token(tds::FeatureExtAck{{{tds::FeatureId::utf8_support, {0x01}}}});
+  if (const auto ack = granted_features(session, login); session.version.generation() >= 74 && !ack.features.empty())
+    token(ack);
   if (options.route) token(routing_change(*options.route));
   token(tds::Done{});
   return std::move(out).bytes();

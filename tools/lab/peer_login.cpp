@@ -111,6 +111,7 @@ Task<std::optional<Session>> PeerLogin::run(Session connection) {
 
   auto session = open_session(login, options_);
   session.spid = spid_;
+  session.tables = connection.tables;
   session.client_address = connection.client_address;
   session.client_port = connection.client_port;
   session.local_address = connection.local_address;

@@ -3,7 +3,6 @@
 #include "tools/lab/answers.hpp"
 #include "tools/lab/channel.hpp"
 #include "tools/lab/peer_login.hpp"
-#include "tools/lab/rowset.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -14,6 +13,7 @@ namespace {
 using shim::Task;
 
 constexpr std::size_t largest_request = 64 * 1024 * 1024;
+constexpr std::size_t piece = 16 * 1024;    ///< of what is generated: an attention is looked for between two
 constexpr auto linger = shim::Millis(2000); ///< how long a client may take to read the last reply
 constexpr std::uint8_t env_reset_ack[] = {0xE3, 0x03, 0x00, 0x12, 0x00, 0x00}; // ENVCHANGE 18, no values
 
@@ -23,18 +23,21 @@ constexpr std::uint8_t env_reset_ack[] = {0xE3, 0x03, 0x00, 0x12, 0x00, 0x00}; /
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
   Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options, std::shared_ptr<const TlsContext> tls,
-             int number)
+             std::shared_ptr<Tables> tables, int number)
       : executor_(socket.get_executor()), options_(std::move(options)), tls_(std::move(tls)),
         recorder_(options_->records, number), wire_(std::move(socket), recorder_),
         main_(std::make_shared<Channel>(wire_, executor_)), login_(*options_, tls_.get(), wire_, *main_, recorder_) {
+    session_.tables = std::move(tables);
     session_.spid = static_cast<std::uint16_t>(51 + number % 30000);
     record_ends(number);
   }
 
   void start() {
     login_.begin(); // before the first byte is read
-    asio::co_spawn(executor_, [self = shared_from_this()] { return self->read(); }, asio::detached);
-    asio::co_spawn(executor_, [self = shared_from_this()] { return self->live(); }, asio::detached);
+    asio::co_spawn(
+        executor_, [self = shared_from_this()] { return self->read(); }, asio::detached);
+    asio::co_spawn(
+        executor_, [self = shared_from_this()] { return self->live(); }, asio::detached);
   }
   void close() { wire_.close(); }
 
@@ -164,7 +167,7 @@ private:
   Task<> serve(Channel &channel, Session &session) {
     while (true) {
       auto incoming = co_await channel.next();
-      if (!incoming && !channel.attention()) co_return;
+      if (!incoming && !channel.attention()) co_return undo_all(session);
       if (incoming) {
         ++requests_;
         co_await answer(channel, session, *incoming);
@@ -176,8 +179,14 @@ private:
     }
   }
 
+  /// What a client leaves open when it goes was never committed.
+  static void undo_all(Session &session) {
+    if (session.transactions > 0) undo(session, "");
+  }
+
   Task<> answer(Channel &channel, Session &session, const Incoming &incoming) {
     const auto &payload = incoming.message.payload;
+    if (incoming.reset) reset(session, incoming.keep_transaction);
     Answer steps;
     switch (incoming.message.type) {
     case tds::PacketType::sql_batch:
@@ -190,16 +199,13 @@ private:
       steps = answer_transaction(payload, session);
       break;
     case tds::PacketType::bulk:
-      steps = {answer_bulk(session)};
+      steps = answer_bulk(payload, session);
       break;
     default:
       throw ConnectionEnded(
           fmt::format("a message of type 0x{:02X} after login", static_cast<int>(incoming.message.type)));
     }
-    if (incoming.reset) {
-      session.transactions = 0;
-      steps.insert(steps.begin(), tds::Bytes(std::begin(env_reset_ack), std::end(env_reset_ack)));
-    }
+    if (incoming.reset) steps.insert(steps.begin(), tds::Bytes(std::begin(env_reset_ack), std::end(env_reset_ack)));
     co_await reply(channel, session, steps);
   }
 
@@ -211,7 +217,9 @@ private:
       if (const auto *bytes = std::get_if<tds::Bytes>(&step))
         co_await out.write(*bytes);
       else if (const auto *rows = std::get_if<GeneratedRows>(&step))
-        co_await generate(channel, out, *rows);
+        co_await generate(channel, out, *rows, session.version);
+      else if (const auto *chunks = std::get_if<GeneratedChunks>(&step))
+        co_await generate(channel, out, *chunks);
       else
         co_await wait(channel, std::get<Wait>(step));
       if (channel.attention()) {
@@ -223,14 +231,27 @@ private:
     co_await out.finish();
   }
 
-  Task<> generate(Channel &channel, ReplyStream &out, GeneratedRows rows) {
-    constexpr std::size_t piece = 16 * 1024;
+  Task<> generate(Channel &channel, ReplyStream &out, GeneratedRows rows, tds::Version version) {
+    const auto columns = generated_columns(rows.bytes);
     tds::Writer some;
     for (std::uint64_t row = 0; row < rows.count && !channel.attention() && !channel.ended(); ++row) {
-      append_generated_row(some, row + 1, rows.bytes);
+      append_row(some, columns, generated_row(row + 1, rows.bytes), version);
       if (some.size() < piece && row + 1 < rows.count) continue;
       co_await out.write(std::exchange(some, tds::Writer()).bytes());
     }
+  }
+
+  Task<> generate(Channel &channel, ReplyStream &out, GeneratedChunks chunks) {
+    for (auto left = chunks.bytes; left > 0 && !channel.attention() && !channel.ended();) {
+      const auto size = std::min<std::uint64_t>(left, piece);
+      left -= size;
+      tds::Writer chunk;
+      chunk.u32_le(static_cast<std::uint32_t>(size));
+      chunk.append(tds::Bytes(size, 'b'));
+      co_await out.write(chunk.bytes());
+    }
+    if (channel.attention())
+      co_await out.write(tds::Bytes(4)); // a value ends with an empty chunk also where it was cut
   }
 
   Task<> wait(Channel &channel, Wait wait) {
@@ -306,7 +327,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       boost::system::error_code ignored;
       socket.set_option(asio::ip::tcp::no_delay(true), ignored);
       try {
-        const auto connection = std::make_shared<Connection>(std::move(socket), options, tls, next++);
+        const auto connection = std::make_shared<Connection>(std::move(socket), options, tls, tables, next++);
         std::erase_if(connections, [](const auto &old) { return old.expired(); });
         connections.push_back(connection);
         connection->start();
@@ -319,13 +340,15 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
   Acceptor acceptor;
   std::shared_ptr<const PeerOptions> options;
   std::shared_ptr<const TlsContext> tls;
+  std::shared_ptr<Tables> tables = std::make_shared<Tables>();
   std::vector<std::weak_ptr<Connection>> connections;
   int next = 1;
 };
 
 PeerServer::PeerServer(shim::Executor executor, PeerOptions options)
     : listener_(std::make_shared<Listener>(executor, std::move(options))) {
-  asio::co_spawn(executor, [listener = listener_] { return listener->run(); }, asio::detached);
+  asio::co_spawn(
+      executor, [listener = listener_] { return listener->run(); }, asio::detached);
 }
 
 PeerServer::~PeerServer() { stop(); }

@@ -180,7 +180,8 @@ void Process::wait_until(const std::string &what, const std::function<bool()> &c
 }
 
 void Process::wait_for_port(const std::string &address, std::uint16_t port, milliseconds deadline) {
-  wait_until(fmt::format("listen on {}:{}", address, port), [&] { return port_answers(address, port); }, deadline);
+  wait_until(
+      fmt::format("listen on {}:{}", address, port), [&] { return port_answers(address, port); }, deadline);
 }
 
 std::string Process::wait_for_line(const std::string &prefix, milliseconds deadline) {

@@ -18,11 +18,12 @@ using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
 struct Command {
-  std::vector<std::string> argv = {}; ///< argv[0] without a slash is looked up in PATH (that of `environment`, if any), then in /usr/sbin and /sbin
-  Environment environment = {};       ///< laid over our own environment; an empty value removes the variable
-  fs::path output = {};               ///< standard output and error are appended here; empty: ours are inherited
-  fs::path input = {};                ///< standard input; empty: /dev/null, or ours where `terminal`
-  bool terminal = false;              ///< stays in our process group and keeps our standard input: Ctrl-C reaches it
+  std::vector<std::string> argv =
+      {}; ///< argv[0] without a slash is looked up in PATH (that of `environment`, if any), then in /usr/sbin and /sbin
+  Environment environment = {}; ///< laid over our own environment; an empty value removes the variable
+  fs::path output = {};         ///< standard output and error are appended here; empty: ours are inherited
+  fs::path input = {};          ///< standard input; empty: /dev/null, or ours where `terminal`
+  bool terminal = false;        ///< stays in our process group and keeps our standard input: Ctrl-C reaches it
 };
 
 /// A running child. It gets SIGKILL when the thread that started it dies (PR_SET_PDEATHSIG), so nothing outlives a killed lab:

@@ -32,9 +32,14 @@ std::vector<Word> cut(std::string_view sql) {
     if (at < sql.size() && sql[at] == close) ++at;
     return text;
   };
+  std::size_t counted = 0; // whose line ends are in `line`
+  std::uint32_t line = 1;
   while (at < sql.size()) {
     const char c = sql[at];
     const auto from = at;
+    const auto known = words.size();
+    line += static_cast<std::uint32_t>(std::ranges::count(sql.substr(counted, from - counted), '\n'));
+    counted = from;
     if (std::isspace(static_cast<unsigned char>(c))) {
       ++at;
     } else if (next_is("--")) {
@@ -54,14 +59,20 @@ std::vector<Word> cut(std::string_view sql) {
         ++at;
       words.push_back(
           {Word::Kind::name, std::string(sql.substr(from, at - from)), lower_case(sql.substr(from, at - from))});
-    } else if (std::isdigit(static_cast<unsigned char>(c))) {
-      while (at < sql.size() && (continues_name(sql[at]) || sql[at] == '.'))
+    } else if (std::isdigit(static_cast<unsigned char>(c)) ||
+               (c == '.' && at + 1 < sql.size() && std::isdigit(static_cast<unsigned char>(sql[at + 1])) &&
+                (words.empty() || words.back().kind == Word::Kind::symbol))) {
+      // digits, 0x…, 1.5e-3
+      while (at < sql.size() && (continues_name(sql[at]) || sql[at] == '.' ||
+                                 ((sql[at] == '-' || sql[at] == '+') && (sql[at - 1] == 'e' || sql[at - 1] == 'E') &&
+                                  !sql.substr(from).starts_with("0x"))))
         ++at;
       words.push_back({Word::Kind::number, std::string(sql.substr(from, at - from)), {}});
     } else {
       ++at;
       words.push_back({Word::Kind::symbol, std::string(1, c), std::string(1, c)});
     }
+    if (words.size() > known) words.back().line = line;
   }
   return words;
 }

@@ -1,6 +1,7 @@
 // T-SQL text cut into words: just enough of the language for the peer to recognise what clients send it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,8 +12,9 @@ struct Word {
   enum class Kind { name, quoted_name, string, number, symbol };
   Kind kind{};
   std::string text; ///< names as typed, strings without their quotes, symbols one character each
-  std::string
-      lower; ///< `text` in lower case for names that were not quoted and symbols; else empty: no quoted text is a keyword
+  /// `text` in lower case for names that were not quoted and symbols; else empty: no quoted text is a keyword
+  std::string lower;
+  std::uint32_t line = 1; ///< of the batch, from 1
 };
 
 /// Skips blanks and comments. Never fails: an open quote or comment runs to the end.

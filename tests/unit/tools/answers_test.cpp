@@ -66,23 +66,41 @@ private:
       }
     }
   }
-  std::uint8_t type(tds::Reader &in) {
+  static constexpr std::uint16_t nvarchar_max = 0x1E7;
+  std::uint16_t type(tds::Reader &in) {
     version_.at_least_7_2() ? (void)in.u32_le("") : (void)in.u16_le("");
     (void)in.u16_le("");
-    const auto type = in.u8("").value();
+    std::uint16_t type = in.u8("").value();
     if (type == 0x26) (void)in.u8("");
     if (type == 0xE7 || type == 0xA7) {
-      (void)in.u16_le("");
+      if (in.u16_le("").value() == 0xFFFF) type |= 0x100;
       if (version_.generation() >= 71) (void)in.take(5, "");
+    }
+    if (type == 0x63) { // NTEXT: the table's name behind it
+      (void)in.u32_le("");
+      if (version_.generation() >= 71) (void)in.take(5, "");
+      if (version_.at_least_7_2()) (void)in.u8("");
+      (void)in.utf16(in.u16_le("").value(), "");
     }
     return type;
   }
-  std::string value(tds::Reader &in, std::uint8_t type) {
+  std::string value(tds::Reader &in, std::uint16_t type) {
     if (type == 0x26) {
       const auto size = in.u8("").value();
       return size == 0   ? "NULL"
              : size == 4 ? std::to_string(static_cast<std::int32_t>(in.u32_le("").value()))
                          : std::to_string(static_cast<std::int64_t>(in.u64_le("").value()));
+    }
+    if (type == nvarchar_max) {
+      (void)in.u64_le("");
+      std::string text;
+      while (const auto size = in.u32_le("").value())
+        text += tds::to_utf8(in.utf16(size / 2, "").value());
+      return text;
+    }
+    if (type == 0x63) {
+      (void)in.take(in.u8("").value() + 8, "");
+      return tds::to_utf8(in.utf16(in.u32_le("").value() / 2, "").value());
     }
     if (type != 0xE7) throw std::runtime_error("an unexpected type");
     return tds::to_utf8(in.utf16(in.u16_le("").value() / 2, "").value());
@@ -129,7 +147,7 @@ private:
   }
 
   tds::Version version_;
-  std::vector<std::uint8_t> types_;
+  std::vector<std::uint16_t> types_;
   std::string text_;
 };
 
@@ -161,7 +179,7 @@ INSTANTIATE_TEST_SUITE_P(
                   "columns encrypt_option,auth_scheme,net_transport\nrow FALSE|KERBEROS|TCP\ndone count=1\n"},
         BatchCase{"alias_before_column",
                   "select c.auth_scheme from sys.dm_exec_connections c where c.session_id = @@spid",
-                  "columns \nrow KERBEROS\ndone count=1\n"},
+                  "columns auth_scheme\nrow KERBEROS\ndone count=1\n"},
         BatchCase{"another_session", "select auth_scheme from sys.dm_exec_connections where session_id = 1",
                   "columns auth_scheme\ndone count=0\n"},
         BatchCase{"session_facts", "select suser_sname(), app_name(), host_name() as host, db_name()",
@@ -200,8 +218,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "error 207 Invalid column name 'nonsense'.\ndone error\n"},
         BatchCase{"unknown_procedure", "exec dbo.nothing",
                   "error 2812 Could not find stored procedure 'nothing'.\ndone error\n"},
-        BatchCase{"unknown_batch", "create table t (a int)",
-                  "error 50000 the lab does not know this batch: create table t (a int)\ndone error\n"},
+        BatchCase{"unknown_batch", "grant all to public",
+                  "error 50000 the lab does not know this batch: grant all to public\ndone error\n"},
         BatchCase{"error_after_a_result", "select 1; nonsense",
                   "columns \nrow 1\ndone more count=1\nerror 50000 the lab does not know this batch: select 1; "
                   "nonsense\ndone error\n"}),
@@ -229,6 +247,44 @@ TEST(Batch, survives_every_cut_of_a_long_request) {
 
 TEST(Batch, deep_nesting_is_refused_not_followed) {
   EXPECT_THAT(answer_of("select " + std::string(100000, '(') + "1"), HasSubstr("error 50000"));
+}
+
+TEST(Batch, tables_keep_what_was_put_in_and_transactions_take_it_back) {
+  auto session = session_of();
+  const auto run = [&](std::string_view sql) {
+    return Reading(answer_batch(request(sql), session), session.version).text();
+  };
+  EXPECT_EQ(run("create table #t (id int, name nvarchar(10))"), "done\n");
+  EXPECT_EQ(run("insert into #t values (2, 'b'), (1, 'a')"), "done count=2\n");
+  EXPECT_EQ(run("select * from #t order by id"), "columns id,name\nrow 1|a\nrow 2|b\ndone count=2\n");
+  EXPECT_EQ(run("begin tran delete from #t where id = 1 save tran s update #t set name = 'x' rollback tran s"),
+            "env 8\ndone more\ndone more count=1\ndone more\ndone more count=1\ndone\n");
+  EXPECT_EQ(run("select name from #t"), "columns name\nrow b\ndone count=1\n");
+  EXPECT_EQ(run("rollback select count(*) as n from #t"), "env 10\ndone more\ncolumns n\nrow 2\ndone count=1\n");
+  reset(session);
+  EXPECT_THAT(run("select * from #t"), HasSubstr("error 208"));
+}
+
+TEST(Batch, implicit_transactions_begin_with_the_first_table) {
+  auto session = session_of();
+  const auto run = [&](std::string_view sql) {
+    return Reading(answer_batch(request(sql), session), session.version).text();
+  };
+  EXPECT_EQ(run("set implicit_transactions on select 1"), "done more\ncolumns \nrow 1\ndone count=1\n");
+  EXPECT_EQ(run("create table t (a int)"), "env 8\ndone\n");
+  EXPECT_EQ(run("if @@trancount > 0 rollback tran"), "env 10\ndone more\ndone\n");
+  EXPECT_THAT(run("drop table t"), HasSubstr("error 3701"));
+}
+
+TEST(Batch, errors_of_a_try_are_caught) {
+  EXPECT_EQ(answer_of("begin try select 1/0 end try begin catch select error_number() as n end catch"),
+            "columns n\nrow 8134\ndone count=1\n");
+}
+
+TEST(Batch, a_procedure_that_calls_itself_ends) {
+  EXPECT_THAT(answer_of("declare @s nvarchar(200) = 'exec sp_executesql @s, N''@s nvarchar(200)'', @s' "
+                        "exec sp_executesql @s, N'@s nvarchar(200)', @s"),
+              HasSubstr("error 217"));
 }
 
 /// An RPC request built by hand: sp_executesql and its like.
