@@ -37,8 +37,8 @@ Auth Driver::direct_auth() const { return auth == Auth::ntlm || name.starts_with
 
 const std::vector<std::string> &step_names() {
   static const std::vector<std::string> names = {
-      "connect", "results",      "types",           "parameters", "prepared",   "transaction", "rollback",  "error",
-      "warning", "large-result", "large-parameter", "cancel",     "pool-reset", "fifty",       "disconnect"};
+      "connect", "results",      "types",           "parameters", "prepared", "transaction", "rollback", "error",
+      "warning", "large-result", "large-parameter", "bulk-copy",  "cancel",   "pool-reset",  "fifty",    "disconnect"};
   return names;
 }
 

@@ -1,12 +1,17 @@
 // Real drivers behave through sqlshim as they do without it.
 #include "tests/interop/matrix.hpp"
 #include "tests/interop/programme.hpp"
+#include "tests/support/decisions.hpp"
+#include "tests/support/secret_search.hpp"
+
+#include "tds/login7.hpp"
+#include "tds/packet.hpp"
 
 #include <atomic>
 #include <cstdlib>
 #include <fmt/format.h>
-#include <fstream>
 #include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 namespace {
@@ -16,8 +21,24 @@ using namespace interop;
 
 constexpr std::size_t most_differences = 12; ///< of a row that are shown: one fault shows in many places
 
-/// Those rows whose name holds this alone, and what they print; null: all, quietly.
+/// SQLSHIM_INTEROP: only the rows whose name holds this, and what they print. Null: all, quietly.
 const char *const only_these = std::getenv("SQLSHIM_INTEROP");
+
+/// The rows that can run here; on CI, that is all.
+std::vector<Driver> present() {
+  std::vector<Driver> rows;
+  for (const auto &driver : drivers()) {
+    if (only_these && !driver.slug().contains(only_these)) continue;
+    const auto absent = missing(driver);
+    if (absent.empty()) {
+      rows.push_back(driver);
+      continue;
+    }
+    fmt::print("not here: {} (there is no {}; tools/install.sh test brings it)\n", driver.slug(), absent);
+    EXPECT_EQ(std::getenv("SQLSHIM_CI"), nullptr) << "CI skips nothing";
+  }
+  return rows;
+}
 
 /// Two failures may be equal, too: of the programme, and where the peer knows less than the programme asks.
 bool says_that_it_failed(const std::string &line) {
@@ -53,16 +74,9 @@ Row compare_driver(lab::Lab &lab, const Driver &driver) {
   return row;
 }
 
-std::vector<Driver> chosen() {
-  std::vector<Driver> rows;
-  for (const auto &driver : drivers())
-    if (!only_these || driver.slug().contains(only_these)) rows.push_back(driver);
-  return rows;
-}
-
 TEST(Interop, DriversBehaveAsWithoutSqlshim) {
   const auto started = std::chrono::steady_clock::now();
-  const auto rows_wanted = chosen();
+  const auto rows_wanted = present();
   const auto plain = make_lab({.server_encrypt = "on"});
   const auto strict = make_lab({.server_encrypt = "strict"});
   std::vector<Row> rows(rows_wanted.size());
@@ -91,6 +105,80 @@ TEST(Interop, DriversBehaveAsWithoutSqlshim) {
   }
   fmt::print("{} rows, {} comparisons, {:.1f} minutes\n", rows.size(), comparisons,
              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() / 60);
+}
+
+/// The token with which a client began its integrated login, of what the peer received. Empty: there was none.
+tds::Bytes token_of(const std::string &received) {
+  tds::MessageReader reader(1 << 20);
+  reader.feed({reinterpret_cast<const std::uint8_t *>(received.data()), received.size()});
+  for (auto message = reader.next(); message && *message; message = reader.next()) {
+    if ((*message)->type != tds::PacketType::login7) continue;
+    const auto login = tds::decode_login7((*message)->payload);
+    return login ? login->sspi : tds::Bytes();
+  }
+  return {};
+}
+
+/// What the peer received in the first connection of a run's step "connect".
+std::string first_login(lab::Lab &lab, Run run) {
+  const auto &connections = run.steps["connect"].connections;
+  return connections.empty() ? "" : lab.peer().received(connections.front().number);
+}
+
+/// The same search finds the token in another direct login: two logins by one ticket have the ticket in common, and NTLM has its name.
+TEST(Interop, TokensOfDriversNeverGoUpstream) {
+  const auto lab = make_lab({.server_encrypt = "on"});
+  int drivers_asked = 0;
+  for (const auto &driver : present()) {
+    if (driver.auth == Auth::sql) continue;
+    SCOPED_TRACE(driver.slug());
+    test::SecretSearch search;
+    search.add("NTLM", "NTLMSSP");
+    if (driver.auth == Auth::kerberos) {
+      const auto token = token_of(first_login(*lab, run(*lab, driver, Way::direct, "connect")));
+      ASSERT_GT(token.size(), 500u) << "the driver sent no ticket to the peer";
+      search.add("ticket", token);
+    }
+    const auto again = first_login(*lab, run(*lab, driver, Way::direct, "connect"));
+    EXPECT_THAT(search.find(again), ElementsAre(StartsWith(driver.auth == Auth::ntlm ? "NTLM" : "ticket")));
+
+    const auto through = run(*lab, driver, Way::through, "connect");
+    ASSERT_EQ(through.finished.status, 0) << through.finished.output;
+    for (const auto &connection : through.steps.at("connect").connections) {
+      EXPECT_THAT(search.find(lab->peer().received(connection.number)), IsEmpty());
+      EXPECT_EQ(lab->peer().record(connection.number).value("login", ""), "CORP\\svc-reports");
+    }
+    ++drivers_asked;
+  }
+  fmt::print("{} drivers logged in with tokens of their own, none of which went upstream\n", drivers_asked);
+}
+
+/// What a user reads of a refusal: the lines that a programme printed, without their prefix and the driver's stack.
+std::string words_of(const Run &run) {
+  std::string words;
+  for (const auto &line : run.steps.contains("connect") ? run.steps.at("connect").lines : std::vector<std::string>())
+    words += (words.empty() ? "" : " / ") + (line.starts_with("failed: ") ? line.substr(8) : line);
+  return words;
+}
+
+/// 50811 and the like are in no driver's list of errors that pass by themselves: each tries once, and shows our cause and the SPN.
+TEST(Interop, RefusalsAreShownAndNotRetried) {
+  const auto lab = make_lab({.fault = "spn-missing", .server_encrypt = "on"});
+  const auto logins = [&] { return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size(); };
+  std::string table;
+  std::string last;
+  for (auto driver : present()) {
+    if (driver.strict || driver.auth != Auth::sql || driver.name == last) continue;
+    last = driver.name;
+    if (driver.name == "mssql-jdbc 12.6.1") driver.mode = "encrypt=true;connectRetryCount=3;connectRetryInterval=1";
+    SCOPED_TRACE(driver.slug());
+    const auto before = logins();
+    const auto words = words_of(run(*lab, driver, Way::through, "connect"));
+    EXPECT_THAT(words, AllOf(HasSubstr("spn-missing"), HasSubstr(lab->spn())));
+    EXPECT_EQ(logins() - before, 1u) << "logins for one refusal";
+    table += fmt::format("{} ({}): {}\n\n", driver.name, driver.mode, words);
+  }
+  fmt::print("{}", table);
 }
 
 } // namespace

@@ -30,6 +30,7 @@ public class Programme {
     steps.put("warning", Programme::warning);
     steps.put("large-result", Programme::largeResult);
     steps.put("large-parameter", Programme::largeParameter);
+    steps.put("bulk-copy", Programme::bulkCopy);
     steps.put("cancel", Programme::cancel);
     steps.put("pool-reset", Programme::poolReset);
     steps.put("fifty", Programme::fifty);
@@ -199,6 +200,27 @@ public class Programme {
         byte[] back = rows.getBytes(1);
         say(step, back.length + " bytes, " + (Arrays.equals(bytes, back) ? "the same" : "others"));
       }
+    }
+  }
+
+  static void bulkCopy(String step) throws Exception {
+    if (jtds) {
+      say(step, "- jTDS has no bulk copy");
+      return;
+    }
+    try (Connection connection = open(step); Connection source = open(step); Statement statement = connection.createStatement()) {
+      statement.executeUpdate("create table #b (n int, filler varchar(100))");
+      Class<?> kind = Class.forName("com.microsoft.sqlserver.jdbc.SQLServerBulkCopy");
+      Object bulk = kind.getConstructor(Connection.class).newInstance(connection);
+      kind.getMethod("setDestinationTableName", String.class).invoke(bulk, "#b");
+      try (Statement other = source.createStatement(); ResultSet rows = other.executeQuery("exec lab_rows 1000, 100")) { kind.getMethod("writeToServer", ResultSet.class).invoke(bulk, rows); }
+      kind.getMethod("close").invoke(bulk);
+      try (ResultSet rows = statement.executeQuery("select count(*) from #b")) { print(step, rows); }
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      try (ResultSet rows = statement.executeQuery("select n, filler from #b")) { while (rows.next()) digest.update((rows.getInt(1) + rows.getString(2)).getBytes(StandardCharsets.UTF_8)); }
+      say(step, hex(digest));
+    } catch (java.lang.reflect.InvocationTargetException problem) {
+      throw problem.getCause() instanceof Exception ? (Exception) problem.getCause() : problem;
     }
   }
 

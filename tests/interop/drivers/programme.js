@@ -156,6 +156,23 @@ const steps = {
     await close(connection);
   },
 
+  async 'bulk-copy'(step) {
+    const connection = await open(step);
+    await ask(connection, 'create table #b (n int, s varchar(20))');
+    const count = await new Promise((resolve, reject) => {
+      const bulk = connection.newBulkLoad('#b', (problem, rows) => problem ? reject(problem) : resolve(rows));
+      bulk.addColumn('n', TYPES.Int, { nullable: true });
+      bulk.addColumn('s', TYPES.VarChar, { length: 20, nullable: true });
+      connection.execBulkLoad(bulk, Array.from({ length: 1000 }, (_, n) => ({ n, s: `row ${n}` })));
+    });
+    say(step, `${count} copied`);
+    print(step, await ask(connection, 'select count(*) as n from #b'));
+    const digest = crypto.createHash('sha256');
+    await ask(connection, 'select n, s from #b', 'execSqlBatch', () => {}, columns => digest.update(`${columns[0].value}${columns[1].value}`));
+    say(step, digest.digest('hex'));
+    await close(connection);
+  },
+
   async cancel(step) {
     const connection = await open(step);
     let rows = 0;

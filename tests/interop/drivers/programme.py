@@ -232,5 +232,6 @@ for run in steps:
         say(name, f"failed: {problem}")
         traceback.print_exc(file=sys.stdout)
 if not told.get("SQL_ONLY"):
+    say("bulk-copy", "- pyodbc has no bulk copy over FreeTDS")
     say("pool-reset", "- unixODBC's pool resets no FreeTDS connection")
 sys.exit(failed)

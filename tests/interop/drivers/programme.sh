@@ -68,6 +68,7 @@ SQL
 step warning <<<"print 'a word of warning'"
 echo "step large-result: $(ask large-result <<<'exec lab_rows 2600, 8000' | tee >(wc -l >"$folder/lines") | sha256sum), $(cat "$folder/lines") lines"
 not_here large-parameter "$program sends no parameters"
+not_here bulk-copy "$program copies nothing in bulk"
 not_here cancel "$program cancels nothing"
 not_here pool-reset "$program keeps no pool"
 # A wait, so that all are connected at once.
