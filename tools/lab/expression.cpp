@@ -11,6 +11,20 @@
 namespace lab {
 namespace {
 
+constexpr std::size_t largest_text = 64 * 1024 * 1024; // bytes: loops can double a text again and again
+
+/// Counts nested parentheses, which come from outside, also where an error leaves them.
+class Deeper {
+public:
+  explicit Deeper(int &depth) : depth_(++depth) {}
+  ~Deeper() { --depth_; }
+  Deeper(const Deeper &) = delete;
+  Deeper &operator=(const Deeper &) = delete;
+
+private:
+  int &depth_;
+};
+
 Value null_like(const Value &value) { return {value.type, std::nullopt}; }
 
 /// `+ - * / %`. Whole numbers stay whole, all other numbers become FLOAT; `+` also joins text.
@@ -34,6 +48,8 @@ Value calculate(const Value &left, char sign, const Value &right, const Words &w
   const auto x = texts ? std::nullopt : real_of(left), y = texts ? std::nullopt : real_of(right);
   if (!x || !y) {
     if (sign != '+') throw words.unknown();
+    if (left.data->size() + right.data->size() > largest_text)
+      throw Refusal{.text = "the lab joins no texts of that size"};
     return text_of(left) + text_of(right);
   }
   if (sign == '/' && *y == 0) throw Refusal{.number = 8134, .text = zero};
@@ -54,7 +70,7 @@ Value change_case(const Value &value, bool upper) {
 }
 
 Value replicated(const Value &what, std::int64_t times) {
-  constexpr std::size_t most = 64 * 1024 * 1024; // bytes
+  constexpr auto most = largest_text;
   if (what.null() || times < 0) return null_like(what);
   if (what.data->size() * static_cast<std::size_t>(std::min<std::int64_t>(times, most)) > most)
     throw Refusal{.text = "the lab replicates no text of that size"};
@@ -119,18 +135,12 @@ bool Expressions::conjunction() {
 }
 
 bool Expressions::predicate() {
-  if (depth_ >= 64) throw words_.unknown(); // nested parentheses come from outside
-  if (words_.take("not")) {
-    ++depth_;
-    const bool holds = predicate();
-    --depth_;
-    return !holds;
-  }
+  if (depth_ >= 64) throw words_.unknown();
+  const Deeper deeper(depth_);
+  if (words_.take("not")) return !predicate();
   if (!words_.is("(") || !condition_in_parentheses()) return comparison();
   words_.next();
-  ++depth_;
   const bool holds = condition();
-  --depth_;
   words_.need(")");
   return holds;
 }
@@ -212,10 +222,9 @@ Value Expressions::product() {
 }
 
 Value Expressions::operand() {
-  if (depth_ >= 64) throw words_.unknown(); // nested parentheses come from outside
-  ++depth_;
+  if (depth_ >= 64) throw words_.unknown();
+  const Deeper deeper(depth_);
   auto result = simple_operand();
-  --depth_;
   if (words_.take("collate")) words_.next();
   return result;
 }

@@ -306,7 +306,8 @@ private:
   void loop(bool run) {
     constexpr int most = 100'000;
     const auto place = words_.place();
-    for (int round = 0; round < most; ++round) {
+    while (true) {
+      if (++rounds_ > most) throw Refusal{.text = "the lab goes round no loop so often"};
       words_.go(place);
       const bool holds = expressions_.condition();
       statement(run && holds);
@@ -431,6 +432,7 @@ private:
   Expressions expressions_;
   int depth_ = 0;
   int in_try_ = 0;
+  int rounds_ = 0; // of all loops: one in another must end, too
   std::uint32_t line_ = 1;
   bool returned_ = false;
   std::int32_t status_ = 0;
