@@ -89,6 +89,7 @@ TEST(Interop, DriversBehaveAsWithoutSqlshim) {
         rows[i].driver = rows_wanted[i].slug();
         rows[i].compared.differences.push_back(problem.what());
       }
+      if (only_these) fmt::print(stderr, "{}: {:.0f} s\n", rows[i].driver, rows[i].seconds);
   };
   std::thread second(work); // two at a time: a driver's programme leaves a core idle half of the time
   work();
@@ -119,6 +120,21 @@ tds::Bytes token_of(const std::string &received) {
   return {};
 }
 
+/// The encrypted part of the ticket in a Kerberos token: its first OCTET STRING of 100 bytes or more. What is around it two tickets may have in common.
+tds::Bytes ticket_in(tds::ByteView token) {
+  constexpr std::uint8_t octet_string = 0x04, one_byte = 0x81, two_bytes = 0x82;
+  for (std::size_t at = 0; at + 4 < token.size(); ++at) {
+    if (token[at] != octet_string || (token[at + 1] != one_byte && token[at + 1] != two_bytes)) continue;
+    const bool two = token[at + 1] == two_bytes;
+    const std::size_t length = two ? token[at + 2] << 8 | token[at + 3] : token[at + 2];
+    const auto start = at + (two ? 4 : 3);
+    if (length < 100 || start + length > token.size()) continue;
+    return {token.begin() + static_cast<std::ptrdiff_t>(start),
+            token.begin() + static_cast<std::ptrdiff_t>(start + length)};
+  }
+  return {};
+}
+
 /// What the peer received in the first connection of a run's step "connect".
 std::string first_login(lab::Lab &lab, Run run) {
   const auto &connections = run.steps["connect"].connections;
@@ -135,9 +151,9 @@ TEST(Interop, TokensOfDriversNeverGoUpstream) {
     test::SecretSearch search;
     search.add("NTLM", "NTLMSSP");
     if (driver.auth == Auth::kerberos) {
-      const auto token = token_of(first_login(*lab, run(*lab, driver, Way::direct, "connect")));
-      ASSERT_GT(token.size(), 500u) << "the driver sent no ticket to the peer";
-      search.add("ticket", token);
+      const auto ticket = ticket_in(token_of(first_login(*lab, run(*lab, driver, Way::direct, "connect"))));
+      ASSERT_FALSE(ticket.empty()) << "the driver sent no ticket to the peer";
+      search.add("ticket", ticket);
     }
     const auto again = first_login(*lab, run(*lab, driver, Way::direct, "connect"));
     EXPECT_THAT(search.find(again), ElementsAre(StartsWith(driver.auth == Auth::ntlm ? "NTLM" : "ticket")));
@@ -161,7 +177,11 @@ std::string words_of(const Run &run) {
   return words;
 }
 
-/// 50811 and the like are in no driver's list of errors that pass by themselves: each tries once, and shows our cause and the SPN.
+/// How often a driver tries a login that is refused with this number. mssql-jdbc 12.6.1 tries again until its loginTimeout whatever the server's error is, but
+/// for 18456, 18486 and 18488 (javap of SQLServerConnection.login), with any connectRetryCount; its list of transient errors has no part in that.
+constexpr std::string_view retries_everything = "mssql-jdbc 12.6.1";
+
+/// 50811 is in no driver's list of errors that pass by themselves: each tries once, and shows our cause and the SPN.
 TEST(Interop, RefusalsAreShownAndNotRetried) {
   const auto lab = make_lab({.fault = "spn-missing", .server_encrypt = "on"});
   const auto logins = [&] { return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size(); };
@@ -170,13 +190,17 @@ TEST(Interop, RefusalsAreShownAndNotRetried) {
   for (auto driver : present()) {
     if (driver.strict || driver.auth != Auth::sql || driver.name == last) continue;
     last = driver.name;
-    if (driver.name == "mssql-jdbc 12.6.1") driver.mode = "encrypt=true;connectRetryCount=3;connectRetryInterval=1";
+    if (driver.name == retries_everything) driver.mode = "encrypt=true;connectRetryCount=0;connectRetryInterval=1;loginTimeout=3";
     SCOPED_TRACE(driver.slug());
     const auto before = logins();
     const auto words = words_of(run(*lab, driver, Way::through, "connect"));
     EXPECT_THAT(words, AllOf(HasSubstr("spn-missing"), HasSubstr(lab->spn())));
-    EXPECT_EQ(logins() - before, 1u) << "logins for one refusal";
-    table += fmt::format("{} ({}): {}\n\n", driver.name, driver.mode, words);
+    const auto tried = logins() - before;
+    if (driver.name == retries_everything)
+      EXPECT_THAT(tried, AllOf(Ge(2u), Le(5u)));
+    else
+      EXPECT_EQ(tried, 1u);
+    table += fmt::format("{} ({}), {} login(s): {}\n\n", driver.name, driver.mode, tried, words);
   }
   fmt::print("{}", table);
 }
