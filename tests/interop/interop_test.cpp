@@ -82,14 +82,15 @@ TEST(Interop, DriversBehaveAsWithoutSqlshim) {
   std::vector<Row> rows(rows_wanted.size());
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
-    for (std::size_t i = next++; i < rows_wanted.size(); i = next++)
+    for (std::size_t i = next++; i < rows_wanted.size(); i = next++) {
       try {
         rows[i] = compare_driver(rows_wanted[i].strict ? *strict : *plain, rows_wanted[i]);
       } catch (const std::exception &problem) {
         rows[i].driver = rows_wanted[i].slug();
         rows[i].compared.differences.push_back(problem.what());
       }
-      if (only_these) fmt::print(stderr, "{}: {:.0f} s\n", rows[i].driver, rows[i].seconds);
+      fmt::print(stderr, "{}: {:.0f} s\n", rows[i].driver, rows[i].seconds);
+    }
   };
   std::thread second(work); // two at a time: a driver's programme leaves a core idle half of the time
   work();
@@ -190,7 +191,8 @@ TEST(Interop, RefusalsAreShownAndNotRetried) {
   for (auto driver : present()) {
     if (driver.strict || driver.auth != Auth::sql || driver.name == last) continue;
     last = driver.name;
-    if (driver.name == retries_everything) driver.mode = "encrypt=true;connectRetryCount=0;connectRetryInterval=1;loginTimeout=3";
+    if (driver.name == retries_everything)
+      driver.mode = "encrypt=true;connectRetryCount=0;connectRetryInterval=1;loginTimeout=3";
     SCOPED_TRACE(driver.slug());
     const auto before = logins();
     const auto words = words_of(run(*lab, driver, Way::through, "connect"));
