@@ -79,18 +79,20 @@ def step_results(step):
 
 def step_types(step):
     connection = connect(step)
+    for unknown_to_pyodbc in (-155, -150):  # DATETIMEOFFSET, SQL_VARIANT
+        connection.add_output_converter(unknown_to_pyodbc, bytes)
     for call in ("exec lab_types", "exec lab_types 1"):
         cursor = connection.cursor()
         cursor.execute(call)
         columns = cursor.description
-        values = cursor.fetchone()
+        (values,) = cursor.fetchall()
         for column, value in zip(columns, values):
             say(step, f"{column[0]} {column[1].__name__} {column[3:6]} {value!r}")
         for number, value in enumerate(values, 1):
             try:
                 echo = connection.cursor()
                 echo.execute("{call lab_echo(?)}", value)
-                say(step, f"sent {number} {echo.fetchone()[0]!r}")
+                say(step, f"sent {number} {echo.fetchall()[0][0]!r}")
             except pyodbc.Error as refused:
                 say(step, f"sent {number} refused: {refused.args[1]}")
     connection.close()
@@ -166,7 +168,7 @@ def step_large_parameter(step):
     connection = connect(step)
     sent = random.Random(5).randbytes(5_000_000)
     cursor = connection.cursor()
-    cursor.execute("{call lab_echo(?)}", sent)
+    cursor.execute("select ? as a", sent)  # in a {call} FreeTDS sends none that is longer than 8,000 bytes
     back = cursor.fetchone()[0]
     say(step, f"{len(back)} bytes, {'the same' if bytes(back) == sent else 'others'}")
     connection.close()
