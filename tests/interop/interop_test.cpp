@@ -1,0 +1,212 @@
+// Real drivers behave through sqlshim as they do without it.
+#include "tests/interop/matrix.hpp"
+#include "tests/interop/programme.hpp"
+#include "tests/support/decisions.hpp"
+#include "tests/support/secret_search.hpp"
+
+#include "tds/login7.hpp"
+#include "tds/packet.hpp"
+
+#include <atomic>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+namespace {
+
+using namespace testing;
+using namespace interop;
+
+constexpr std::size_t most_differences = 12; ///< of a row that are shown: one fault shows in many places
+
+/// SQLSHIM_INTEROP: only the rows whose name holds this, and what they print. Null: all, quietly.
+const char *const only_these = std::getenv("SQLSHIM_INTEROP");
+
+/// The rows that can run here; on CI, that is all.
+std::vector<Driver> present() {
+  std::vector<Driver> rows;
+  for (const auto &driver : drivers()) {
+    if (only_these && !driver.slug().contains(only_these)) continue;
+    const auto absent = missing(driver);
+    if (absent.empty()) {
+      rows.push_back(driver);
+      continue;
+    }
+    fmt::print("not here: {} (there is no {}; tools/install.sh test brings it)\n", driver.slug(), absent);
+    EXPECT_EQ(std::getenv("SQLSHIM_CI"), nullptr) << "CI skips nothing";
+  }
+  return rows;
+}
+
+/// Two failures may be equal, too: of the programme, and where the peer knows less than the programme asks.
+bool says_that_it_failed(const std::string &line) {
+  for (const auto *words : {"failed: ", "Could not find stored procedure", "the lab does not know", "the lab cannot"})
+    if (line.contains(words)) return true;
+  return false;
+}
+
+/// One row of the matrix: the programme direct, then through sqlshim.
+Row compare_driver(lab::Lab &lab, const Driver &driver) {
+  Row row{.driver = fmt::format("{}, {}, {}", driver.name, driver.mode, to_string(driver.auth)),
+          .cells = {},
+          .compared = {}};
+  const auto started = std::chrono::steady_clock::now();
+  auto direct = run(lab, driver, Way::direct);
+  auto through = run(lab, driver, Way::through);
+  for (const auto *one : {&direct, &through})
+    if (one->finished.status != 0)
+      row.compared.differences.push_back(fmt::format("{} {}: status {}\n{}", row.driver,
+                                                     one == &direct ? "direct" : "through sqlshim",
+                                                     one->finished.status, one->finished.output));
+  if (only_these) fmt::print("{}", direct.finished.output);
+  for (const auto &step : step_names()) {
+    const auto &lines = direct.steps[step].lines;
+    const auto compared = compare(row.driver + ", " + step, direct.steps[step], through.steps[step]);
+    const bool no_such_thing = lines.size() == 1 && lines[0].starts_with("- ");
+    const auto refused = std::ranges::count_if(lines, [](const auto &line) { return line.contains(" refused"); });
+    const bool ran = !lines.empty() && std::ranges::none_of(lines, says_that_it_failed) &&
+                     static_cast<std::size_t>(refused) * 4 <= lines.size(); // a driver may lack a type or two
+    row.cells[step] = !compared.differences.empty() ? "DIFFERS" : no_such_thing ? "-" : ran ? "equal" : "FAILED";
+    row.compared += compared;
+    if (row.compared.differences.size() > most_differences) row.compared.differences.resize(most_differences);
+  }
+  row.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+  return row;
+}
+
+TEST(Interop, DriversBehaveAsWithoutSqlshim) {
+  const auto started = std::chrono::steady_clock::now();
+  const auto rows_wanted = present();
+  const auto plain = make_lab({.server_encrypt = "on"});
+  const auto strict = make_lab({.server_encrypt = "strict"});
+  std::vector<Row> rows(rows_wanted.size());
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < rows_wanted.size(); i = next++) {
+      try {
+        rows[i] = compare_driver(rows_wanted[i].strict ? *strict : *plain, rows_wanted[i]);
+      } catch (const std::exception &problem) {
+        rows[i].driver = rows_wanted[i].slug();
+        rows[i].compared.differences.push_back(problem.what());
+      }
+      fmt::print(stderr, "{}: {:.0f} s\n", rows[i].driver, rows[i].seconds);
+    }
+  };
+  std::thread second(work); // two at a time: a driver's programme leaves a core idle half of the time
+  work();
+  second.join();
+
+  fmt::print("{}", table(rows, step_names()));
+  int comparisons = 0;
+  for (const auto &row : rows) {
+    comparisons += row.compared.comparisons;
+    for (const auto &difference : row.compared.differences)
+      ADD_FAILURE() << difference;
+    for (const auto &[step, cell] : row.cells)
+      EXPECT_THAT(cell, AnyOf("equal", "-")) << row.driver << ", " << step;
+  }
+  fmt::print("{} rows, {} comparisons, {:.1f} minutes\n", rows.size(), comparisons,
+             std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() / 60);
+}
+
+/// The token with which a client began its integrated login, of what the peer received. Empty: there was none.
+tds::Bytes token_of(const std::string &received) {
+  tds::MessageReader reader(1 << 20);
+  reader.feed({reinterpret_cast<const std::uint8_t *>(received.data()), received.size()});
+  for (auto message = reader.next(); message && *message; message = reader.next()) {
+    if ((*message)->type != tds::PacketType::login7) continue;
+    const auto login = tds::decode_login7((*message)->payload);
+    return login ? login->sspi : tds::Bytes();
+  }
+  return {};
+}
+
+/// The encrypted part of the ticket in a Kerberos token: its first OCTET STRING of 100 bytes or more. What is around it two tickets may have in common.
+tds::Bytes ticket_in(tds::ByteView token) {
+  constexpr std::uint8_t octet_string = 0x04, one_byte = 0x81, two_bytes = 0x82;
+  for (std::size_t at = 0; at + 4 < token.size(); ++at) {
+    if (token[at] != octet_string || (token[at + 1] != one_byte && token[at + 1] != two_bytes)) continue;
+    const bool two = token[at + 1] == two_bytes;
+    const std::size_t length = two ? token[at + 2] << 8 | token[at + 3] : token[at + 2];
+    const auto start = at + (two ? 4 : 3);
+    if (length < 100 || start + length > token.size()) continue;
+    return {token.begin() + static_cast<std::ptrdiff_t>(start),
+            token.begin() + static_cast<std::ptrdiff_t>(start + length)};
+  }
+  return {};
+}
+
+/// What the peer received in the first connection of a run's step "connect".
+std::string first_login(lab::Lab &lab, Run run) {
+  const auto &connections = run.steps["connect"].connections;
+  return connections.empty() ? "" : lab.peer().received(connections.front().number);
+}
+
+/// The same search finds the token in another direct login: two logins by one ticket have the ticket in common, and NTLM has its name.
+TEST(Interop, TokensOfDriversNeverGoUpstream) {
+  const auto lab = make_lab({.server_encrypt = "on"});
+  int drivers_asked = 0;
+  for (const auto &driver : present()) {
+    if (driver.auth == Auth::sql) continue;
+    SCOPED_TRACE(driver.slug());
+    test::SecretSearch search;
+    search.add("NTLM", "NTLMSSP");
+    if (driver.auth == Auth::kerberos) {
+      const auto ticket = ticket_in(token_of(first_login(*lab, run(*lab, driver, Way::direct, "connect"))));
+      ASSERT_FALSE(ticket.empty()) << "the driver sent no ticket to the peer";
+      search.add("ticket", ticket);
+    }
+    const auto again = first_login(*lab, run(*lab, driver, Way::direct, "connect"));
+    EXPECT_THAT(search.find(again), ElementsAre(StartsWith(driver.auth == Auth::ntlm ? "NTLM" : "ticket")));
+
+    const auto through = run(*lab, driver, Way::through, "connect");
+    ASSERT_EQ(through.finished.status, 0) << through.finished.output;
+    for (const auto &connection : through.steps.at("connect").connections) {
+      EXPECT_THAT(search.find(lab->peer().received(connection.number)), IsEmpty());
+      EXPECT_EQ(lab->peer().record(connection.number).value("login", ""), "CORP\\svc-reports");
+    }
+    ++drivers_asked;
+  }
+  fmt::print("{} drivers logged in with tokens of their own, none of which went upstream\n", drivers_asked);
+}
+
+/// What a user reads of a refusal: the lines that a programme printed, without their prefix and the driver's stack.
+std::string words_of(const Run &run) {
+  std::string words;
+  for (const auto &line : run.steps.contains("connect") ? run.steps.at("connect").lines : std::vector<std::string>())
+    words += (words.empty() ? "" : " / ") + (line.starts_with("failed: ") ? line.substr(8) : line);
+  return words;
+}
+
+/// How often a driver tries a login that is refused with this number. mssql-jdbc 12.6.1 tries again until its loginTimeout whatever the server's error is, but
+/// for 18456, 18486 and 18488 (javap of SQLServerConnection.login), with any connectRetryCount; its list of transient errors has no part in that.
+constexpr std::string_view retries_everything = "mssql-jdbc 12.6.1";
+
+/// 50811 is in no driver's list of errors that pass by themselves: each tries once, and shows our cause and the SPN.
+TEST(Interop, RefusalsAreShownAndNotRetried) {
+  const auto lab = make_lab({.fault = "spn-missing", .server_encrypt = "on"});
+  const auto logins = [&] { return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size(); };
+  std::string table;
+  std::string last;
+  for (auto driver : present()) {
+    if (driver.strict || driver.auth != Auth::sql || driver.name == last) continue;
+    last = driver.name;
+    if (driver.name == retries_everything)
+      driver.mode = "encrypt=true;connectRetryCount=0;connectRetryInterval=1;loginTimeout=3";
+    SCOPED_TRACE(driver.slug());
+    const auto before = logins();
+    const auto words = words_of(run(*lab, driver, Way::through, "connect"));
+    EXPECT_THAT(words, AllOf(HasSubstr("spn-missing"), HasSubstr(lab->spn())));
+    const auto tried = logins() - before;
+    if (driver.name == retries_everything)
+      EXPECT_THAT(tried, AllOf(Ge(2u), Le(5u)));
+    else
+      EXPECT_EQ(tried, 1u);
+    table += fmt::format("{} ({}), {} login(s): {}\n\n", driver.name, driver.mode, tried, words);
+  }
+  fmt::print("{}", table);
+}
+
+} // namespace
