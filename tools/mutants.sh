@@ -52,7 +52,7 @@ objects_of() {
 
 # sabotage FOLDER FILE PROGRAM BEFORE AFTER: the program, and what it starts, made anew in FOLDER with one line changed.
 sabotage() {
-  local folder=$1 file=$2 object command link compiled="" program
+  local folder=$1 file=$2 object command link library compiled="" program
   mkdir -p "$folder"
   BEFORE=$4 AFTER=$5 awk '{ line = $0; sub(/^[ \t]+/, "", line); print line == ENVIRON["BEFORE"] ? ENVIRON["AFTER"] : $0 }' "$file" >"$folder/source"
   printf '{"version":0,"roots":[{"type":"file","name":"%s","external-contents":"%s"}]}\n' "$root/$file" "$folder/source" >"$folder/overlay.json"
@@ -67,10 +67,10 @@ sabotage() {
   for program in $(programs_of "$3"); do
     link=$(command_of "$program")
     for object in $compiled; do
-      grep -qF -e " -o $object " "$work/$program.commands" || continue
+      library=${object%%.dir/*} library=lib/lib${library##*/}.a
       case $link in
       *" $object "*) link=${link//" $object "/" $folder/${object//\//+} "} ;;
-      *) link=${link/" -o "/" $folder/${object//\//+} -o "} ;;
+      *" $library"*) link=${link/" -o "/" $folder/${object//\//+} -o "} ;;
       esac
     done
     link=${link/" -o $program "/" -o $folder/$program "}

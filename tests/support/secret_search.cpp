@@ -148,6 +148,11 @@ std::string lower(std::string text) {
   return text;
 }
 
+std::size_t first_three(const char *bytes) {
+  const auto byte = [&](int i) { return static_cast<std::size_t>(static_cast<unsigned char>(bytes[i])); };
+  return byte(0) << 16 | byte(1) << 8 | byte(2);
+}
+
 } // namespace
 
 void SecretSearch::add(const std::string &name, std::string_view secret) {
@@ -196,11 +201,13 @@ void SecretSearch::add_needle(Needle needle) {
       same_start, [&](std::size_t i) { return needles_[i].bytes == needle.bytes && needles_[i].view == needle.view; });
   if (known) return;
   same_start.push_back(needles_.size());
+  first_three_[first_three(needle.bytes.data())] = true;
   needles_.push_back(std::move(needle));
 }
 
 void SecretSearch::mark(std::string_view text, View view, std::vector<bool> &found) const {
   for (std::size_t at = 0; at + shortest <= text.size(); ++at) {
+    if (!first_three_[first_three(text.data() + at)]) continue;
     const auto candidates = by_start_.find(std::string(text.substr(at, shortest))); // short enough to need no memory
     if (candidates == by_start_.end()) continue;
     for (const std::size_t i : candidates->second)

@@ -42,6 +42,8 @@ private:
 
   std::vector<Needle> needles_;
   std::unordered_map<std::string, std::vector<std::size_t>> by_start_; ///< places in needles_, by their first bytes
+  std::vector<bool> first_three_ = std::vector<bool>(
+      1 << 24); ///< whether a needle begins with these three bytes: nearly every place of a text is none
   std::size_t secrets_ = 0;
 };
 
