@@ -6,7 +6,12 @@ set -eu
 build="clang-19 lld-19 cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev freetds-dev libc-ares-dev libssl-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
        nlohmann-json3-dev"
 lab="krb5-kdc krb5-admin-server krb5-user dnsmasq-base freetds-bin faketime procps"
-test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates"
+test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates
+      freetds-dev tdsodbc unixodbc python3-pyodbc libjtds-java"
+# For the interop test's drivers. Not asked of dpkg: many machines have them from elsewhere.
+command -v javac >/dev/null || test+=" default-jdk-headless"
+command -v node >/dev/null || test+=" nodejs"
+command -v npm >/dev/null || test+=" npm"
 
 wanted=""
 for part in ${*:-build lab test}; do
@@ -22,7 +27,10 @@ missing=""
 for package in $wanted; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=" $package"
 done
-[ -n "$missing" ] || exit 0
+# What comes by npm, once everything else is there.
+drivers() { case " ${*:-test} " in *" test "*) tests/interop/install.sh ;; esac; }
+cd "$(dirname "$0")/.."
+[ -n "$missing" ] || { drivers "$@"; exit 0; }
 
 line="apt-get install -y --no-install-recommends$missing"
 echo "missing packages: $line"
@@ -55,3 +63,4 @@ rm -f /tmp/sqlshim-apt.$$
 for service in krb5-kdc krb5-admin-server heimdal-kcm; do
   case "$missing " in *" $service "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet $service ;; esac
 done
+drivers "$@"
