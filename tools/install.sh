@@ -8,13 +8,13 @@ build="clang-19 lld-19 cmake ninja-build pkg-config g++-12 libboost1.81-dev libk
 lab="krb5-kdc krb5-admin-server krb5-user dnsmasq-base freetds-bin faketime procps"
 test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates
       tdsodbc unixodbc python3-pyodbc libjtds-java"
-# Whoever has these from elsewhere keeps them.
-command -v node >/dev/null && command -v npm >/dev/null || test+=" nodejs npm"
+# For the interop test's drivers. Not asked of dpkg: many machines have them from elsewhere.
 command -v javac >/dev/null || test+=" default-jdk-headless"
+command -v node >/dev/null || test+=" nodejs"
+command -v npm >/dev/null || test+=" npm"
 
 wanted=""
-parts=(${*:-build lab test})
-for part in "${parts[@]}"; do
+for part in ${*:-build lab test}; do
   case $part in
   build) wanted+=" $build" ;;
   lab) wanted+=" $lab" ;;
@@ -27,9 +27,10 @@ missing=""
 for package in $wanted; do
   [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing+=" $package"
 done
-# The drivers that are no packages of Debian's.
-drivers() { case " ${parts[*]} " in *" test "*) "$(dirname "$0")/../tests/interop/install.sh" ;; esac; }
-[ -n "$missing" ] || { drivers; exit 0; }
+# What comes by npm, once everything else is there.
+drivers() { case " ${*:-test} " in *" test "*) tests/interop/install.sh ;; esac; }
+cd "$(dirname "$0")/.."
+[ -n "$missing" ] || { drivers "$@"; exit 0; }
 
 line="apt-get install -y --no-install-recommends$missing"
 echo "missing packages: $line"
@@ -62,4 +63,4 @@ rm -f /tmp/sqlshim-apt.$$
 for service in krb5-kdc krb5-admin-server heimdal-kcm; do
   case "$missing " in *" $service "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet $service ;; esac
 done
-drivers
+drivers "$@"

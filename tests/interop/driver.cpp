@@ -87,11 +87,17 @@ const std::vector<Driver> &drivers() {
 
 std::string missing(const Driver &driver) {
   const auto command = driver.command();
-  if (!in_path(command[0]) && !lab::fs::exists(command[0])) return command[0];
-  if (driver.program == "java" && !lab::fs::exists(jar_of(driver))) return jar_of(driver);
-  if (driver.program == "bash" && !in_path(driver.mode.substr(0, 4))) return driver.mode.substr(0, 4);
-  if (driver.program == "node" && !lab::fs::exists(installed / "node_modules/tedious"))
-    return installed / "node_modules/tedious";
+  std::vector<lab::fs::path> needed;
+  if (driver.program == "java")
+    needed = {jar_of(driver), lab::program_folder() / "interop-classes" / "Programme.class"};
+  if (driver.program == "node") needed = {installed / "node_modules/tedious"};
+  if (driver.program == "python3") needed = {"/usr/share/doc/python3-pyodbc", "/usr/share/doc/tdsodbc"}; // packages
+  if (driver.program == "dblib") needed = {command[0]};
+  if (driver.program == "bash" && driver.mode.starts_with("isql")) needed = {"/usr/bin/isql", "/usr/share/doc/tdsodbc"};
+  if (driver.program == "bash" && driver.mode.starts_with("tsql")) needed = {"/usr/bin/tsql"};
+  if (!in_path(command[0])) return command[0];
+  for (const auto &path : needed)
+    if (!lab::fs::exists(path)) return path;
   return {};
 }
 

@@ -160,9 +160,17 @@ shim::Task<> Channel::send_packet(tds::ByteView packet) {
   while (sent_ >= send_window_ && !ended_)
     co_await changed_.wait(shim::Millis(0));
   if (ended_) throw ConnectionEnded("the client ended the MARS session");
+  told_ = received_;
   const auto frame = encode_smp(
       {.flags = SmpHeader::data, .sid = *sid_, .sequence = ++sent_, .window = received_ + smp_window}, packet);
   co_await wire_.write(frame);
+}
+
+shim::Task<> Channel::acknowledge() {
+  if (!sid_ || received_ - told_ < smp_window / 2) co_return;
+  told_ = received_;
+  co_await wire_.write(
+      encode_smp({.flags = SmpHeader::ack, .sid = *sid_, .sequence = sent_, .window = received_ + smp_window}));
 }
 
 shim::Task<> ReplyStream::write(tds::ByteView payload) {

@@ -94,6 +94,9 @@ public:
   void limit(std::size_t max_message) { reader_.limit(max_message); }
   std::optional<std::uint16_t> sid() const { return sid_; }
 
+  /// SMP: an ACK frame with our window, where half of what the client may send came since it last heard of it. A long request needs it.
+  shim::Task<> acknowledge();
+
   /// One TDS packet, header included.
   shim::Task<> send_packet(tds::ByteView packet);
   /// Bytes that are written as they are; not for SMP.
@@ -115,6 +118,7 @@ private:
   // SMP
   std::uint32_t sent_ = 0;        // sequence number of our last DATA
   std::uint32_t received_ = 0;    // of the client's last DATA
+  std::uint32_t told_ = 0;        // received_ when we last told our window
   std::uint32_t send_window_ = 4; // MC-SMP 3.1.1: what both sides begin with
 };
 

@@ -70,7 +70,7 @@ private:
     try {
       for (auto bytes = co_await wire_.read(); !bytes.empty(); bytes = co_await wire_.read()) {
         if (logged_in_ && login_.mars())
-          take_smp(bytes);
+          co_await take_smp(bytes);
         else
           main_->feed(bytes);
       }
@@ -83,7 +83,7 @@ private:
   }
 
   /// Frames of MARS sessions; each SYN opens one, served by a coroutine of its own.
-  void take_smp(tds::ByteView bytes) {
+  Task<> take_smp(tds::ByteView bytes) {
     smp_.insert(smp_.end(), bytes.begin(), bytes.end());
     std::size_t used = 0;
     while (smp_.size() - used >= SmpHeader::size) {
@@ -95,6 +95,9 @@ private:
       used += header->length;
     }
     smp_.erase(smp_.begin(), smp_.begin() + static_cast<std::ptrdiff_t>(used));
+    const auto sessions = sessions_; // one may end while another is told
+    for (const auto &[sid, channel] : sessions)
+      co_await channel->acknowledge();
   }
 
   void take_frame(const SmpHeader &header, tds::ByteView data) {
