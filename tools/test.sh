@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs what is missing, builds, and runs every test. Ends with how long each stage took.
 # Usage: tools/test.sh [STAGE…]
-#   core     tds/, auth/, config/ by GCC 12        release  the programs, and the demo
+#   core     tds/, auth/, config/ by GCC 12        release  the demo, real drivers, memory
 #   asan     everything                            fuzz     every fuzz target, 5 seconds each
 #   tsan     where there are threads               mutants  six sabotages, which the tests must notice
 #   soak     two minutes of random load and faults
@@ -36,8 +36,8 @@ tsan() {
     build/tsan/shim_test --gtest_brief=1 &&
     build/tsan/component_test --gtest_brief=1
 }
-# As a user gets it: the programs alone, and the README's first command.
-release() { build release sqlshim sqlshim-lab && tools/demo.sh && memory; }
+# As a user gets it: the README's first command, and real drivers.
+release() { build release sqlshim sqlshim-lab sqlshim-control interop_test && tools/demo.sh && build/release/interop_test --gtest_brief=1 && memory; }
 # What AddressSanitizer hides by the memory that it takes and keeps, shown by this program and the tests that the asan stage has built.
 memory() {
   [ ! -x build/asan/component_test ] || SQLSHIM_SERVE=$PWD/build/release/sqlshim build/asan/component_test --gtest_brief=1 --gtest_filter='Malformed.*:ServeProcess.WithoutMemory*'
