@@ -24,7 +24,7 @@ bool needs_browser(const auth::Target &target);
 /// route lists nothing else means cause realm-unknown. tcp+sql is left out for a client that asks for integrated login: it gave no password to send on.
 /// `spn`: the explicit one, empty where it is computed (also at a place that a redirect led to).
 std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
-                               const auth::KerberosConfig &kerberos, const std::string &identity_realm,
+                               const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,
                                bool client_is_integrated);
 
 } // namespace shim

@@ -284,7 +284,7 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   request.trail.emit(event);
 
   prepared.plan = make_plan(request.route, hop.spn, facts, request.tickets.kerberos(),
-                            prepared.identity ? prepared.identity->identity->realm() : "",
+                            {.identity = prepared.identity ? prepared.identity->identity->realm() : "", .srv = {}},
                             request.asked.login.integrated_security());
   PlanMade made;
   for (const auto &attempt : prepared.plan)
