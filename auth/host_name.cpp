@@ -44,6 +44,11 @@ std::string normal_address(std::string_view text) {
   return {};
 }
 
+bool is_below(std::string_view name, std::string_view domain) {
+  const std::string low = lower(name), end = lower(domain);
+  return !end.empty() && (low == end || low.ends_with("." + end));
+}
+
 bool glob_match(std::string_view glob, std::string_view text) {
   const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
   constexpr std::size_t none = std::string_view::npos;

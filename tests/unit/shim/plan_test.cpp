@@ -101,6 +101,22 @@ TEST(Plan, NoRealmNoKerberos) {
   EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}), facts), ElementsAre("tcp+sql"));
 }
 
+TEST(Plan, CanonicalNamesLeadOnlyWhereTheRouteSays) {
+  config::Route route;
+  auto facts = facts_of("sqlalias", "sql1.corp.test");
+  EXPECT_FALSE(leads_too_far(route, facts)) << "no bound is written";
+  route.canonical_within = {"lab.test", "Corp.Test"};
+  EXPECT_FALSE(leads_too_far(route, facts));
+  for (const char *name : {"sql1.evil.test", "sql1.evilcorp.test", "sql1.corp.test.evil.test", "sql1", "test"}) {
+    facts.canonical = name;
+    EXPECT_THAT(leads_too_far(route, facts).value_or(""), testing::HasSubstr("leads sqlalias to " + std::string(name)));
+  }
+  facts.by = auth::Procedure::map;
+  EXPECT_FALSE(leads_too_far(route, facts)) << "the configuration's own";
+  facts = facts_of("SQL1.Evil.Test.", "sql1.evil.test");
+  EXPECT_FALSE(leads_too_far(route, facts)) << "the name as typed";
+}
+
 TEST(Plan, InstanceWithoutAPortNeedsSqlBrowser) {
   EXPECT_FALSE(needs_browser(*auth::parse_target("sql1")));
   EXPECT_FALSE(needs_browser(*auth::parse_target("sql1,1433")));
