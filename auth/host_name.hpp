@@ -12,7 +12,12 @@ std::string lower(std::string_view text);
 /// in use in Windows domains; one trailing dot is allowed); else a sentence that says what is wrong. Such a name can be put into an
 /// SPN as it is: it holds neither '/' nor '@'.
 std::string name_fault(std::string_view name);
+/// Whether `name` is `domain` or lies below it, label by label: not "xcorp.test" below "corp.test". Both without a trailing dot; ASCII case is
+/// ignored. Nothing lies below the empty one.
+bool is_below(std::string_view name, std::string_view domain);
 /// Numeric address in inet_ntop's spelling; empty: not one.
 std::string normal_address(std::string_view text);
+/// True when `text` matches `glob`: '*' any run, '?' one character, ASCII case ignored. Linear in text times glob, never recursive.
+bool glob_match(std::string_view glob, std::string_view text);
 
 } // namespace auth

@@ -3,7 +3,9 @@
 #include "auth/host_name.hpp"
 
 #include <algorithm>
-#include <optional>
+#include <arpa/inet.h>
+#include <array>
+#include <utility>
 
 namespace auth {
 
@@ -45,17 +47,23 @@ std::string_view to_string(DnsOutcome outcome) {
   return "malformed";
 }
 
-namespace {
-
-constexpr std::size_t max_links = 8;
-
-std::string plain(std::string_view name) {
+std::string plain_name(std::string_view name) {
   if (name.ends_with('.')) name.remove_suffix(1);
   return lower(name);
 }
 
+namespace {
+
+constexpr std::size_t max_links = 8;
+
+constexpr std::pair<Procedure, std::string_view> spellings[] = {
+    {Procedure::as_typed, "as-typed"}, {Procedure::short_only, "short-only"},
+    {Procedure::forward, "forward"},   {Procedure::forward_reverse, "forward-reverse"},
+    {Procedure::reverse, "reverse"},   {Procedure::map, "map"},
+};
+
 bool is_localhost(std::string_view host) {
-  const std::string name = plain(host);
+  const std::string name = plain_name(host);
   return name == "localhost" || name.ends_with(".localhost"); // RFC 6761 6.3
 }
 
@@ -75,7 +83,8 @@ bool follow(const std::vector<DnsAnswer> &answers, std::vector<std::string> &cha
     std::optional<std::string> next;
     for (const DnsAnswer &answer : answers)
       for (const DnsRecord &record : answer.records)
-        if (!next && record.type == DnsType::cname && plain(record.name) == chain.back()) next = plain(record.data);
+        if (!next && record.type == DnsType::cname && plain_name(record.name) == chain.back())
+          next = plain_name(record.data);
     if (!next) return true;
     if (chain.size() > max_links || std::ranges::find(chain, *next) != chain.end() || !name_fault(*next).empty())
       return false;
@@ -92,7 +101,7 @@ Judged judge(const std::string &asked, const std::vector<DnsAnswer> &answers) {
   for (const DnsType type : {DnsType::a, DnsType::aaaa})
     for (const DnsAnswer &answer : answers)
       for (const DnsRecord &record : answer.records) {
-        if (record.type != type || plain(record.name) != result.chain.back()) continue;
+        if (record.type != type || plain_name(record.name) != result.chain.back()) continue;
         if (auto address = normal_address(record.data); !address.empty())
           result.addresses.push_back(std::move(address));
       }
@@ -111,11 +120,63 @@ Judged judge(const std::string &asked, const std::vector<DnsAnswer> &answers) {
   return result;
 }
 
+/// The names that an answer to a PTR question holds. Whose they are is not looked at: a zone that is delegated by CNAME (RFC 2317) has
+/// owners of any spelling.
+std::vector<std::string> names_in(const DnsAnswer &answer) {
+  std::vector<std::string> names;
+  if (answer.outcome != DnsOutcome::ok) return names;
+  for (const DnsRecord &record : answer.records) {
+    std::string name = plain_name(record.data);
+    if (record.type != DnsType::ptr || !name_fault(name).empty() || !normal_address(name).empty()) continue;
+    if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
+  }
+  return names;
+}
+
 } // namespace
 
-Canonicaliser::Canonicaliser(Target target, SearchPolicy policy) : target_(std::move(target)) {
-  const std::string host = plain(target_.host);
-  if (target_.is_address || is_localhost(host)) return;
+std::string_view to_string(Procedure procedure) {
+  const auto found = std::ranges::find(spellings, procedure, &std::pair<Procedure, std::string_view>::first);
+  return found == std::end(spellings) ? std::string_view() : found->second;
+}
+
+std::optional<Procedure> find_procedure(std::string_view text) {
+  const auto found = std::ranges::find(spellings, text, &std::pair<Procedure, std::string_view>::second);
+  if (found == std::end(spellings)) return std::nullopt;
+  return found->first;
+}
+
+std::string reverse_name(const std::string &address) {
+  std::array<unsigned char, 16> bytes{};
+  std::string name;
+  if (inet_pton(AF_INET, address.c_str(), bytes.data()) == 1) {
+    for (std::size_t i = 4; i-- > 0;)
+      name += std::to_string(bytes[i]) + ".";
+    return name + "in-addr.arpa";
+  }
+  if (inet_pton(AF_INET6, address.c_str(), bytes.data()) != 1) return {};
+  constexpr std::string_view digits = "0123456789abcdef";
+  for (std::size_t i = bytes.size(); i-- > 0;)
+    for (const std::size_t nibble : {bytes[i] % 16U, bytes[i] / 16U})
+      (name += digits[nibble]) += '.';
+  return name + "ip6.arpa";
+}
+
+Canonicaliser::Canonicaliser(Target target, SearchPolicy policy, Procedures procedures)
+    : target_(std::move(target)), procedures_(std::move(procedures)) {
+  const std::string host = plain_name(target_.host);
+  const auto known = [&](std::string name, std::vector<std::string> addresses, std::string via) {
+    facts_ = NameFacts{.target = target_,
+                       .canonical = name,
+                       .chain = {std::move(name)},
+                       .addresses = std::move(addresses),
+                       .via = std::move(via),
+                       .by = Procedure::as_typed,
+                       .reverse = {}};
+  };
+  if (target_.is_address) known(target_.host, {target_.host}, "address");
+  if (is_localhost(host)) known(host, {"127.0.0.1", "::1"}, "localhost");
+  if (facts_) return;
   last_ = DnsOutcome::malformed;
   asked_ = host;
   tried_ = name_fault(host);
@@ -126,32 +187,30 @@ Canonicaliser::Canonicaliser(Target target, SearchPolicy policy) : target_(std::
   const bool absolute = target_.host.ends_with('.');
   if (typed_first || absolute) candidates_.push_back(host);
   for (const std::string &suffix : policy.search) {
-    std::string name = host + "." + plain(suffix.starts_with('.') ? suffix.substr(1) : suffix);
+    std::string name = host + "." + plain_name(suffix.starts_with('.') ? suffix.substr(1) : suffix);
     if (!absolute && name_fault(name).empty() && !name.ends_with('.')) candidates_.push_back(std::move(name));
   }
   if (!typed_first && !absolute) candidates_.push_back(host);
 }
 
-std::variant<AskDns, NameFacts, NameError> Canonicaliser::next() {
-  if (target_.is_address)
-    return NameFacts{.target = target_,
-                     .canonical = target_.host,
-                     .chain = {target_.host},
-                     .addresses = {target_.host},
-                     .via = "address"};
-  if (const std::string host = plain(target_.host); is_localhost(host))
-    return NameFacts{
-        .target = target_, .canonical = host, .chain = {host}, .addresses = {"127.0.0.1", "::1"}, .via = "localhost"};
+std::variant<AskDns, NameFacts, NameError> Canonicaliser::next() { return facts_ ? choose() : search(); }
 
+/// The addresses, by the name as typed and its completions.
+std::variant<AskDns, NameFacts, NameError> Canonicaliser::search() {
   if (!answers_.empty()) {
     Judged judged = judge(asked_, answers_);
-    if (judged.outcome == DnsOutcome::ok)
-      return NameFacts{.target = target_,
-                       .canonical = judged.chain.back(),
-                       .chain = std::move(judged.chain),
-                       .addresses = std::move(judged.addresses),
-                       .via = "dns"};
     answers_.clear();
+    waiting_ = false;
+    if (judged.outcome == DnsOutcome::ok) {
+      facts_ = NameFacts{.target = target_,
+                         .canonical = {},
+                         .chain = std::move(judged.chain),
+                         .addresses = std::move(judged.addresses),
+                         .via = "dns",
+                         .by = Procedure::as_typed,
+                         .reverse = {}};
+      return choose();
+    }
     last_ = judged.outcome;
     if (!tried_.empty()) tried_ += "; ";
     tried_ += asked_;
@@ -160,7 +219,6 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::next() {
     tried_ += ": " + std::string(to_string(last_));
     // An alias exists even where its end does not, and what nobody answered may exist: no later suffix may win over either.
     if (!is_definite(last_) || judged.chain.size() > 1) candidates_.clear();
-    waiting_ = false;
   }
   if (!waiting_) {
     if (candidates_.empty()) return NameError{.outcome = last_, .name = asked_, .detail = tried_};
@@ -169,6 +227,66 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::next() {
     waiting_ = true;
   }
   return AskDns{{{asked_, DnsType::a}, {asked_, DnsType::aaaa}}};
+}
+
+/// The canonical name, by the first procedure that has one. PTRs are asked for when the first procedure that needs them has its turn.
+std::variant<AskDns, NameFacts, NameError> Canonicaliser::choose() {
+  const std::size_t asked = std::min(facts_->addresses.size(), most_reversed);
+  if (waiting_ && !answers_.empty()) {
+    waiting_ = false;
+    reversed_ = true;
+    for (std::size_t i = 0; i < std::min(asked, answers_.size()); ++i) {
+      DnsOutcome outcome = answers_[i].outcome;
+      auto names = names_in(answers_[i]);
+      if (outcome == DnsOutcome::ok && names.empty()) outcome = DnsOutcome::no_data;
+      facts_->reverse.push_back({facts_->addresses[i], outcome, std::move(names)});
+    }
+    answers_.clear();
+  }
+  for (const Procedure procedure : procedures_.order) {
+    const bool needs_reverse = procedure == Procedure::reverse           ? target_.is_address
+                               : procedure == Procedure::forward_reverse ? !target_.is_address && facts_->via == "dns"
+                                                                         : false;
+    if (needs_reverse && !reversed_) {
+      waiting_ = true;
+      AskDns ask;
+      for (std::size_t i = 0; i < asked; ++i)
+        ask.questions.push_back({reverse_name(facts_->addresses[i]), DnsType::ptr});
+      return ask;
+    }
+    if (auto name = name_by(procedure)) {
+      facts_->canonical = std::move(*name);
+      facts_->by = procedure;
+      return *facts_;
+    }
+  }
+  facts_->canonical = plain_name(target_.host);
+  facts_->by = Procedure::as_typed;
+  return *facts_;
+}
+
+std::optional<std::string> Canonicaliser::name_by(Procedure procedure) const {
+  std::string typed = plain_name(target_.host);
+  switch (procedure) {
+  case Procedure::as_typed:
+    return typed;
+  case Procedure::short_only:
+    return target_.is_address || typed.contains('.') ? typed : facts_->forward();
+  case Procedure::forward:
+    if (target_.is_address) return std::nullopt;
+    return facts_->forward();
+  case Procedure::reverse:
+  case Procedure::forward_reverse:
+    // An address where a name is wanted, or the other way round: not this procedure's.
+    if (target_.is_address != (procedure == Procedure::reverse)) return std::nullopt;
+    if (facts_->reverse.empty() || facts_->reverse.front().names.empty()) return std::nullopt;
+    return facts_->reverse.front().names.front();
+  case Procedure::map:
+    for (const MapRule &rule : procedures_.map)
+      if (glob_match(rule.from, typed)) return plain_name(rule.to);
+    return std::nullopt;
+  }
+  return std::nullopt;
 }
 
 void Canonicaliser::answer(std::vector<DnsAnswer> answers) {

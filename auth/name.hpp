@@ -4,6 +4,7 @@
 #include "auth/target.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -47,14 +48,51 @@ struct SearchPolicy {
   int ndots = 1;
 };
 
-/// Everything that is known of a target's name after the `forward` procedure.
+/// One way from a typed name to a canonical one. They differ in the name alone: the addresses are always those of the name as typed.
+enum class Procedure {
+  as_typed,        ///< the name itself
+  short_only,      ///< a name without a dot as `forward`, any other as typed (FreeTDS)
+  forward,         ///< the end of the CNAME chain; names only
+  forward_reverse, ///< the PTR of the name's first address, as KB811889 describes it; names only
+  reverse,         ///< the PTR of an address; addresses only
+  map              ///< the first rule that matches
+};
+std::string_view
+to_string(Procedure procedure); ///< "as-typed", "short-only", "forward", "forward-reverse", "reverse", "map"
+std::optional<Procedure> find_procedure(std::string_view text);
+
+/// `from` is a glob over the name as typed (in lower case, without a trailing dot) or the address; `to` a name.
+struct MapRule {
+  std::string from, to;
+  bool operator==(const MapRule &) const = default;
+};
+
+/// The first of `order` that has a name for a target gives the canonical one; where none has, the name as typed stands.
+struct Procedures {
+  std::vector<Procedure> order{Procedure::forward};
+  std::vector<MapRule> map;
+  bool operator==(const Procedures &) const = default;
+};
+
+/// What the PTR question for one address brought.
+struct ReverseFact {
+  std::string address;
+  DnsOutcome outcome{};
+  std::vector<std::string> names; ///< lower case, without a trailing dot; only names that an SPN can hold
+  bool operator==(const ReverseFact &) const = default;
+};
+
+/// Everything that is known of a target's name after the procedures.
 struct NameFacts {
   Target target;
-  std::string
-      canonical; ///< lower case, no trailing dot: last name of the CNAME chain; the address itself for an address
+  std::string canonical;              ///< lower case, no trailing dot; an address where nothing names it
   std::vector<std::string> chain;     ///< the name asked for, then each CNAME target; one entry without an alias
   std::vector<std::string> addresses; ///< IPv4 and IPv6 in the order of the answers, A before AAAA; never empty
-  std::string via;                    ///< "dns", "address", "localhost"
+  std::string via;                    ///< where the addresses are from: "dns", "address", "localhost"
+  Procedure by = Procedure::forward;  ///< what gave `canonical`; as_typed where none had a name
+  std::vector<ReverseFact> reverse;   ///< of the first addresses, in their order; empty where no procedure asked
+
+  const std::string &forward() const { return chain.back(); } ///< what `forward` makes of the name
 };
 
 struct NameError {
@@ -68,18 +106,35 @@ struct AskDns {
   std::vector<DnsQuestion> questions;
 };
 
-/// The `forward` procedure as a machine: completes the name by the search policy (a name with at least ndots dots is tried as typed first),
-/// asks A and AAAA, follows the CNAME chain that the answers hold (at most 8 links; a loop is an error). Addresses and `localhost` (RFC 6761)
-/// ask nothing. A timeout or server failure ends the search at once: a later suffix must not win over a name that may exist.
+/// The name of an address's PTR record: "5.0.0.10.in-addr.arpa", "8.b.d.0.….ip6.arpa". `address` in inet_ntop's spelling. Pure.
+std::string reverse_name(const std::string &address);
+/// Lower case, without a trailing dot: how names are compared, and how they stand in an SPN.
+std::string plain_name(std::string_view name);
+
+/// How many of a name's addresses are asked for their PTR: the first decides, the others show whether they agree.
+inline constexpr std::size_t most_reversed = 4;
+
+/// The procedures as a machine: completes the name by the search policy (a name with at least ndots dots is tried as typed first), asks A
+/// and AAAA, follows the CNAME chain that the answers hold (at most 8 links; a loop is an error); then asks for PTRs if, and only if, a
+/// procedure that counts needs them. Addresses and `localhost` (RFC 6761) have no A question. A timeout or server failure ends the search
+/// at once: a later suffix must not win over a name that may exist. A PTR that is absent or nobody answers is no error: the next procedure
+/// has its turn.
 class Canonicaliser {
 public:
-  Canonicaliser(Target target, SearchPolicy policy);
+  Canonicaliser(Target target, SearchPolicy policy, Procedures procedures = {});
   /// What to do now. NameFacts and NameError are last.
   std::variant<AskDns, NameFacts, NameError> next();
   void answer(std::vector<DnsAnswer> answers);
 
 private:
+  std::variant<AskDns, NameFacts, NameError> search();
+  std::variant<AskDns, NameFacts, NameError> choose();
+  std::optional<std::string> name_by(Procedure procedure) const;
+
   Target target_;
+  Procedures procedures_;
+  std::optional<NameFacts> facts_;      ///< once the addresses are known
+  bool reversed_ = false;               ///< the PTR questions have been asked and answered
   std::vector<std::string> candidates_; ///< names still to ask
   std::vector<DnsAnswer> answers_;
   std::string tried_; ///< for NameError::detail

@@ -2,17 +2,116 @@
 
 #include "auth/host_name.hpp"
 
+#include <algorithm>
+#include <utility>
+
 namespace auth {
 
-std::string_view to_string(Why why) {
+namespace {
+
+constexpr std::uint16_t default_instance_port = 1433;
+
+constexpr std::pair<Why, std::string_view> whys[] = {
+    {Why::explicit_spn, "explicit"}, {Why::port, "port"},       {Why::instance, "instance"}, {Why::bare, "bare"},
+    {Why::typed, "typed"},           {Why::reverse, "reverse"},
+};
+constexpr std::pair<RealmFrom, std::string_view> realm_sources[] = {
+    {RealmFrom::explicit_realm, "explicit"}, {RealmFrom::domain_realm, "domain-realm"}, {RealmFrom::srv, "srv"},
+    {RealmFrom::referral, "referral"},       {RealmFrom::default_realm, "default"},
+};
+constexpr std::pair<Shape, std::string_view> shapes[] = {
+    {Shape::short_name, "short-name"},   {Shape::address, "address"},       {Shape::wrong_domain, "wrong-domain"},
+    {Shape::extra_label, "extra-label"}, {Shape::other_host, "other-host"},
+};
+
+template <class Value, std::size_t size>
+std::string_view spelling(const std::pair<Value, std::string_view> (&words)[size], Value value) {
+  for (const auto &[known, text] : words)
+    if (known == value) return text;
+  return {};
+}
+template <class Value, std::size_t size>
+std::optional<Value> meaning(const std::pair<Value, std::string_view> (&words)[size], std::string_view text) {
+  for (const auto &[value, known] : words)
+    if (known == text) return value;
+  return std::nullopt;
+}
+
+constexpr std::string_view srv_prefix = "_kerberos._tcp."; // TCP: the KDC is spoken to in no other way
+
+/// "corp.test" of "sql1.corp.test"; empty for a name without a dot.
+std::string_view domain_of(std::string_view name) {
+  const auto dot = name.find('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(dot + 1);
+}
+std::string_view first_label(std::string_view name) { return name.substr(0, name.find('.')); }
+
+/// The realm of a computed SPN's host, by the first source of the rules that knows it.
+struct Realm {
+  std::string name;
+  RealmFrom from{};
+};
+std::optional<Realm> realm_for(const std::string &host, const std::string &canonical, const KerberosConfig &config,
+                               const RealmFacts &realms, const SpnRules &rules) {
+  for (const RealmFrom from : rules.realms) {
+    std::string name;
+    switch (from) {
+    case RealmFrom::explicit_realm:
+      break; // a computed SPN has none, and one that is written is not looked for
+    case RealmFrom::domain_realm:
+      name = config.realm_of(host);
+      if (name.empty()) name = config.realm_of(canonical);
+      break;
+    case RealmFrom::srv:
+      name = realms.srv;
+      break;
+    case RealmFrom::referral:
+      name = realms.identity;
+      break;
+    case RealmFrom::default_realm:
+      name = config.default_realm;
+      break;
+    }
+    if (!name.empty()) return Realm{std::move(name), from};
+  }
+  return std::nullopt;
+}
+
+/// Hosts and endings that one reason stands for: "sql1.corp.test:1433".
+std::vector<std::string> services(Why why, const NameFacts &facts, std::uint16_t port) {
+  const std::string with_port = ":" + std::to_string(port);
   switch (why) {
   case Why::explicit_spn:
-    return "explicit";
+    return {};
   case Why::port:
-    return "port";
+    return {facts.canonical + with_port};
+  case Why::instance:
+    if (facts.target.instance.empty()) return {};
+    return {facts.canonical + ":" + facts.target.instance};
+  case Why::bare:
+    if (!facts.target.instance.empty() || port != default_instance_port) return {};
+    return {facts.canonical};
+  case Why::typed:
+    if (facts.target.host.empty()) return {};
+    return {plain_name(facts.target.host) + with_port};
+  case Why::reverse: {
+    std::vector<std::string> names;
+    for (const ReverseFact &fact : facts.reverse)
+      for (const std::string &name : fact.names)
+        names.push_back(name + with_port);
+    return names;
   }
-  return "explicit";
+  }
+  return {};
 }
+
+} // namespace
+
+std::string_view to_string(Why why) { return spelling(whys, why); }
+std::optional<Why> find_why(std::string_view text) { return meaning(whys, text); }
+std::string_view to_string(RealmFrom from) { return spelling(realm_sources, from); }
+std::optional<RealmFrom> find_realm_from(std::string_view text) { return meaning(realm_sources, text); }
+std::string_view to_string(Shape shape) { return spelling(shapes, shape); }
 
 std::string spn_realm(std::string_view spn) {
   const auto at = spn.rfind('@');
@@ -34,27 +133,92 @@ std::string spn_host(std::string_view spn) {
   return std::string(host);
 }
 
-std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t port, const std::string &explicit_spn,
-                                         const KerberosConfig &config, const std::string &identity_realm) {
-  const bool given = !explicit_spn.empty();
-  SpnCandidate candidate{.spn = given ? explicit_spn : "MSSQLSvc/" + facts.canonical + ":" + std::to_string(port),
-                         .why = given ? Why::explicit_spn : Why::port,
-                         .realm_from = {}};
-  if (given && candidate.spn.ends_with('@')) candidate.spn.pop_back();
-  if (given && !spn_realm(candidate.spn).empty()) {
-    candidate.realm_from = "explicit";
-    return {candidate};
+std::vector<DnsQuestion> realm_questions(const std::string &host, const KerberosConfig &config, const SpnRules &rules) {
+  constexpr std::size_t most = 4; // each login would ask all of them
+  std::vector<DnsQuestion> questions;
+  const auto srv = std::ranges::find(rules.realms, RealmFrom::srv);
+  const auto known = std::ranges::find(rules.realms, RealmFrom::domain_realm);
+  if (srv == rules.realms.end() || !normal_address(host).empty()) return questions;
+  if (known < srv && !config.realm_of(host).empty()) return questions;
+  for (std::string_view suffix = domain_of(host); suffix.contains('.'); suffix = domain_of(suffix)) {
+    std::string name = std::string(srv_prefix) + std::string(suffix);
+    if (questions.size() < most && name_fault(name).empty()) questions.push_back({std::move(name), DnsType::srv});
   }
+  return questions;
+}
 
-  std::string realm = config.realm_of(given ? spn_host(candidate.spn) : facts.canonical);
-  candidate.realm_from = "domain-realm";
-  if (realm.empty()) {
-    realm = identity_realm;
-    candidate.realm_from = "identity";
+std::string realm_of_srv(const std::vector<DnsAnswer> &answers) {
+  for (const DnsAnswer &answer : answers) {
+    const bool found = answer.outcome == DnsOutcome::ok &&
+                       std::ranges::find(answer.records, DnsType::srv, &DnsRecord::type) != answer.records.end();
+    if (!found || !answer.question.name.starts_with(srv_prefix)) continue;
+    std::string realm = answer.question.name.substr(srv_prefix.size());
+    for (char &c : realm)
+      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    return realm;
   }
-  if (realm.empty()) return {};
-  candidate.spn += "@" + realm;
-  return {candidate};
+  return {};
+}
+
+std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t port, const std::string &explicit_spn,
+                                         const KerberosConfig &config, const RealmFacts &realms,
+                                         const SpnRules &rules) {
+  std::vector<SpnCandidate> candidates;
+  const auto add = [&](std::string spn, const std::string &host, Why why) {
+    if (std::ranges::any_of(candidates, [&](const SpnCandidate &one) { return one.spn.starts_with(spn + "@"); }))
+      return;
+    const auto realm = realm_for(host, why == Why::explicit_spn ? host : facts.canonical, config, realms, rules);
+    if (realm) candidates.push_back({spn + "@" + realm->name, why, std::string(to_string(realm->from))});
+  };
+  if (!explicit_spn.empty()) {
+    std::string spn = explicit_spn;
+    if (spn.ends_with('@')) spn.pop_back();
+    if (!spn_realm(spn).empty()) return {{spn, Why::explicit_spn, std::string(to_string(RealmFrom::explicit_realm))}};
+    add(spn, spn_host(spn), Why::explicit_spn);
+    return candidates;
+  }
+  for (const Why why : rules.order)
+    for (const std::string &service : services(why, facts, port)) {
+      const std::string spn = "MSSQLSvc/" + service;
+      add(spn, spn_host(spn), why);
+    }
+  return candidates;
+}
+
+std::string Oddity::text() const { return std::string(to_string(shape)) + " (" + lookup + ")"; }
+
+std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts) {
+  const std::string host = plain_name(spn_host(spn));
+  if (host.empty() || facts.chain.empty()) return std::nullopt;
+
+  /// The PTR that gave this host, or the one that should have given a better one.
+  const auto ptr_with = [&]() -> const ReverseFact * {
+    for (const ReverseFact &fact : facts.reverse)
+      if (std::ranges::find(fact.names, host) != fact.names.end()) return &fact;
+    return nullptr;
+  };
+  const auto silent_ptr = [&]() -> std::string {
+    if (facts.reverse.empty() || !facts.reverse.front().names.empty()) return {};
+    return "PTR of " + facts.reverse.front().address + ": " + std::string(to_string(facts.reverse.front().outcome));
+  };
+  const auto because = [&](std::string otherwise) {
+    auto silent = silent_ptr();
+    return silent.empty() ? std::move(otherwise) : std::move(silent);
+  };
+
+  if (!normal_address(host).empty()) return Oddity{Shape::address, because("an address as typed, and no PTR asked")};
+  if (!host.contains('.')) {
+    if (const auto *ptr = ptr_with()) return Oddity{Shape::short_name, "PTR of " + ptr->address + ": " + host};
+    return Oddity{Shape::short_name, because("the name as typed")};
+  }
+  // A name that the forward lookup gave is what it is: only a PTR is held against it.
+  const std::string &forward = facts.forward();
+  const auto *ptr = ptr_with();
+  if (!ptr || host == forward || facts.target.is_address) return std::nullopt;
+  const std::string lookup = "PTR of " + ptr->address + ": " + host;
+  if (first_label(host) != first_label(forward)) return Oddity{Shape::other_host, lookup};
+  const bool longer = domain_of(host).ends_with("." + std::string(domain_of(forward)));
+  return Oddity{longer ? Shape::extra_label : Shape::wrong_domain, lookup};
 }
 
 } // namespace auth

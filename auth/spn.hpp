@@ -3,24 +3,49 @@
 
 #include "auth/kerberos_config.hpp"
 #include "auth/name.hpp"
+#include "auth/spn_rules.hpp"
 
 namespace auth {
-
-/// Why a candidate is one: stable spellings for log and configuration.
-enum class Why { explicit_spn, port };
-std::string_view to_string(Why why); ///< "explicit", "port"
 
 struct SpnCandidate {
   std::string spn; ///< with realm: "MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
   Why why{};
-  std::string realm_from; ///< "explicit", "domain-realm", "identity"
+  std::string realm_from; ///< RealmFrom's spelling
   bool operator==(const SpnCandidate &) const = default;
 };
 
-/// Candidates for a server: the explicit SPN alone where the route has one (its own @REALM, else the realm of its host), else
-/// MSSQLSvc/canonical:port. Realm by domain_realm, else `identity_realm`. Empty when no realm can be told: cause realm-unknown.
+/// What is known of realms beside krb5.conf.
+struct RealmFacts {
+  std::string identity; ///< the identity's own realm
+  std::string srv;      ///< as `realm_of_srv` gives it
+};
+
+/// The SRV questions whose answers tell a name's realm, longest suffix first: "_kerberos._tcp.eu.corp.test", "_kerberos._tcp.corp.test". A
+/// top-level domain is never asked. Empty where they would change nothing: for an address, a name that has a realm already, or rules
+/// without `srv`. Pure.
+std::vector<DnsQuestion> realm_questions(const std::string &host, const KerberosConfig &config, const SpnRules &rules);
+/// The realm that the answers tell: the longest suffix, in capitals. Empty: none. Pure.
+std::string realm_of_srv(const std::vector<DnsAnswer> &answers);
+
+/// The candidates in the order of the rules, each once. An explicit SPN stands alone: who wrote it meant that service and no other. `bare`
+/// is none for a named instance or another port than 1433: there it is the service of the default instance. A name whose own domain tells no realm has the
+/// canonical name's. Empty when no realm can be told: cause realm-unknown.
 std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t port, const std::string &explicit_spn,
-                                         const KerberosConfig &config, const std::string &identity_realm);
+                                         const KerberosConfig &config, const RealmFacts &realms,
+                                         const SpnRules &rules = {});
+
+/// The shapes of an SPN that faults of names produce. The first four are KB811889's, the fifth is a PTR that leads to somebody else.
+enum class Shape { short_name, address, wrong_domain, extra_label, other_host };
+std::string_view to_string(Shape shape); ///< "short-name", "address", "wrong-domain", "extra-label", "other-host"
+
+struct Oddity {
+  Shape shape{};
+  std::string lookup;       ///< what caused it: "PTR of 10.0.0.5: sql9.corp.test"
+  std::string text() const; ///< "other-host (PTR of 10.0.0.5: sql9.corp.test)"
+  bool operator==(const Oddity &) const = default;
+};
+/// Whether an SPN's host has one of these shapes, given what DNS said of the name, and the lookup to blame. Pure.
+std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts);
 
 /// Host part of an SPN: "sql1.corp.test" of "MSSQLSvc/sql1.corp.test:1433@CORP.TEST". Realm part: after the last '@', or empty.
 std::string spn_host(std::string_view spn);

@@ -1,6 +1,9 @@
 // What a user may ask for, as plain structs with defaults. Decides nothing. Spellings: the README's configuration reference.
 #pragma once
 
+#include "auth/host_name.hpp"
+#include "auth/name.hpp"
+#include "auth/spn_rules.hpp"
 #include "tds/prelogin.hpp"
 
 #include <chrono>
@@ -45,7 +48,8 @@ struct Limits {
 struct Dns {
   std::vector<Address> servers; ///< as configured, else from resolv.conf (port 53)
   std::vector<std::string> search;
-  int ndots = 1; ///< a name with fewer dots is tried below `search` first
+  int ndots = 1;           ///< a name with fewer dots is tried below `search` first
+  Duration failures{5000}; ///< how long a failed answer is kept
   bool operator==(const Dns &) const = default;
 };
 
@@ -135,8 +139,11 @@ struct Route {
   bool trust_server_certificate = false; ///< any certificate will do: encryption without knowing to whom
   using TlsMin = config::TlsMin;
   TlsMin tls_min = TlsMin::tls_1_2;
-  std::vector<std::string> redirect_within; ///< domains that a redirect may lead into; empty: the target's own
-  std::string spn;                          ///< empty: computed
+  std::vector<std::string> redirect_within;  ///< domains that a redirect may lead into; empty: the target's own
+  auth::Procedures names;                    ///< how the canonical name is found
+  std::vector<std::string> canonical_within; ///< domains that a canonical name must lie in; empty: anywhere
+  std::string spn;                           ///< empty: computed
+  auth::SpnRules spn_rules;                  ///< spn_order, realm_order
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
   Timeouts timeouts;
@@ -168,7 +175,6 @@ struct Config {
   bool operator==(const Config &) const = default;
 };
 
-/// True when `text` matches `glob`: '*' any run, '?' one character, ASCII case ignored. Linear in text times glob, never recursive.
-bool glob_match(std::string_view glob, std::string_view text);
+using auth::glob_match;
 
 } // namespace config

@@ -182,7 +182,8 @@ private:
     std::optional<std::vector<Section::Element>> servers, search;
     std::optional<int> ndots;
     if (section) {
-      section->later({"resolver", "failures"});
+      section->later({"resolver"});
+      if (const auto failures = read_duration(*section, "failures")) config_.dns.failures = *failures;
       if (const auto dots = section->number("ndots", 0, most_dots)) ndots = static_cast<int>(*dots);
       servers = section->elements("servers");
       search = section->elements("search");
@@ -273,7 +274,7 @@ private:
   }
 
   static void check_state(Section &section, const fs::path &directory) {
-    struct stat about{};
+    struct stat about {};
     if (::stat(directory.c_str(), &about) != 0) return; // made at the first start
     if (!S_ISDIR(about.st_mode))
       section.problem("directory", fmt::format("{} is no folder; name one, it is made if absent", directory.string()));
@@ -293,7 +294,8 @@ private:
       section.problem("", by_address
                               ? "has both address and unix; write one of them, and a second [[listener]] for the other"
                               : "has neither address nor unix; write address = \"127.0.0.1:14330\" or unix = \"PATH\"");
-    if ((listener.address = section.value("address", +[](std::string_view text) { return parse_address(text); })))
+    if ((listener.address = section.value(
+             "address", +[](std::string_view text) { return parse_address(text); })))
       check_address(section, *listener.address);
     if (const auto path = section.string("unix")) {
       listener.unix_path = from_folder(*path);
@@ -449,7 +451,7 @@ private:
   static void check_secret(Section &section, std::string_view key, std::string path) {
     if (path.starts_with("FILE:")) path.erase(0, 5);
     if (!path.starts_with('/')) return; // a ccache that is no file
-    struct stat about{};
+    struct stat about {};
     if (::stat(path.c_str(), &about) != 0) return warn_if_absent(section, key, path);
     constexpr mode_t others = S_IROTH | S_IWOTH;
     if (S_ISREG(about.st_mode) && (about.st_mode & others) != 0)
@@ -475,8 +477,7 @@ private:
   // ---- [[route]] ----
 
   void read_route(Section &section) {
-    section.later({"canonical_within", "names", "spn_order", "realm_order", "map", "fallback_on", "fallback",
-                   "multi_subnet", "failover_partner", "smb_port", "smb_encrypt"});
+    section.later({"fallback_on", "fallback", "multi_subnet", "failover_partner", "smb_port", "smb_encrypt"});
     Route route;
     route.name = read_name(section, route_names_);
     if (auto match = section.section("match")) read_match(*match, route.match);
@@ -484,9 +485,11 @@ private:
     read_attempts(section, route);
     read_route_identity(section, route);
     read_encryption(section, route);
-    read_redirects(section, route);
+    read_domains(section, "redirect_within", route.redirect_within);
+    read_names(section, route);
     if (const auto spn = section.string("spn"); spn && !spn->empty()) // "" says: computed
       if (const auto parsed = section.value("spn", parse_spn)) route.spn = *parsed;
+    read_spn_rules(section, route);
     if (const auto mutual = section.choice<MutualAuth>(
             "mutual_auth", {{"required", MutualAuth::required}, {"or-verified-tls", MutualAuth::or_verified_tls}}))
       route.mutual_auth = *mutual;
@@ -620,15 +623,107 @@ private:
                                  "TLS 1.2");
   }
 
-  static void read_redirects(Section &section, Route &route) {
-    for (const auto &element : section.elements("redirect_within").value_or(std::vector<Section::Element>{})) {
+  static void read_domains(Section &section, std::string_view key, std::vector<std::string> &domains) {
+    for (const auto &element : section.elements(key).value_or(std::vector<Section::Element>{})) {
       const auto text = section.string(element);
       if (!text) continue;
       if (auto domain = parse_domain(*text))
-        route.redirect_within.push_back(*std::move(domain));
+        domains.push_back(*std::move(domain));
       else
         section.problem(element, domain.error());
     }
+  }
+
+  /// An ordered list of words, each once. `all`: in the order in which the reference has them.
+  template <class Word>
+  static void read_words(Section &section, std::string_view key, std::vector<Word> &list,
+                         std::optional<Word> (*find)(std::string_view), std::span<const Word> all) {
+    const auto elements = section.elements(key);
+    if (!elements) return;
+    std::vector<std::string_view> words;
+    for (const Word word : all)
+      words.push_back(auth::to_string(word));
+    if (elements->empty())
+      section.problem(key, fmt::format("is empty; write one of {}, or take it out", fmt::join(words, ", ")));
+    list.clear();
+    for (const auto &element : *elements) {
+      const auto text = section.string(element);
+      if (!text) continue;
+      const auto word = find(*text);
+      if (!word)
+        section.problem(element, Section::no_such_word(*text, words));
+      else if (std::ranges::find(list, *word) != list.end())
+        section.problem(element, fmt::format("\"{}\" stands here twice; take one out", *text));
+      else
+        list.push_back(*word);
+    }
+  }
+
+  void read_names(Section &section, Route &route) {
+    using enum auth::Procedure;
+    constexpr auth::Procedure all[] = {as_typed, short_only, forward, forward_reverse, reverse, map};
+    constexpr std::string_view driver = "driver:";
+    for (const auto &element : section.elements("names").value_or(std::vector<Section::Element>{}))
+      if (const auto text = element.node->value_exact<std::string>(); text && text->starts_with(driver)) {
+        section.problem(element, "the names of a driver cannot be had by this version; write the procedures that it "
+                                 "follows, as [\"short-only\"]");
+        return;
+      }
+    read_words<auth::Procedure>(section, "names", route.names.order, auth::find_procedure, all);
+    for (Section &rule : section.sections("map"))
+      read_map_rule(rule, route.names.map);
+    const bool mapped = std::ranges::find(route.names.order, map) != route.names.order.end();
+    if (mapped && !section.has("map"))
+      section.problem("names", "\"map\" has no rules; write map = [{ from = \"sqlalias\", to = \"sql1.corp.test\" }]");
+    else if (!mapped && section.has("map"))
+      section.problem("map", "is not used, since names does not have \"map\"; write names = [\"map\", \"forward\"]");
+    read_domains(section, "canonical_within", route.canonical_within);
+    check_names(section, route);
+  }
+
+  static void read_map_rule(Section &section, std::vector<auth::MapRule> &rules) {
+    auth::MapRule rule;
+    for (const std::string_view key : {"from", "to"})
+      if (!section.has(key)) section.problem(key, "is missing; write { from = \"sqlalias\", to = \"sql1.corp.test\" }");
+    const auto from = section.string("from");
+    if (from && from->empty())
+      section.problem("from", "is empty; write a pattern (\"*\" any text, \"?\" one character)");
+    const auto to = section.value("to", parse_host_name);
+    section.finish();
+    if (from && to) rules.push_back({auth::lower(*from), *to});
+  }
+
+  /// What stands behind a procedure that has a name for everything is never asked.
+  static void check_names(Section &section, const Route &route) {
+    using enum auth::Procedure;
+    const auto &order = route.names.order;
+    const auto last = std::ranges::find_if(order, [](auth::Procedure p) { return p == as_typed || p == short_only; });
+    if (last != order.end() && last + 1 != order.end())
+      section.warning("names",
+                      fmt::format("\"{}\" has a name for every target, so \"{}\" behind it is never asked; put "
+                                  "it last",
+                                  auth::to_string(*last), auth::to_string(*(last + 1))));
+  }
+
+  static void read_spn_rules(Section &section, Route &route) {
+    using auth::RealmFrom;
+    using auth::Why;
+    constexpr Why whys[] = {Why::explicit_spn, Why::port, Why::instance, Why::bare, Why::typed, Why::reverse};
+    constexpr RealmFrom sources[] = {RealmFrom::explicit_realm, RealmFrom::domain_realm, RealmFrom::srv,
+                                     RealmFrom::referral, RealmFrom::default_realm};
+    auth::SpnRules &rules = route.spn_rules;
+    read_words<Why>(section, "spn_order", rules.order, auth::find_why, whys);
+    read_words<RealmFrom>(section, "realm_order", rules.realms, auth::find_realm_from, sources);
+    const auto has = [&](Why why) { return std::ranges::find(rules.order, why) != rules.order.end(); };
+    if (!route.spn.empty() && section.has("spn_order") && !has(Why::explicit_spn))
+      section.problem("spn", "is not used, since spn_order does not have \"explicit\"; take it out, or add that word");
+    const auto &names = route.names.order;
+    const bool asks_ptr = std::ranges::any_of(names, [](auth::Procedure procedure) {
+      return procedure == auth::Procedure::forward_reverse || procedure == auth::Procedure::reverse;
+    });
+    if (has(Why::reverse) && !asks_ptr)
+      section.warning("spn_order", "\"reverse\" has no name to offer, since no procedure of names asks for one; write "
+                                   "names = [\"forward-reverse\", \"forward\"]");
   }
 
   /// Passwords go only where TLS is, to a server whose certificate was checked.

@@ -29,6 +29,14 @@ template <class List, class Text> std::string array(const List &list, Text text)
   return "[" + out + "]";
 }
 
+template <class Word> std::string words(const std::vector<Word> &list) {
+  return array(list, [](Word word) { return toml_string(auth::to_string(word)); });
+}
+
+std::string rule(const auth::MapRule &rule) {
+  return fmt::format("{{ from = {}, to = {} }}", toml_string(rule.from), toml_string(rule.to));
+}
+
 /// In the largest unit that says it exactly.
 std::string duration(Duration duration) {
   using namespace std::chrono_literals;
@@ -53,7 +61,8 @@ std::string numbers(const std::vector<Who> &list, uid_t self) {
       continue;
     else
       out += (out.empty() ? "  # " : ", ") + number(who, self);
-  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?'); // of a group's name
+  std::ranges::replace_if(
+      out, [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?'); // of a group's name
   return out;
 }
 
@@ -104,6 +113,7 @@ std::string show(const Config &config, uid_t self) {
   line("servers = {}", array(config.dns.servers, [](const Address &address) { return toml_string(address.text()); }));
   line("search = {}", array(config.dns.search, toml_string));
   line("ndots = {}", config.dns.ndots);
+  line("failures = {}", duration(config.dns.failures));
   line("\n[kerberos]");
   line("config = {}", toml_string(config.kerberos.config));
   line("refusals = {}", duration(config.kerberos.refusals));
@@ -150,7 +160,12 @@ std::string show(const Config &config, uid_t self) {
     line("trust_server_certificate = {}", route.trust_server_certificate);
     line("tls_min = \"{}\"", to_string(route.tls_min));
     line("redirect_within = {}", array(route.redirect_within, toml_string));
+    line("names = {}", words(route.names.order));
+    if (!route.names.map.empty()) line("map = {}", array(route.names.map, rule));
+    line("canonical_within = {}", array(route.canonical_within, toml_string));
     line("spn = {}", toml_string(route.spn));
+    line("spn_order = {}", words(route.spn_rules.order));
+    line("realm_order = {}", words(route.spn_rules.realms));
     line("mutual_auth = \"{}\"", route.mutual_auth == MutualAuth::required ? "required" : "or-verified-tls");
     line("unprotected = \"{}\"", route.unprotected == Unprotected::refuse ? "refuse" : "accept");
     const Timeouts &timeouts = route.timeouts;

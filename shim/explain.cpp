@@ -61,7 +61,7 @@ struct Workshop {
   Tickets tickets;
   TlsContexts tls;
   asio::io_context io{1}; // after what its waiting tasks use: they are destroyed with it
-  Resolver resolver{io.get_executor(), config.dns.servers};
+  Resolver resolver{io.get_executor(), config.dns.servers, config.dns.failures};
 
   Workshop(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
       : config(configuration), route(chosen), identities(pool, kerberos.path),

@@ -80,7 +80,7 @@ Task<Kdcs::Found> Kdcs::find(const std::string &realm, FetchContext &context) {
     }
     auto emit = [&](const auth::DnsAnswer &answer) { context.emit(to_event(answer)); };
     auto facts =
-        co_await canonicalise(context.resolver, *target, context.search, left_of(context.dns_limit, started), emit);
+        co_await canonicalise(context.resolver, *target, context.search, {}, left_of(context.dns_limit, started), emit);
     if (auto *names = std::get_if<auth::NameFacts>(&facts))
       for (const auto &address : names->addresses)
         add(found.endpoints, kdc, address);

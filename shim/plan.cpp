@@ -1,5 +1,11 @@
 #include "shim/plan.hpp"
 
+#include "auth/host_name.hpp"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 namespace shim {
 
 std::string Attempt::text() const { return config::to_string(kind) + (spn ? " " + spn->spn : ""); }
@@ -8,8 +14,18 @@ std::uint16_t port_of(const auth::Target &target) { return target.port.value_or(
 
 bool needs_browser(const auth::Target &target) { return !target.instance.empty() && !target.port; }
 
+std::optional<std::string> leads_too_far(const config::Route &route, const auth::NameFacts &facts) {
+  if (route.canonical_within.empty() || facts.by == auth::Procedure::map) return std::nullopt;
+  if (facts.canonical == auth::plain_name(facts.target.host)) return std::nullopt;
+  if (std::ranges::any_of(route.canonical_within,
+                          [&](const std::string &domain) { return auth::is_below(facts.canonical, domain); }))
+    return std::nullopt;
+  return fmt::format("DNS leads {} to {} (by {}), which is not below {}", facts.target.typed, facts.canonical,
+                     auth::to_string(facts.by), fmt::join(route.canonical_within, " or "));
+}
+
 std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
-                               const auth::KerberosConfig &kerberos, const std::string &identity_realm,
+                               const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,
                                bool client_is_integrated) {
   std::vector<Attempt> plan;
   for (auto kind : route.attempts) {
@@ -17,7 +33,7 @@ std::vector<Attempt> make_plan(const config::Route &route, const std::string &sp
       if (!client_is_integrated) plan.push_back({kind, std::nullopt});
       continue;
     }
-    for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, identity_realm))
+    for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, realms, route.spn_rules))
       plan.push_back({kind, std::move(candidate)});
   }
   return plan;

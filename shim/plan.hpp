@@ -20,11 +20,15 @@ inline constexpr std::uint16_t default_port = 1433;
 std::uint16_t port_of(const auth::Target &target);
 bool needs_browser(const auth::Target &target);
 
+/// The domains of `canonical_within` bound where DNS may lead a name: an SPN of somebody else's server is a ticket for somebody else. The name as typed and
+/// the name that a map rule gives are the configuration's own. nullopt: within; else a sentence that says where it led.
+std::optional<std::string> leads_too_far(const config::Route &route, const auth::NameFacts &facts);
+
 /// For each attempt that the route lists, in its order, one Attempt for each SPN candidate. Kerberos without a realm yields none: an empty plan where the
 /// route lists nothing else means cause realm-unknown. tcp+sql is left out for a client that asks for integrated login: it gave no password to send on.
-/// `spn`: the explicit one, empty where it is computed (also at a place that a redirect led to).
+/// `spn`: the explicit one, empty where it is computed (also at a place that a redirect led to). Candidates and their realms by the route's spn_order and realm_order.
 std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
-                               const auth::KerberosConfig &kerberos, const std::string &identity_realm,
+                               const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,
                                bool client_is_integrated);
 
 } // namespace shim

@@ -15,12 +15,8 @@ std::string plain(std::string_view name) {
   return auth::lower(name);
 }
 
-bool is_below(std::string_view name, std::string_view domain) {
-  return !domain.empty() && (name == domain || name.ends_with("." + std::string(domain)));
-}
-
 bool is_below_one(const std::string &name, const std::vector<std::string> &domains) {
-  return std::ranges::any_of(domains, [&](const std::string &domain) { return is_below(name, plain(domain)); });
+  return std::ranges::any_of(domains, [&](const std::string &domain) { return auth::is_below(name, plain(domain)); });
 }
 
 /// What a name may turn out to be: itself, or each completion.

@@ -60,7 +60,7 @@ std::expected<ListeningSocket, std::string> listen_tcp(const config::Address &ad
 
 /// A socket file that nobody listens on any more was left by a process that died.
 bool is_stale_socket(const sockaddr_un &address) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
   int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   bool refused =
@@ -153,7 +153,7 @@ std::string text_of(const config::Identity &identity) {
 class Worker {
 public:
   Worker(Common &common, const config::Config &config)
-      : common_(common), resolver_(io_.get_executor(), config.dns.servers) {}
+      : common_(common), resolver_(io_.get_executor(), config.dns.servers, config.dns.failures) {}
   ~Worker() { join(); }
 
   void run() {
@@ -224,7 +224,8 @@ public:
             options.kdcinfo),
         users_(std::move(options.look_up_user)), limits_(config_->limits),
         tls_(config_, [&log](std::string what) { log.emit(Warned{std::move(what)}); }),
-        common_{log, tickets_, identities_, users_, limits_, tls_, std::move(options.prove_uid), ::getuid(), log.debug()} {
+        common_{log,        tickets_,   identities_, users_, limits_, tls_, std::move(options.prove_uid),
+                ::getuid(), log.debug()} {
     limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
     auto threads =
         options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
@@ -275,7 +276,8 @@ public:
       worker->forget();
     tls_.reload();
     log_.reopen();
-    log_.emit(Reloaded{"tickets, KDC refusals and DNS answers forgotten; certificates read and decision log opened anew"});
+    log_.emit(
+        Reloaded{"tickets, KDC refusals and DNS answers forgotten; certificates read and decision log opened anew"});
   }
 
   std::size_t drain(std::chrono::milliseconds limit) override {

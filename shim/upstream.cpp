@@ -8,6 +8,7 @@
 #include "shim/redirect.hpp"
 #include "shim/rewrite.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace shim {
@@ -197,6 +198,7 @@ struct LoginAttempt {
 
 /// The ticket for one attempt, with its events.
 Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &request, const LoadedIdentity &identity,
+                                                         const auth::NameFacts &facts,
                                                          const auth::SpnCandidate &candidate) {
   FetchContext context{request.resolver,
                        {request.config.dns.search, request.config.dns.ndots},
@@ -208,6 +210,8 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
   SpnTried tried;
   tried.spn = candidate.spn;
   tried.why = auth::to_string(candidate.why);
+  tried.realm_from = candidate.realm_from;
+  if (const auto oddity = auth::odd(candidate.spn, facts)) tried.odd = oddity->text();
   tried.client = identity.identity->principal();
   if (!acquired) {
     const auto &error = acquired.error();
@@ -262,6 +266,14 @@ std::expected<Hop, Failure> first_hop(const config::Route &route) {
   return Hop{0, std::move(*target), route.spn};
 }
 
+/// What DNS is to be asked for the realm of what will be asked of the KDC: nothing where the SPN has its own, or another source comes first.
+std::vector<auth::DnsQuestion> questions_of_realm(const UpstreamRequest &request, const std::string &spn,
+                                                  const auth::NameFacts &facts) {
+  if (!auth::spn_realm(spn).empty()) return {};
+  return auth::realm_questions(spn.empty() ? facts.canonical : auth::spn_host(spn), request.tickets.kerberos(),
+                               request.route.spn_rules);
+}
+
 Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step) {
   Prepared prepared;
   step = "ticket";
@@ -272,19 +284,35 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   }
 
   step = "resolve";
-  auto resolved = co_await canonicalise(
-      request.resolver, hop.target, {request.config.dns.search, request.config.dns.ndots}, request.route.timeouts.dns,
-      [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); });
+  const auto started = Clock::now();
+  const auto tell = [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); };
+  auto resolved =
+      co_await canonicalise(request.resolver, hop.target, {request.config.dns.search, request.config.dns.ndots},
+                            request.route.names, request.route.timeouts.dns, tell);
   if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
   prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
   const auto &facts = prepared.facts;
-  TargetResolved event{facts.target.typed, facts.canonical, port_of(facts.target), facts.via, {}};
+  TargetResolved event{facts.target.typed,
+                       facts.canonical,
+                       port_of(facts.target),
+                       facts.via,
+                       {},
+                       std::string(auth::to_string(facts.by))};
   for (const auto &endpoint : endpoints_of(facts))
     event.endpoints.push_back(to_text(endpoint));
   request.trail.emit(event);
+  if (auto where = leads_too_far(request.route, facts))
+    co_return fail(step, Cause::canonical_name_foreign, std::move(*where));
 
-  prepared.plan = make_plan(request.route, hop.spn, facts, request.tickets.kerberos(),
-                            prepared.identity ? prepared.identity->identity->realm() : "",
+  auth::RealmFacts realms;
+  if (prepared.identity) {
+    realms.identity = prepared.identity->identity->realm();
+    const auto answers = co_await ask_all(request.resolver, questions_of_realm(request, hop.spn, facts),
+                                          left_of(request.route.timeouts.dns, started));
+    std::ranges::for_each(answers, tell);
+    realms.srv = auth::realm_of_srv(answers);
+  }
+  prepared.plan = make_plan(request.route, hop.spn, facts, request.tickets.kerberos(), realms,
                             request.asked.login.integrated_security());
   PlanMade made;
   for (const auto &attempt : prepared.plan)
@@ -308,7 +336,7 @@ Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Pr
   step = "ticket";
   Ready ready;
   if (!attempt.spn) co_return std::move(ready);
-  auto acquired = co_await take_ticket(request, *prepared.identity, *attempt.spn);
+  auto acquired = co_await take_ticket(request, *prepared.identity, prepared.facts, *attempt.spn);
   if (!acquired) co_return std::unexpected(std::move(acquired.error()));
   ready.ticket = std::move(*acquired);
   auto made = auth::make_initiator(ready.ticket->ticket, {});

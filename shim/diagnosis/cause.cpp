@@ -17,6 +17,31 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "{name}) and add the missing record there; a short name needs the right suffix in [dns] search, or write the "
      "full name as target."},
 
+    {Cause::canonical_name_foreign, "canonical-name-foreign", Fault::dns,
+     "DNS makes another name of the target {target}: {host}, which lies outside of what route {route} allows.",
+     "Ask DNS by hand where the name leads (dig {target}; dig -x for its address). If {host} is right, add its domain "
+     "to canonical_within in route {route}. If it is not, somebody has changed the alias or the PTR record: mend it "
+     "there, and do not log in before."},
+    {Cause::alias_not_canonical, "alias-not-canonical", Fault::configuration,
+     "The KDC knows no service principal name {spn}: {target} is an alias, and route {route} takes it as it is typed.",
+     "Write names = [\"forward\"] in route {route}, so that the SPN is made of {canonical}, which the alias leads to; or "
+     "register one for the alias: setspn -S {bare_spn} {account}."},
+    {Cause::ptr_wrong, "ptr-wrong", Fault::dns,
+     "The KDC knows no service principal name {spn}: its host {host} is what a PTR record says, and the name {target} "
+     "says otherwise.",
+     "Mend the PTR record, so that it names the server itself (dig -x for its address shows it); or write names = "
+     "[\"forward\"] in route {route}, which asks for no PTR."},
+    {Cause::address_without_spn, "address-without-spn", Fault::configuration,
+     "The KDC knows no service principal name {spn}: the target {target} is an address, and no name was found for it.",
+     "Write the server's name as target in route {route}; or names = [\"reverse\"] where its address has a right PTR "
+     "record; or spn = \"MSSQLSvc/NAME:{port}\"."},
+    {Cause::suffix_wrong, "suffix-wrong", Fault::configuration,
+     "The KDC knows no service principal name {spn}: the short name {target} was completed to {host}, whose domain no "
+     "realm is known to hold.",
+     "Write the server's full name as target in route {route}, or put its right suffix first in [dns] search. If {host} "
+     "is the server's name, add its domain to [domain_realm] in krb5.conf, or register the SPN: setspn -S {bare_spn} "
+     "{account}."},
+
     // SPN and ticket
     {Cause::spn_missing, "spn-missing", Fault::directory,
      "The KDC knows no service principal name {spn}: it is not registered in the directory.",
@@ -277,6 +302,7 @@ constexpr auto placeholders = std::to_array<std::pair<std::string_view, std::str
     {"bare_spn", "MSSQLSvc/HOST:PORT"},
     {"binding", "no channel binding"},
     {"caller", "this user"},
+    {"canonical", "CANONICALNAME"},
     {"certificate_name", "NAME"},
     {"certificate_names", "names unknown"},
     {"database", "DATABASE"},

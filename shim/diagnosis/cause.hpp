@@ -16,6 +16,11 @@ std::string_view to_string(Fault fault);
 enum class Cause {
   // names
   name_not_found,
+  canonical_name_foreign,
+  alias_not_canonical,
+  ptr_wrong,
+  address_without_spn,
+  suffix_wrong,
   // SPN and ticket
   spn_missing,
   spn_wrong_account,

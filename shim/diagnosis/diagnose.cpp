@@ -19,9 +19,7 @@ constexpr std::int64_t preauth_required = 25; ///< a round of the AS exchange, n
 constexpr std::int64_t skew = 37;
 constexpr std::uint64_t most_informative_class = 10; ///< a message of a higher class is an error (MS-TDS 2.2.7.10)
 
-template <class... F> struct Overloaded : F... {
-  using F::operator()...;
-};
+template <class... F> struct Overloaded : F... { using F::operator()...; };
 
 /// What matters of a trail, gathered in one walk. Pointers are into the trail; null: did not happen.
 struct Story {
@@ -42,6 +40,9 @@ struct Story {
   std::vector<const ServerSaid *> messages;
   bool token_sent = false, token_answered = false;
 
+  std::string alias_end;    ///< where the CNAMEs of the target's name lead, empty without one
+  bool typed_short = false; ///< the target is a name without a dot
+
   std::vector<std::string> silent_kdcs; ///< "127.0.0.1:88 (connection refused)"
   std::string spn;
   std::string client; ///< the identity's principal
@@ -57,8 +58,15 @@ Story read(std::span<const Record> trail) {
       [&](const DnsAnswered &event) {
         // The first one: later ones are what the search list made of the name.
         if (event.rcode != "ok" && !story.dns_failure) story.dns_failure = &event;
+        constexpr std::string_view cname = "CNAME ";
+        for (const std::string &answer : event.answers)
+          if (!story.target && answer.starts_with(cname)) story.alias_end = answer.substr(cname.size());
       },
-      [&](const TargetResolved &event) { story.target = &event; },
+      [&](const TargetResolved &event) {
+        story.target = &event;
+        const auto typed = auth::parse_target(event.typed);
+        story.typed_short = typed && !typed->is_address && !typed->host.contains('.') && event.via == "dns";
+      },
       [&](const PlanMade &event) { story.plan = &event; },
       [&](const KdcAnswered &event) {
         if (event.code == preauth_required) return;
@@ -98,6 +106,7 @@ Story read(std::span<const Record> trail) {
       [&](const RedirectFollowed &) {
         // What was learned before is about another server.
         story.dns_failure = nullptr;
+        story.alias_end.clear();
         story.target = nullptr;
         story.plan = nullptr;
         story.spn.clear();
@@ -164,6 +173,23 @@ std::optional<Cause> cause_of_kind_text(std::string_view kind) {
   return std::nullopt;
 }
 
+/// Why the KDC knows no such SPN, where its host is the fault of names. The first candidate is judged: it is the one that should have been right.
+std::optional<Cause> cause_of_name(const Story &story) {
+  if (!story.spn_refused || !story.target || story.target->by.empty()) return std::nullopt; // an old log
+  const SpnTried &tried = *story.spn_refused;
+  if (tried.why == "explicit") return std::nullopt;
+  if (tried.odd.starts_with("address ")) return Cause::address_without_spn;
+  if (tried.odd.contains("(PTR of ") && tried.odd.ends_with(": " + auth::spn_host(tried.spn) + ")"))
+    return Cause::ptr_wrong;
+  const std::string &by = story.target->by;
+  if (!story.alias_end.empty() && (by == "as-typed" || by == "short-only") && story.alias_end != story.target->fqdn)
+    return Cause::alias_not_canonical;
+  const bool realm_known = tried.realm_from == "domain-realm" || tried.realm_from == "srv";
+  const bool completed = story.typed_short && story.target->fqdn.contains('.') && by != "map";
+  if (completed && !realm_known) return Cause::suffix_wrong;
+  return std::nullopt;
+}
+
 Cause sharpen(const Story &story, const Failure &failure) {
   switch (failure.cause) {
   case Cause::server_closed:
@@ -181,9 +207,10 @@ Cause sharpen(const Story &story, const Failure &failure) {
   }
   if (failure.step != "ticket") return failure.cause;
   if (story.kdc_refusal && story.kdc_refusal->code == skew) return Cause::clock_skew;
-  if (story.spn_refused && failure.cause != Cause::deadline)
-    return cause_of_kind_text(story.spn_refused->kind).value_or(failure.cause);
-  return failure.cause;
+  Cause cause = failure.cause;
+  if (story.spn_refused && cause != Cause::deadline)
+    cause = cause_of_kind_text(story.spn_refused->kind).value_or(cause);
+  return cause == Cause::spn_missing ? cause_of_name(story).value_or(cause) : cause;
 }
 
 /// For causes that can be anybody's: who was to act in that step.
@@ -202,12 +229,19 @@ Fault fault_of(Cause cause, std::string_view step) {
 // ---- what it rests on ----
 
 /// The part of a login that a cause belongs to: whose words count, and which events show it.
-enum class Area { caller, names, ticket, connection, tls, server };
+enum class Area { caller, names, spn, ticket, connection, tls, server };
 
 Area area_of(Cause cause) {
   switch (cause) {
   case Cause::name_not_found:
+  case Cause::canonical_name_foreign:
     return Area::names;
+
+  case Cause::alias_not_canonical:
+  case Cause::ptr_wrong:
+  case Cause::address_without_spn:
+  case Cause::suffix_wrong:
+    return Area::spn;
 
   case Cause::spn_missing:
   case Cause::spn_duplicate:
@@ -284,7 +318,11 @@ bool shows(Area area, const Event &event) {
                      std::type_identity<PreloginAnswered>{}, std::type_identity<LoginReceived>{},
                      std::type_identity<PolicyDecided>{});
   case Area::names:
-    return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<DnsAnswered>{});
+    return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<DnsAnswered>{},
+                     std::type_identity<TargetResolved>{});
+  case Area::spn:
+    return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetResolved>{},
+                     std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::ticket:
     return is_one_of(std::type_identity<TargetResolved>{}, std::type_identity<KdcAnswered>{},
                      std::type_identity<SpnTried>{});
@@ -308,7 +346,7 @@ bool shows(Area area, const Event &event) {
 void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
   const Area area = area_of(diagnosis.cause);
   const bool server_step = failure.step == "server-login"; // what the server says of clocks and keys is in the detail
-  if (area == Area::ticket && !server_step && story.kdc_refusal && story.kdc_refusal->code > 0) {
+  if ((area == Area::ticket || area == Area::spn) && !server_step && story.kdc_refusal && story.kdc_refusal->code > 0) {
     diagnosis.said = story.kdc_refusal->text;
     diagnosis.said_by = "KDC";
     return;
@@ -362,6 +400,7 @@ Facts facts_of(const Story &story, const Failure &failure) {
     facts["target"] = story.target->typed;
     facts["host"] = story.target->fqdn;
     facts["port"] = fmt::to_string(story.target->port);
+    facts["canonical"] = story.alias_end.empty() ? story.target->fqdn : story.alias_end;
     if (!story.target->endpoints.empty()) facts["endpoint"] = story.target->endpoints.front();
   }
   if (story.connected) {

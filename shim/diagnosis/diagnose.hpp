@@ -37,7 +37,9 @@ std::optional<Cause> cause_of(auth::Kind kind);
 ///   anonymous-logon where it names that account;
 /// - 18452 to a token that no channel binding went with (no TLS, or TLS 1.3) is channel-binding-refused;
 /// - a KDC that answers 37 and is not followed by a ticket is clock-skew, whatever the step made of it;
-/// - a ticket that was refused for a reason that spn.tried tells.
+/// - a ticket that was refused for a reason that spn.tried tells;
+/// - an SPN that is unknown because its host is an address, a PTR's, an alias that was taken as typed, or a short name completed by a suffix of
+///   no known realm: address-without-spn, ptr-wrong, alias-not-canonical, suffix-wrong.
 Diagnosis diagnose(std::span<const Record> trail, const Failure &failure);
 
 /// For an old log: finds the failure in the trail itself (event `refused`). nullopt: the connection was not refused, or for a cause that this

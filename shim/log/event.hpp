@@ -105,9 +105,10 @@ struct TargetResolved {
   std::uint64_t port = 0;
   std::string via;
   Strings endpoints;
+  std::string by = {}; ///< the procedure that gave `fqdn`: auth::Procedure's spelling
   void fields(this auto &&self, auto &&v) {
     v("typed", self.typed), v("fqdn", self.fqdn), v("port", self.port), v("via", self.via),
-        v("endpoints", self.endpoints);
+        v("endpoints", self.endpoints), v("by", self.by);
   }
 };
 struct PlanMade {
@@ -134,9 +135,11 @@ struct SpnTried {
   SQLSHIM_EVENT("spn.tried");
   std::string spn, why, outcome, kind, detail; ///< outcome: "ticket", "refused", "skipped"; kind: auth::Kind's spelling
   std::string client = {};                     ///< the principal that asked
+  std::string realm_from = {};                 ///< what told the realm: auth::RealmFrom's spelling
+  std::string odd = {};                        ///< the shape that a fault of names gave it, and the lookup to blame
   void fields(this auto &&self, auto &&v) {
     v("spn", self.spn), v("why", self.why), v("outcome", self.outcome), v("kind", self.kind), v("detail", self.detail),
-        v("client", self.client);
+        v("client", self.client), v("realm_from", self.realm_from), v("odd", self.odd);
   }
 };
 struct TicketChosen {

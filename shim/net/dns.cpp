@@ -201,7 +201,8 @@ private:
   std::unordered_map<ares_socket_t, std::shared_ptr<Watched>> watched_;
 };
 
-Resolver::Resolver(Executor executor, std::vector<config::Address> servers) : executor_(executor) {
+Resolver::Resolver(Executor executor, std::vector<config::Address> servers, Millis failures)
+    : executor_(executor), failures_(failures) {
   for (auto &server : servers)
     channels_.push_back(std::make_unique<Channel>(executor, std::move(server)));
 }
@@ -233,13 +234,14 @@ Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit) {
 void Resolver::remember(const auth::DnsAnswer &answer) {
   // That a name has no AAAA record stays true about as long as its A record: without this, every login would ask again.
   bool no_data = answer.outcome == auth::DnsOutcome::no_data;
-  if (!no_data && (answer.outcome != auth::DnsOutcome::ok || answer.records.empty())) return;
-  std::chrono::seconds smallest = no_data ? no_data_kept : answer.records.front().ttl;
+  const bool failed = !no_data && answer.outcome != auth::DnsOutcome::ok;
+  if (!no_data && !failed && answer.records.empty()) return;
+  Millis kept = failed ? failures_ : no_data ? Millis(no_data_kept) : Millis(answer.records.front().ttl);
   for (const auto &record : answer.records)
-    smallest = std::min(smallest, record.ttl);
-  if (smallest.count() <= 0) return;
+    kept = std::min(kept, Millis(record.ttl));
+  if (kept.count() <= 0) return;
   if (cache_.size() >= most_cached) cache_.clear();
-  cache_[{answer.question.name, answer.question.type}] = {answer, Clock::now() + smallest};
+  cache_[{answer.question.name, answer.question.type}] = {answer, Clock::now() + kept};
 }
 
 Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit) {
@@ -256,10 +258,10 @@ Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth:
 }
 
 Task<std::variant<auth::NameFacts, auth::NameError>>
-canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
-             std::function<void(const auth::DnsAnswer &)> answered) {
+canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, auth::Procedures procedures,
+             Millis limit, std::function<void(const auth::DnsAnswer &)> answered) {
   auto started = Clock::now();
-  auth::Canonicaliser machine(std::move(target), std::move(policy));
+  auth::Canonicaliser machine(std::move(target), std::move(policy), std::move(procedures));
   for (;;) {
     auto action = machine.next();
     if (auto *facts = std::get_if<auth::NameFacts>(&action)) co_return std::move(*facts);

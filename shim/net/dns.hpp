@@ -10,10 +10,11 @@
 
 namespace shim {
 
-/// One resolver a worker thread; not thread-safe. Answers are cached by their smallest TTL, "no such record of this name" for a minute (at most `most_cached` in all); failures are not.
+/// One resolver a worker thread; not thread-safe. Answers are cached by their smallest TTL, "no such record of this name" for a minute, and failures (no such name, no answer) for `failures`, so that a
+/// server that is down costs one login its time and not all of them; at most `most_cached` in all.
 class Resolver {
 public:
-  Resolver(Executor executor, std::vector<config::Address> servers);
+  Resolver(Executor executor, std::vector<config::Address> servers, Millis failures = Millis(0));
   ~Resolver();
   Resolver(const Resolver &) = delete;
 
@@ -35,6 +36,7 @@ private:
   void remember(const auth::DnsAnswer &answer);
 
   Executor executor_;
+  Millis failures_;
   std::vector<std::unique_ptr<Channel>> channels_;
   std::map<std::pair<std::string, auth::DnsType>, Cached> cache_;
 };
@@ -42,9 +44,9 @@ private:
 /// Answers every question at once and keeps their order.
 Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit);
 
-/// Canonicaliser driven by a resolver. `answered` sees each answer, in order. The whole takes at most `limit`.
+/// Canonicaliser driven by a resolver, by these procedures. `answered` sees each answer, in order. The whole takes at most `limit`.
 Task<std::variant<auth::NameFacts, auth::NameError>>
-canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, Millis limit,
-             std::function<void(const auth::DnsAnswer &)> answered);
+canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, auth::Procedures procedures,
+             Millis limit, std::function<void(const auth::DnsAnswer &)> answered);
 
 } // namespace shim

@@ -1,5 +1,5 @@
 // The way from a typed name to a canonical one, with DNS answers of any kind (auth/name.hpp).
-#include "auth/name.hpp"
+#include "auth/spn.hpp"
 
 #include "auth/host_name.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -50,13 +50,26 @@ FUZZ_TARGET(canonicaliser, 8192) {
   for (int count = in.u8() % 8; count > 0; --count)
     policy.search.push_back(name_from(in));
 
-  auth::Canonicaliser machine(target, policy);
+  auth::Procedures procedures;
+  if (const auto head = in.u8(); head != 0) {
+    procedures.order.clear();
+    for (int count = head % 8; count > 0; --count)
+      procedures.order.push_back(static_cast<auth::Procedure>(in.u8() % 6));
+    if (head >= 128) procedures.map = {{name_from(in), "mapped.test"}};
+  }
+
+  auth::Canonicaliser machine(target, policy, procedures);
   for (std::size_t rounds = 0;; ++rounds) {
-    fuzz::require(rounds <= policy.search.size() + 1, "a machine ends: each name is asked once");
+    fuzz::require(rounds <= policy.search.size() + 2, "a machine ends: each name is asked once, and their PTRs");
     auto action = fuzz::within(64 * 1024 + 16 * input.size(), [&] { return machine.next(); });
     if (const auto *facts = std::get_if<auth::NameFacts>(&action)) {
-      fuzz::require(!facts->addresses.empty() && !facts->chain.empty() && facts->chain.back() == facts->canonical,
-                    "the canonical name ends the chain, and has an address");
+      fuzz::require(!facts->addresses.empty() && !facts->chain.empty(), "what is found has a chain and an address");
+      fuzz::require(facts->by != auth::Procedure::forward || facts->forward() == facts->canonical,
+                    "the name that `forward` gives ends the chain");
+      for (const auto why : {auth::Why::port, auth::Why::typed, auth::Why::reverse})
+        for (const auto &one :
+             auth::spn_candidates(*facts, 1433, "", {}, {.identity = "R", .srv = {}}, {.order = {why}}))
+          fuzz::require(one.spn.ends_with("@R") && !auth::spn_host(one.spn).empty(), "a candidate has host and realm");
       fuzz::require(facts->chain.size() <= 9, "a chain has at most 8 links");
       for (const auto &address : facts->addresses)
         fuzz::require(auth::normal_address(address) == address, "addresses are addresses");

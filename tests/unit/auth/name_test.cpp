@@ -1,7 +1,9 @@
 #include "auth/name.hpp"
 
+#include <algorithm>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <map>
 
 namespace auth {
 namespace {
@@ -423,6 +425,169 @@ TEST(Canonicaliser, Spellings) {
   EXPECT_EQ(to_string(DnsType::cname), "CNAME");
   EXPECT_EQ(to_string(DnsType::ptr), "PTR");
   EXPECT_EQ(to_string(DnsType::srv), "SRV");
+}
+
+/// A line of DNS data: what a question of that name and type brings.
+using Zone = std::map<std::pair<std::string, DnsType>, Reply>;
+
+/// Answers from the zone; what it does not hold is nxdomain. `asked` counts the questions by type.
+NameFacts run(const std::string &typed, Procedures procedures, const Zone &zone,
+              std::vector<std::string> *asked = nullptr) {
+  Canonicaliser machine(parse_target(typed).value(), search, std::move(procedures));
+  for (int round = 0; round < 8; ++round) {
+    const auto action = machine.next();
+    if (const auto *facts = std::get_if<NameFacts>(&action)) return *facts;
+    if (const auto *error = std::get_if<NameError>(&action)) {
+      ADD_FAILURE() << error->detail;
+      return {};
+    }
+    std::vector<DnsAnswer> answers;
+    for (const DnsQuestion &question : std::get<AskDns>(action).questions) {
+      if (asked) asked->push_back(std::string(to_string(question.type)) + " " + question.name);
+      const auto found = zone.find({question.name, question.type});
+      const Reply &reply = found == zone.end() ? nxdomain : found->second;
+      answers.push_back({.question = question, .outcome = reply.outcome, .records = reply.records, .server = {}});
+    }
+    machine.answer(std::move(answers));
+  }
+  ADD_FAILURE() << "does not end";
+  return {};
+}
+
+DnsRecord ptr(const std::string &owner, const std::string &name) { return {owner, DnsType::ptr, name, 60s}; }
+
+const std::string r1 = "1.0.0.10.in-addr.arpa", r2 = "2.0.0.10.in-addr.arpa";
+
+/// sql1 with a PTR; sqlalias, an alias of an alias; pair with two addresses and PTRs that differ; odd ones by the name of their fault.
+Zone corp() {
+  const auto host = [](const std::string &name, const std::string &address) {
+    return Reply{.records = {a(name, address)}};
+  };
+  return {
+      {{full, DnsType::a}, host(full, "10.0.0.1")},
+      {{r1, DnsType::ptr}, {.records = {ptr(r1, "SQL1.Corp.Test.")}}},
+      {{"sqlalias.corp.test", DnsType::a},
+       {.records = {cname("sqlalias.corp.test", "mid.corp.test"), cname("mid.corp.test", full), a(full, "10.0.0.1")}}},
+      {{"pair.corp.test", DnsType::a}, {.records = {a("pair.corp.test", "10.0.0.2"), a("pair.corp.test", "10.0.0.1")}}},
+      {{r2, DnsType::ptr},
+       {.records = {ptr(r2, "node2.corp.test"), ptr(r2, "other.corp.test"), ptr(r2, "node2.corp.test")}}},
+      {{"noptr.corp.test", DnsType::a}, host("noptr.corp.test", "10.0.0.3")},
+      {{"mute.corp.test", DnsType::a}, host("mute.corp.test", "10.0.0.4")},
+      {{"4.0.0.10.in-addr.arpa", DnsType::ptr}, {DnsOutcome::timeout}},
+      {{"bad.corp.test", DnsType::a}, host("bad.corp.test", "10.0.0.5")},
+      {{"5.0.0.10.in-addr.arpa", DnsType::ptr}, {.records = {ptr("x", "sql1@EVIL.TEST"), ptr("x", "10.0.0.9")}}},
+      {{"cidr.corp.test", DnsType::a}, host("cidr.corp.test", "10.0.0.6")},
+      {{"6.0.0.10.in-addr.arpa", DnsType::ptr},
+       {.records = {cname("6.0.0.10.in-addr.arpa", "6.0/25.0.0.10.in-addr.arpa"),
+                    ptr("6.0/25.0.0.10.in-addr.arpa", "cidr.net.test")}}},
+      {{"six.corp.test", DnsType::aaaa}, {.records = {aaaa("six.corp.test", "2001:db8::5")}}},
+      {{"5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa", DnsType::ptr},
+       {.records = {ptr("x", "v6.corp.test")}}},
+  };
+}
+
+TEST(Canonicaliser, ByEachProcedure) {
+  using enum Procedure;
+  const struct {
+    const char *typed;
+    std::vector<Procedure> order;
+    const char *canonical;
+    Procedure by;
+  } rows[] = {
+      {"sqlalias", {as_typed}, "sqlalias", as_typed},
+      {"SQLAlias.Corp.Test.", {as_typed}, "sqlalias.corp.test", as_typed},
+      {"sqlalias", {short_only}, "sql1.corp.test", short_only},
+      {"sqlalias.corp.test", {short_only}, "sqlalias.corp.test", short_only},
+      {"sqlalias.corp.test", {forward}, "sql1.corp.test", forward},
+      {"tcp:sqlalias,1433", {forward}, "sql1.corp.test", forward},
+      {"sqlalias\\INST,1433", {forward}, "sql1.corp.test", forward},
+      {"sqlalias", {forward_reverse}, "sql1.corp.test", forward_reverse},
+      {"pair", {forward_reverse}, "node2.corp.test", forward_reverse},
+      {"pair", {forward}, "pair.corp.test", forward},
+      {"noptr", {forward_reverse}, "noptr", as_typed},
+      {"noptr", {forward_reverse, forward}, "noptr.corp.test", forward},
+      {"mute", {forward_reverse, forward}, "mute.corp.test", forward},
+      {"bad", {forward_reverse, forward}, "bad.corp.test", forward},
+      {"cidr", {forward_reverse}, "cidr.net.test", forward_reverse},
+      {"six", {forward_reverse}, "v6.corp.test", forward_reverse},
+      {"sql1", {reverse}, "sql1", as_typed},
+      {"10.0.0.1", {reverse}, "sql1.corp.test", reverse},
+      {"[2001:db8::5],1433", {reverse}, "v6.corp.test", reverse},
+      {"10.0.0.1", {forward, reverse}, "sql1.corp.test", reverse},
+      {"10.0.0.1", {forward}, "10.0.0.1", as_typed},
+      {"10.0.0.1", {forward_reverse}, "10.0.0.1", as_typed},
+      {"10.0.0.1", {short_only, reverse}, "10.0.0.1", short_only},
+      {"10.0.0.9", {reverse}, "10.0.0.9", as_typed},
+      {"sql1", {map, forward}, "sql1.corp.test", forward},
+      {"noptr", {map, forward}, "mapped.corp.test", map},
+      {"127.0.0.1,14330", {map, reverse}, "sql9.corp.test", map},
+      {".", {map}, "localhost", as_typed},
+      {"(local)", {forward_reverse, forward}, "localhost", forward},
+      {"sql1", {}, "sql1", as_typed},
+  };
+  for (const auto &row : rows) {
+    SCOPED_TRACE(std::string(row.typed) + " by " + (row.order.empty() ? "" : std::string(to_string(row.order[0]))));
+    const auto facts = run(row.typed, {row.order, {{"NO*", "Mapped.Corp.Test."}, {"127.*", "sql9.corp.test"}}}, corp());
+    EXPECT_EQ(facts.canonical, row.canonical);
+    EXPECT_EQ(to_string(facts.by), to_string(row.by));
+    EXPECT_FALSE(facts.addresses.empty());
+  }
+}
+
+TEST(Canonicaliser, PtrsAreAskedOnlyWhereAProcedureThatCountsNeedsThem) {
+  using enum Procedure;
+  const struct {
+    std::vector<Procedure> order;
+    bool asks;
+  } rows[] = {{{forward}, false},
+              {{as_typed}, false},
+              {{forward, forward_reverse}, false},
+              {{forward_reverse}, true},
+              {{reverse}, false},
+              {{map, forward_reverse, forward}, true},
+              {{reverse, forward}, false},
+              {{short_only, forward_reverse}, false}};
+  for (const auto &row : rows) {
+    std::vector<std::string> asked;
+    run("sql1", {row.order, {}}, corp(), &asked);
+    EXPECT_EQ(std::ranges::find(asked, "PTR " + r1) != asked.end(), row.asks) << to_string(row.order[0]);
+  }
+}
+
+TEST(Canonicaliser, KeepsWhatEveryPtrSaid) {
+  const auto facts = run("pair", {{Procedure::forward_reverse}, {}}, corp());
+  EXPECT_THAT(facts.reverse,
+              ElementsAre(ReverseFact{"10.0.0.2", DnsOutcome::ok, {"node2.corp.test", "other.corp.test"}},
+                          ReverseFact{"10.0.0.1", DnsOutcome::ok, {"sql1.corp.test"}}));
+  EXPECT_EQ(facts.forward(), "pair.corp.test");
+  const auto silent = run("mute", {{Procedure::forward_reverse}, {}}, corp());
+  EXPECT_THAT(silent.reverse, ElementsAre(ReverseFact{"10.0.0.4", DnsOutcome::timeout, {}}));
+  const auto bad = run("bad", {{Procedure::forward_reverse}, {}}, corp());
+  EXPECT_THAT(bad.reverse, ElementsAre(ReverseFact{"10.0.0.5", DnsOutcome::no_data, {}}))
+      << "names that no SPN can hold";
+}
+
+TEST(Canonicaliser, OfManyAddressesAFewAreAsked) {
+  Zone zone;
+  Reply many;
+  for (int i = 1; i <= 9; ++i)
+    many.records.push_back(a(full, "10.0.0." + std::to_string(i)));
+  zone[{full, DnsType::a}] = many;
+  const auto facts = run("sql1", {{Procedure::forward_reverse, Procedure::forward}, {}}, zone);
+  EXPECT_EQ(facts.addresses.size(), 9u);
+  EXPECT_EQ(facts.reverse.size(), most_reversed);
+}
+
+TEST(Canonicaliser, NamesOfPtrRecords) {
+  EXPECT_EQ(reverse_name("10.1.2.254"), "254.2.1.10.in-addr.arpa");
+  EXPECT_EQ(reverse_name("2001:db8::5"), "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+  EXPECT_EQ(reverse_name("sql1"), "");
+}
+
+TEST(Canonicaliser, SpellingsOfProcedures) {
+  for (const std::string_view text : {"as-typed", "short-only", "forward", "forward-reverse", "reverse", "map"})
+    EXPECT_EQ(to_string(find_procedure(text).value()), text);
+  EXPECT_FALSE(find_procedure("backward"));
 }
 
 } // namespace

@@ -60,24 +60,28 @@ TEST_F(Show, DefaultsAreWrittenOut) {
   const std::string shown = round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
                                        "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"p@A.TEST\"\n"
                                        "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n");
-  for (const std::string &line : {
-           "[state]\ndirectory = \"" + load("").config.state.directory.string() + "\"\n",
-           "decisions = \"" + (folder / "decisions.jsonl").string() + "\"\nlevel = \"info\"\n",
-           std::string("[limits]\nhandshakes = 64\nhandshakes_per_uid = 16\nconnections = 4096\ndrain = \"30s\"\n"
-                       "client_login = \"10s\"\n"),
-           std::string(
-               "servers = [\"10.0.0.2:53\", \"[fd00::53]:53\"]\nsearch = [\"corp.test\", \"lab.test\"]\nndots = 3\n"),
-           std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"0s\"\n\n[state]\n"),
-           std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"
-                       "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
-           "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
-           std::string(
-               "attempts = [\"tcp+kerberos\"]\nencrypt = \"require\"\nca_file = \"\"\nhost_name_in_certificate = \"\"\n"
-               "trust_server_certificate = false\ntls_min = \"1.2\"\nredirect_within = []\nspn = \"\"\n"
-               "mutual_auth = \"required\"\n"
-               "unprotected = \"refuse\"\n"
-               "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
-       })
+  for (
+      const std::string &line : {
+          "[state]\ndirectory = \"" + load("").config.state.directory.string() + "\"\n",
+          "decisions = \"" + (folder / "decisions.jsonl").string() + "\"\nlevel = \"info\"\n",
+          std::string("[limits]\nhandshakes = 64\nhandshakes_per_uid = 16\nconnections = 4096\ndrain = \"30s\"\n"
+                      "client_login = \"10s\"\n"),
+          std::string(
+              "servers = [\"10.0.0.2:53\", \"[fd00::53]:53\"]\nsearch = [\"corp.test\", \"lab.test\"]\nndots = 3\n"
+              "failures = \"5s\"\n"),
+          std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"0s\"\n\n[state]\n"),
+          std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"
+                      "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
+          "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
+          std::string(
+              "attempts = [\"tcp+kerberos\"]\nencrypt = \"require\"\nca_file = \"\"\nhost_name_in_certificate = \"\"\n"
+              "trust_server_certificate = false\ntls_min = \"1.2\"\nredirect_within = []\nnames = [\"forward\"]\n"
+              "canonical_within = []\nspn = \"\"\nspn_order = [\"explicit\", \"port\", \"instance\", \"bare\", \"typed\"]\n"
+              "realm_order = [\"explicit\", \"domain-realm\", \"srv\", \"referral\", \"default\"]\n"
+              "mutual_auth = \"required\"\n"
+              "unprotected = \"refuse\"\n"
+              "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
+      })
     EXPECT_THAT(shown, HasSubstr(line));
 }
 
@@ -85,7 +89,7 @@ TEST_F(Show, EveryKeyComesBack) {
   const std::string shown = round_trip(
       "[log]\ndecisions = \"-\"\nlevel = \"trace\"\n"
       "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"90s\"\nclient_login = \"400ms\"\n"
-      "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = []\nndots = 0\n"
+      "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = []\nndots = 0\nfailures = \"0s\"\n"
       "[kerberos]\nconfig = \"krb5.conf:/dev/null\"\nrefusals = \"1500ms\"\n"
       "[state]\ndirectory = \"kept here\"\n"
       "[domains]\nCORP = \"CORP.TEST\"\n\"LAB&CO\" = \"LAB.TEST\"\n"
@@ -98,6 +102,8 @@ TEST_F(Show, EveryKeyComesBack) {
       "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"
       "encrypt = \"login\"\nca_file = \"k\"\nhost_name_in_certificate = \"other.corp.test\"\ntrust_server_certificate = true\n"
       "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n"
+      "names = [\"map\", \"forward-reverse\", \"as-typed\"]\nmap = [{ from = \"Sql?\", to = \"x.\" }, { from = '*', to = \"y\" }]\n"
+      "canonical_within = [\"corp.test\"]\nspn_order = [\"reverse\", \"explicit\"]\nrealm_order = [\"default\"]\n"
       "spn = \"MSSQLSvc/x:1444@A.TEST\"\nmutual_auth = \"or-verified-tls\"\nunprotected = \"accept\"\n"
       "match = { listener = \"l\", server = \"s\\t*\", database = \"d\", user = 'D\\u', app = \"a?\", caller = [\"@root\", 7] }\n"
       "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", login = \"1h\", idle = \"2m\" }\n"
@@ -110,7 +116,9 @@ TEST_F(Show, EveryKeyComesBack) {
                            "login = \"1h\", idle = \"2m\" }\n",
                            "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
                            "encrypt = \"strict\"\n", "tls = \"required\"\n",
-                           "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n"})
+                           "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n",
+                           "names = [\"map\", \"forward-reverse\", \"as-typed\"]\n"
+                           "map = [{ from = \"sql?\", to = \"x\" }, { from = \"*\", to = \"y\" }]\n"})
     EXPECT_THAT(shown, HasSubstr(line));
 }
 

@@ -23,7 +23,7 @@ const auth::KerberosConfig kerberos{"", "", {{".corp.test", "CORP.TEST"}}, {}, {
 std::vector<std::string> plan(const config::Route &route, const auth::NameFacts &facts, const std::string &realm = "",
                               bool integrated = false) {
   std::vector<std::string> attempts;
-  for (const auto &attempt : make_plan(route, route.spn, facts, kerberos, realm, integrated)) {
+  for (const auto &attempt : make_plan(route, route.spn, facts, kerberos, {.identity = realm, .srv = {}}, integrated)) {
     EXPECT_EQ(attempt.spn.has_value(), attempt.kind == AttemptKind::tcp_kerberos);
     attempts.push_back(attempt.text());
   }
@@ -33,15 +33,25 @@ std::vector<std::string> plan(const config::Route &route, const auth::NameFacts 
 config::Route route_of(std::vector<AttemptKind> attempts) {
   config::Route route;
   route.attempts = std::move(attempts);
+  route.spn_rules.order = {auth::Why::explicit_spn, auth::Why::port};
   return route;
 }
 
 TEST(Plan, KerberosIsTheDefault) {
-  EXPECT_THAT(plan({}, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
+  EXPECT_THAT(plan({}, facts_of("sql1.corp.test")), ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST",
+                                                                "tcp+kerberos MSSQLSvc/sql1.corp.test@CORP.TEST"));
+}
+
+TEST(Plan, CandidatesInTheOrderOfTheRoute) {
+  config::Route route;
+  route.spn_rules.order = {auth::Why::typed, auth::Why::port};
+  EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST",
+                                                         "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
 }
 
 TEST(Plan, PortIsAsTyped) {
-  EXPECT_THAT(plan({}, facts_of("sql1,14330")), ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:14330@CORP.TEST"));
+  EXPECT_THAT(plan({}, facts_of("sql1.corp.test,14330")),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:14330@CORP.TEST"));
 }
 
 TEST(Plan, AttemptsInTheOrderOfTheRoute) {
@@ -66,27 +76,45 @@ TEST(Plan, ExplicitSpnAlone) {
   EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@CORP.TEST"));
   route.spn += "@OTHER.TEST";
   EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@OTHER.TEST"));
-  EXPECT_EQ(make_plan(route, route.spn, facts_of("sql1"), kerberos, "", false)[0].spn->why, auth::Why::explicit_spn);
+  EXPECT_EQ(make_plan(route, route.spn, facts_of("sql1"), kerberos, {}, false)[0].spn->why, auth::Why::explicit_spn);
 }
 
 TEST(Plan, TheRoutesExplicitSpnHoldsForItsOwnTargetAlone) {
   config::Route route;
   route.spn = "MSSQLSvc/listener.corp.test:5022";
-  const auto plan = make_plan(route, "", facts_of("sql2", "sql2.corp.test"), kerberos, "", false);
-  ASSERT_EQ(plan.size(), 1u);
+  const auto plan = make_plan(route, "", facts_of("sql2", "sql2.corp.test"), kerberos, {}, false);
+  ASSERT_FALSE(plan.empty());
   EXPECT_EQ(plan[0].spn->spn, "MSSQLSvc/sql2.corp.test:1433@CORP.TEST") << "computed where a redirect has led";
 }
 
 TEST(Plan, RealmOfTheIdentityWhereTheDomainTellsNone) {
   const auto facts = facts_of("sql1", "sql1.other.test");
-  EXPECT_THAT(plan({}, facts, "CORP.TEST"), ElementsAre("tcp+kerberos MSSQLSvc/sql1.other.test:1433@CORP.TEST"));
-  EXPECT_EQ(make_plan({}, "", facts, kerberos, "CORP.TEST", false)[0].spn->realm_from, "identity");
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos}), facts, "CORP.TEST"),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1.other.test:1433@CORP.TEST"));
+  EXPECT_EQ(make_plan({}, "", facts, kerberos, {.identity = "CORP.TEST", .srv = {}}, false)[0].spn->realm_from,
+            "referral");
 }
 
 TEST(Plan, NoRealmNoKerberos) {
   const auto facts = facts_of("sql1", "sql1.other.test");
   EXPECT_THAT(plan({}, facts), IsEmpty());
   EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}), facts), ElementsAre("tcp+sql"));
+}
+
+TEST(Plan, CanonicalNamesLeadOnlyWhereTheRouteSays) {
+  config::Route route;
+  auto facts = facts_of("sqlalias", "sql1.corp.test");
+  EXPECT_FALSE(leads_too_far(route, facts)) << "no bound is written";
+  route.canonical_within = {"lab.test", "Corp.Test"};
+  EXPECT_FALSE(leads_too_far(route, facts));
+  for (const char *name : {"sql1.evil.test", "sql1.evilcorp.test", "sql1.corp.test.evil.test", "sql1", "test"}) {
+    facts.canonical = name;
+    EXPECT_THAT(leads_too_far(route, facts).value_or(""), testing::HasSubstr("leads sqlalias to " + std::string(name)));
+  }
+  facts.by = auth::Procedure::map;
+  EXPECT_FALSE(leads_too_far(route, facts)) << "the configuration's own";
+  facts = facts_of("SQL1.Evil.Test.", "sql1.evil.test");
+  EXPECT_FALSE(leads_too_far(route, facts)) << "the name as typed";
 }
 
 TEST(Plan, InstanceWithoutAPortNeedsSqlBrowser) {

@@ -284,6 +284,44 @@ TEST(Diagnose, InformationIsNoRefusal) {
   EXPECT_EQ(diagnosis.said_by, "");
 }
 
+TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
+  struct Names {
+    Cause cause;
+    const char *typed, *fqdn, *by, *host, *realm_from, *odd, *alias_end, *remedy;
+  };
+  const Names table[] = {
+      {Cause::spn_missing, "sql1", "sql1.corp.test", "forward", "sql1.corp.test", "domain-realm", "", "", "setspn"},
+      {Cause::alias_not_canonical, "sqlalias.corp.test", "sqlalias.corp.test", "as-typed", "sqlalias.corp.test",
+       "domain-realm", "", "sql1.corp.test", "is made of sql1.corp.test"},
+      {Cause::spn_missing, "sqlalias.corp.test", "sql1.corp.test", "forward", "sql1.corp.test", "domain-realm", "",
+       "sql1.corp.test", "setspn"},
+      {Cause::ptr_wrong, "sql1", "sql9.corp.test", "forward-reverse", "sql9.corp.test", "domain-realm",
+       "other-host (PTR of 10.0.0.5: sql9.corp.test)", "", "Mend the PTR"},
+      {Cause::address_without_spn, "10.0.0.5", "10.0.0.5", "as-typed", "10.0.0.5", "referral",
+       "address (PTR of 10.0.0.5: nxdomain)", "", "Write the server's name"},
+      {Cause::suffix_wrong, "sql1", "sql1.lab.test", "forward", "sql1.lab.test", "referral", "", "", "[dns] search"},
+      {Cause::spn_missing, "sql1.lab.test", "sql1.lab.test", "forward", "sql1.lab.test", "referral", "", "", "setspn"},
+      {Cause::spn_missing, "sql1", "sql1.corp.test", "", "sql1.corp.test", "", "address (x)", "",
+       "setspn"}, // an old log
+  };
+  for (const Names &row : table) {
+    SCOPED_TRACE(std::string(row.typed) + " by " + row.by);
+    std::vector<Event> events{DnsAnswered{"x", "A", "ok", 300, {"A 10.0.0.5"}, "10.0.0.2:53", false, 1}};
+    if (*row.alias_end)
+      events.push_back(
+          DnsAnswered{"x", "A", "ok", 300, {std::string("CNAME ") + row.alias_end}, "10.0.0.2:53", false, 1});
+    SpnTried tried{std::string("MSSQLSvc/") + row.host + ":1433@CORP.TEST", "port", "refused", "service-unknown", ""};
+    tried.realm_from = row.realm_from;
+    tried.odd = row.odd;
+    events.insert(events.end(),
+                  {TargetResolved{row.typed, row.fqdn, 1433, "dns", {"10.0.0.5:1433"}, row.by}, not_found, tried});
+    const Diagnosis diagnosis = diagnose(asked + events, failure("ticket", Cause::spn_missing));
+    EXPECT_EQ(id(diagnosis.cause), id(row.cause));
+    EXPECT_THAT(diagnosis.remedy, HasSubstr(row.remedy));
+    EXPECT_EQ(diagnosis.said_by, "KDC");
+  }
+}
+
 TEST(Diagnose, NamesThePrincipalThatAsked) {
   SpnTried tried = refused;
   tried.client = "svc-reports@CORP.TEST";

@@ -381,12 +381,13 @@ protected:
                        Millis limit = long_time) {
     answered_.clear();
     return loop_.run(shim::canonicalise(
-        resolver, *auth::parse_target(typed), std::move(policy), limit, [&](const DnsAnswer &answer) {
+        resolver, *auth::parse_target(typed), std::move(policy), procedures_, limit, [&](const DnsAnswer &answer) {
           answered_.push_back(answer.question.name + " " + std::string(auth::to_string(answer.question.type)) + " " +
                               std::string(auth::to_string(answer.outcome)));
         }));
   }
   std::vector<std::string> answered_;
+  auth::Procedures procedures_;
 };
 
 TEST_F(CanonicaliseTest, SearchListThenAlias) {
@@ -405,6 +406,35 @@ TEST_F(CanonicaliseTest, SearchListThenAlias) {
   EXPECT_THAT(facts->chain, ElementsAre("sqlalias.corp.test", "sql1.corp.test"));
   EXPECT_THAT(answered_, ElementsAre("sqlalias.other.test A nxdomain", "sqlalias.other.test AAAA nxdomain",
                                      "sqlalias.corp.test A ok", "sqlalias.corp.test AAAA ok"));
+}
+
+TEST_F(CanonicaliseTest, ReverseIsAskedWhereAProcedureNeedsIt) {
+  FakeDns dns(loop_.executor(), [](const FakeDns::Query &query) -> std::vector<Wire> {
+    return {query.type == wire_a ? query.reply({a(query.name, 60, address_5)}) : query.rcode(3)};
+  });
+  auto resolver = this->resolver({&dns});
+  procedures_.order = {auth::Procedure::forward_reverse, auth::Procedure::forward};
+  const auto outcome = canonicalise(resolver, "sql1.corp.test");
+  const auto *facts = std::get_if<auth::NameFacts>(&outcome);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->by, auth::Procedure::forward);
+  EXPECT_THAT(answered_,
+              ElementsAre("sql1.corp.test A ok", "sql1.corp.test AAAA nxdomain", "5.0.0.10.in-addr.arpa PTR nxdomain"));
+}
+
+TEST_F(ResolverTest, FailuresAreKeptForAsLongAsTheConfigurationSays) {
+  for (const int rcode : {3, 2}) { // no such name; SERVFAIL
+    FakeDns dns(loop_.executor(),
+                [&](const FakeDns::Query &query) -> std::vector<Wire> { return {query.rcode(rcode)}; });
+    Resolver keeps(loop_.executor(), {dns.address()}, Millis(300));
+    EXPECT_FALSE(ask(keeps).cached);
+    EXPECT_TRUE(ask(keeps).cached);
+    loop_.run(pause(Millis(310)));
+    EXPECT_FALSE(ask(keeps).cached);
+    Resolver forgets(loop_.executor(), {dns.address()});
+    EXPECT_FALSE(ask(forgets).cached);
+    EXPECT_FALSE(ask(forgets).cached);
+  }
 }
 
 TEST_F(CanonicaliseTest, AddressAsksNobody) {
