@@ -64,6 +64,7 @@ void mount_over(const fs::path &file, const char *place) {
 } // namespace
 
 void enter_netns() {
+  program_folder(); // while it can be found
   const auto user = ::geteuid();
   const auto group = ::getegid();
   if (::unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0)
