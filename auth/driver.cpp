@@ -130,7 +130,10 @@ Named go(const DriverFacts &facts) {
 Named freetds(const DriverFacts &facts) {
   if (facts.target.host.find('.') != std::string::npos)
     return typed(facts, "as typed: a name with a dot is not looked up");
-  return forward(facts);
+  auto named = forward(facts);
+  // The resolver keeps the capitals of a name that it completes, and FreeTDS has no libkrb5 in between that would lower them.
+  if (named.source == NameSource::search) named.host.replace(0, facts.target.host.size(), as_typed(facts.target));
+  return named;
 }
 
 Named rust(const DriverFacts &facts) {
