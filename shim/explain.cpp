@@ -10,6 +10,7 @@
 #include <array>
 #include <csignal>
 #include <fmt/format.h>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
@@ -86,7 +87,83 @@ struct Workshop {
   }
 };
 
+/// DriverQuestions driven by a resolver.
+Task<auth::DriverFacts> learn_for_drivers(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
+                                          Millis limit) {
+  auth::DriverQuestions questions(std::move(target), std::move(policy));
+  for (;;) {
+    auto next = questions.next();
+    if (auto *facts = std::get_if<auth::DriverFacts>(&next)) co_return std::move(*facts);
+    questions.answer(co_await ask_all(resolver, std::move(std::get<auth::AskDns>(next).questions), limit));
+  }
+}
+
+/// With the realm that the driver asks in: its own, the default one, else that of the host, where referrals begin.
+std::string with_realm(const std::string &spn, const auth::Prediction &prediction, const auth::KerberosConfig &kerberos,
+                       const std::string &identity_realm) {
+  if (!auth::spn_realm(spn).empty()) return spn;
+  auto realm = prediction.default_realm ? kerberos.default_realm : kerberos.realm_of(auth::spn_host(spn));
+  if (realm.empty()) realm = identity_realm;
+  return spn + "@" + realm;
+}
+
+/// `identity` null: no SPN is asked for, and `why_not` says why.
+Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity, std::string why_not,
+                               std::span<const auth::Driver> drivers) {
+  const auto &config = shop.config;
+  const auth::SearchPolicy search{config.dns.search, config.dns.ndots};
+  const auto &timeouts = shop.route.timeouts;
+  DriverComparison comparison;
+  comparison.mit = auth::load_mit_naming(config.kerberos.config);
+  const auto target = auth::parse_target(shop.route.target);
+  if (!target) co_return comparison;
+  comparison.facts = co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns);
+  std::optional<LoadedIdentity> loaded;
+  if (identity) {
+    auto got = co_await shop.identities.get(*identity, timeouts.kdc);
+    if (got)
+      loaded = std::move(*got);
+    else
+      why_not = std::string(auth::to_string(got.error().kind));
+  }
+  std::map<std::string, std::string> said; // of each SPN; "ticket" where there is one
+  for (const auto &driver : drivers) {
+    const auto prediction = auth::predict(driver, comparison.facts, comparison.mit);
+    DriverRow row{std::string(driver.id), prediction.name, prediction.reason, {}};
+    for (const auto &predicted : prediction.spns) {
+      DriverSpn one;
+      one.spn = with_realm(predicted.spn, prediction, shop.tickets.kerberos(), loaded ? loaded->identity->realm() : "");
+      one.source = predicted.source;
+      if (!loaded) {
+        one.said = "not asked: " + why_not;
+      } else {
+        const auto [known, fresh] = said.try_emplace(one.spn);
+        if (fresh) {
+          auto acquired = co_await shop.tickets.acquire(
+              *loaded, one.spn, FetchContext{shop.resolver, search, timeouts.kdc, timeouts.dns, [](Event) {}, false});
+          if (acquired)
+            known->second = "ticket";
+          else
+            known->second =
+                acquired.error().cause ? id(*acquired.error().cause) : auth::to_string(acquired.error().error.kind);
+        }
+        one.said = known->second;
+        one.ticket = one.said == "ticket";
+        if (!one.ticket) one.suspicion = auth::suspicion(predicted, comparison.facts);
+      }
+      row.spns.push_back(std::move(one));
+    }
+    comparison.rows.push_back(std::move(row));
+  }
+  co_return comparison;
+}
+
 } // namespace
+
+const DriverSpn *DriverRow::first_ticket() const {
+  const auto found = std::ranges::find(spns, true, &DriverSpn::ticket);
+  return found == spns.end() ? nullptr : &*found;
+}
 
 bool same_target(const auth::Target &left, const auth::Target &right) {
   auto port = [](const auth::Target &target) {
@@ -134,7 +211,7 @@ std::expected<config::Route, std::string> choose_route(const config::Config &con
 }
 
 std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect,
-                                                bool tickets) {
+                                                bool tickets, std::span<const auth::Driver> drivers) {
   ::setenv("KRB5_CONFIG", config.kerberos.config.c_str(), 1);
   ::signal(SIGPIPE, SIG_IGN);
   auto kerberos = auth::load_kerberos_config(config.kerberos.config);
@@ -185,12 +262,43 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
       if (rehearsal.failure) tell_end(*rehearsal.failure, rehearsal.records);
     }
     told.records = trail.records();
+    if (!drivers.empty())
+      told.drivers = shop.run(compare(shop, decision.identity, "the route uses no identity", drivers));
     if (tickets) told.candidates = shop.run(rehearse(request)).candidates; // what that decides is told already
     return told;
   }
   told.records = trail.records();
+  if (!drivers.empty()) told.drivers = shop.run(compare(shop, nullptr, decision.reason, drivers));
   return told;
 }
+
+namespace {
+
+nlohmann::json json_of(const DriverComparison &comparison) {
+  auto rows = nlohmann::json::array();
+  for (const auto &row : comparison.rows) {
+    auto spns = nlohmann::json::array();
+    for (const auto &one : row.spns)
+      spns.push_back({{"spn", one.spn},
+                      {"source", auth::to_string(one.source)},
+                      {"ticket", one.ticket},
+                      {"said", one.said},
+                      {"suspicion", one.suspicion}});
+    rows.push_back({{"driver", row.driver},
+                    {"name", row.name},
+                    {"reason", row.reason},
+                    {"works", row.first_ticket() != nullptr},
+                    {"spns", std::move(spns)}});
+  }
+  const auto &facts = comparison.facts;
+  return {{"chain", facts.chain},
+          {"addresses", facts.addresses},
+          {"ptr", facts.ptr},
+          {"ptr_fault", facts.ptr_fault},
+          {"rows", std::move(rows)}};
+}
+
+} // namespace
 
 std::string to_json(const Explanation &explanation) {
   // Everything but ASCII is escaped: strings from outside cannot do anything to a terminal.
@@ -212,6 +320,9 @@ std::string to_json(const Explanation &explanation) {
                         quoted(diagnosis->sentence), quoted(diagnosis->remedy));
   else
     json += "null";
+  if (explanation.drivers)
+    json +=
+        ",\n\"drivers\":" + json_of(*explanation.drivers).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   return json + "}\n";
 }
 

@@ -1,6 +1,7 @@
 // One login, explained without a client: what the proxy would do for a target, step by step, by the proxy's own functions.
 #pragma once
 
+#include "auth/driver.hpp"
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/plan.hpp"
 #include "shim/upstream.hpp"
@@ -8,6 +9,27 @@
 #include <expected>
 
 namespace shim {
+
+/// One SPN that a driver would ask for, and what the KDC says of it.
+struct DriverSpn {
+  std::string spn; ///< with the realm that it would be asked in
+  auth::NameSource source{};
+  bool ticket = false;
+  std::string said;      ///< "ticket"; else the kind of refusal ("service-unknown"), or why it was not asked
+  std::string suspicion; ///< without a ticket: the lookup that made this name; empty otherwise
+};
+/// One driver, put in sqlshim's place.
+struct DriverRow {
+  std::string driver, name, reason;
+  std::vector<DriverSpn> spns;           ///< in the order it would ask for them
+  const DriverSpn *first_ticket() const; ///< null: it would fail
+};
+/// What each driver makes of the target.
+struct DriverComparison {
+  auth::DriverFacts facts;
+  auth::MitNaming mit; ///< what krb5.conf says, which holds for drivers that leave the name to libkrb5
+  std::vector<DriverRow> rows;
+};
 
 /// What the login came to, and everything that was decided on the way.
 struct Explanation {
@@ -18,8 +40,9 @@ struct Explanation {
   bool connect = false;  ///< whether the server was to be logged in to
   std::string not_done;  ///< why it could not be tried all the same; empty otherwise
   std::vector<Record> records;
-  std::optional<Diagnosis> diagnosis; ///< nullopt: nothing stood in the way
-  std::vector<Candidate> candidates;  ///< each SPN of the plan, where tickets were asked for; secret
+  std::optional<Diagnosis> diagnosis;           ///< nullopt: nothing stood in the way
+  std::vector<Candidate> candidates;            ///< each SPN of the plan, where tickets were asked for; secret
+  std::optional<DriverComparison> drivers = {}; ///< where it was asked for
 };
 
 /// The policy for a target: the route `name` if given (with `target`, where that is given too, in place of its own), else the first route whose target is the same place
@@ -31,12 +54,14 @@ bool same_target(const auth::Target &left, const auth::Target &right);
 
 /// Goes the way of a login: may this process's user use the route's identity; names, plan, tickets. With `connect` also connects, logs in and hangs up at once after the
 /// server's answer; without it every SPN candidate of the plan is asked for and no server is connected to. Keeps to itself: no decision log, no ticket or answer of a running
-/// sqlshim is read or written. `tickets`: then also asks for a ticket for every candidate, for who goes on with them. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
+/// sqlshim is read or written. `tickets`: then also asks for a ticket for every candidate, for who goes on with them.
+/// `drivers`: then also asks DNS what these drivers would ask, and the KDC for each SPN of theirs, once. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
 std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect,
-                                                bool tickets = false);
+                                                bool tickets = false, std::span<const auth::Driver> drivers = {});
 
 /// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],"diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,
-/// "remedy":…}|null}; each record is as in the decision log, on a line of its own.
+/// "remedy":…}|null}; with drivers one more member, "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,"works":…,
+/// "spns":[{"spn":…,"source":…,"ticket":…,"said":…,"suspicion":…}]}]}; each record is as in the decision log, on a line of its own.
 std::string to_json(const Explanation &explanation);
 
 } // namespace shim

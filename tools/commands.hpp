@@ -32,6 +32,7 @@ struct ExplainOptions {
   bool control = false; ///< with `connect`: and let FreeTDS log in directly, for comparison
   bool json = false;
   bool colour = false; ///< for a terminal
+  std::string as{};    ///< a driver, or "all": what it would make of the target; empty: nobody's comparison
 };
 /// `sqlshim explain`: what sqlshim would do for a target. Complaints go to `err`. Status 0: the login would succeed (without `connect`: would get as far as connecting),
 /// 1: it would fail, 2: usage or configuration, or a login that explain cannot try. Call it before any other thread exists.

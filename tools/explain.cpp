@@ -225,6 +225,49 @@ Table table_of(const std::vector<SecondOpinion> &opinions) {
   return table;
 }
 
+std::string_view in_words(auth::MitNaming::Canonicalise canonicalise) {
+  constexpr std::string_view words[] = {"false", "true", "fallback"};
+  return words[static_cast<std::size_t>(canonicalise)];
+}
+
+/// What DNS says that drivers go by.
+Table facts_of(const shim::DriverComparison &comparison) {
+  const auto &facts = comparison.facts;
+  Table table;
+  if (!facts.chain.empty()) table.add({facts.alias() ? "CNAME chain" : "name", joined(facts.chain, " -> ")});
+  if (!facts.forward_fault.empty()) table.add({"no address", facts.forward_fault});
+  if (!facts.ptr.empty())
+    table.add({"PTR", fmt::format("{} is {}{}", facts.addresses.front(), facts.ptr,
+                                  facts.ptr_confirmed ? "" : ", a name that does NOT lead back to it")});
+  else if (!facts.addresses.empty())
+    table.add({"PTR", fmt::format("{} has none: {}", facts.addresses.front(), facts.ptr_fault)});
+  table.add(
+      {"krb5.conf", fmt::format("dns_canonicalize_hostname = {}, rdns = {}: what libkrb5 makes of host-based names",
+                                in_words(comparison.mit.canonicalise), comparison.mit.rdns)});
+  return table;
+}
+
+/// One line an SPN; the last column says how the driver came to it, or what is to blame.
+Table table_of(const shim::DriverComparison &comparison) {
+  Table table;
+  for (const auto &row : comparison.rows) {
+    const auto *works = row.first_ticket();
+    if (row.spns.empty()) table.add({row.driver, row.name, "-", "-", "cannot tell: " + row.reason});
+    bool first = true, over = false;
+    for (const auto &one : row.spns) {
+      const auto because = one.ticket              ? row.reason
+                           : over                  ? "no longer asked"
+                           : one.suspicion.empty() ? row.reason
+                           : works                 ? "goes on"
+                                                   : "FAILS: " + one.suspicion;
+      table.add({first ? row.driver : "", first ? row.name : "", one.spn, one.said, because});
+      first = false;
+      over = over || &one == works;
+    }
+  }
+  return table;
+}
+
 nlohmann::json json_of(const std::vector<SecondOpinion> &opinions) {
   auto list = nlohmann::json::array();
   for (const auto &opinion : opinions) {
@@ -276,6 +319,11 @@ std::string render(const shim::Explanation &explanation, const std::vector<Secon
   section("Server", {&parts.server});
   const auto control = table_of(opinions);
   section("Control: FreeTDS, directly at the server", {&control});
+  if (explanation.drivers) {
+    const auto facts = facts_of(*explanation.drivers), rows = table_of(*explanation.drivers);
+    section("Drivers: what DNS tells them", {&facts});
+    section("Drivers: name, SPNs in order, what the KDC says", {&rows});
+  }
   section("Kerberos trace", {&parts.trace});
 
   const auto paragraph = [](std::string_view text) { return shim::printable(text, longest_paragraph); };
@@ -314,7 +362,19 @@ int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &c
   const auto route = shim::choose_route(loaded.config, options.target, options.route);
   if (!route) return complain(route.error());
   if (options.control && !options.connect) return complain("--control compares logins: it goes with --connect");
-  const auto explanation = shim::explain(loaded.config, *route, options.connect, options.control);
+  auto drivers = auth::drivers();
+  if (const auto *one = auth::find_driver(options.as))
+    drivers = {one, 1};
+  else if (options.as.empty())
+    drivers = {};
+  else if (options.as != "all") {
+    std::vector<std::string> known;
+    for (const auto &driver : drivers)
+      known.emplace_back(driver.id);
+    return complain(
+        fmt::format("--as {}: there is no such driver; there are: all, {}", options.as, joined(known, ", ")));
+  }
+  const auto explanation = shim::explain(loaded.config, *route, options.connect, options.control, drivers);
   if (!explanation) return complain(explanation.error());
   std::vector<SecondOpinion> opinions;
   if (options.control) {

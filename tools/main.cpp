@@ -73,6 +73,7 @@ Examples:
   sqlshim explain sql1.corp.test                      names, SPNs, tickets
   sqlshim explain sql1.corp.test --connect            the login as well
   sqlshim explain sql1.corp.test --connect --control  is it sqlshim, or is it the server? FreeTDS tries it too
+  sqlshim explain sql1 --as all                       which name and SPN each client driver would use, and who would fail
   sqlshim explain --route reports --connect --json    for a program: one JSON document
 
 Exit status: 0 the login would succeed (without --connect: would get as far as connecting), 1 it would fail, 2 usage or
@@ -164,6 +165,12 @@ int main(int argc, char **argv) {
   explain->add_flag("--connect", explain_options.connect, "log in as well, and hang up");
   explain->add_flag("--control", explain_options.control,
                     "with --connect: let FreeTDS log in directly, with each SPN, and compare");
+  explain
+      ->add_option(
+          "--as", explain_options.as,
+          "and what this client driver would make of the target: its name, its SPNs, what the KDC says of them; "
+          "or all")
+      ->type_name("DRIVER");
   explain->add_flag("--json", explain_options.json, "one JSON document instead of a text");
 
   CLI::App *log = add("log", "Show a decision log as a timeline.", log_help);

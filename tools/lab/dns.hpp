@@ -13,15 +13,21 @@ public:
   static constexpr std::uint16_t port_number = 5353;
   static constexpr int ttl = 60; ///< seconds, of every record
 
-  Dns(fs::path folder, const Block &block);
+  /// `port`: 53 in a network namespace, where resolv.conf leads to it.
+  Dns(fs::path folder, const Block &block, std::uint16_t port = port_number);
 
   /// A and PTR records of one server; replaces those that the name had.
   void host(const std::string &name, const std::string &address);
   /// One more address of a host (an AAAA record beside its A record).
   void also(const std::string &name, const std::string &address) { more_.emplace_back(name, address); }
+  /// An A record without PTR; replaces those that the name had.
+  void address_only(const std::string &name, const std::string &address);
   /// Another PTR for an address than its host's: a reverse record that lies.
   void ptr(const std::string &address, const std::string &name);
+  /// Replaces what the alias had, but for the PTR of an address.
   void cname(const std::string &alias, const std::string &target);
+  /// Whether the name has a record of its own.
+  bool knows(const std::string &name) const;
   /// One more SRV record: `target` with a dot is a name as it is.
   void srv(const std::string &name, const std::string &target, std::uint16_t port, int priority, int weight);
   /// Forgets a host or an alias.
@@ -32,7 +38,7 @@ public:
   void stop();
 
   const std::string &address() const { return address_; }
-  std::uint16_t port() const { return port_number; }
+  std::uint16_t port() const { return port_; }
   std::string server() const; ///< "127.A.B.2:5353"
   Process &process() { return *process_; }
 
@@ -41,7 +47,9 @@ private:
 
   fs::path folder_;
   std::string address_;
+  std::uint16_t port_;
   std::map<std::string, std::string> hosts_;              // name to address
+  std::map<std::string, std::string> forward_only_;       // name to address
   std::vector<std::pair<std::string, std::string>> more_; // name and a further address
   std::map<std::string, std::string> ptrs_;               // address to name
   std::map<std::string, std::string> cnames_;             // alias to target

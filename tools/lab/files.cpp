@@ -41,7 +41,11 @@ std::string tail(const fs::path &path, int lines) {
   return text.substr(from);
 }
 
-fs::path program_folder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
+fs::path program_folder() {
+  // Found once: where we leave a mount namespace that nobody else is in, the kernel no longer knows the whole path.
+  static const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
+  return folder;
+}
 
 TemporaryFolder::TemporaryFolder(std::string_view prefix) {
   const char *where = std::getenv("TMPDIR");

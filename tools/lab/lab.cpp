@@ -1,6 +1,7 @@
 #include "tools/lab/lab.hpp"
 
 #include "tools/lab/certificates.hpp"
+#include "tools/lab/netns.hpp"
 
 #include "shim/asio.hpp"
 #include "tds/login7.hpp"
@@ -22,8 +23,6 @@ struct RouteOfLab {
 };
 constexpr auto ipv6_loopback = "::1";
 constexpr RouteOfLab routes[] = {{"reports", sql1}, {"alias", "sqlalias.corp.test"}};
-
-std::string full_name(const std::string &host) { return host.contains('.') ? host : host + ".corp.test"; }
 
 /// The `encrypt` of a route that fits a server.
 std::string fitting_encrypt(const std::string &server_encrypt) {
@@ -65,6 +64,8 @@ const sigset_t &our_signals() {
 }
 
 } // namespace
+
+std::string full_name(const std::string &host) { return host.contains('.') ? host : host + ".corp.test"; }
 
 Lab::Lab(LabOptions options) : options_(std::move(options)) {
   Plan plan;
@@ -121,11 +122,24 @@ void Lab::bring_up_realm(Plan &plan) {
 }
 
 void Lab::bring_up_dns(const Plan &plan) {
-  dns_.emplace(folder() / "dns", block_);
-  for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
-    if (index > 0 || plan.sql1_has_address) dns_->host(host(index), address(index));
+  constexpr std::uint16_t system_port = 53; // resolv.conf knows no other
+  dns_.emplace(folder() / "dns", block_, options_.netns ? system_port : Dns::port_number);
+  for (std::size_t index = 0; index <= options_.hosts.size(); ++index) {
+    if (index == 0 && !plan.sql1_has_address) continue;
+    if (options_.no_ptr) {
+      dns_->address_only(host(index), address(index));
+      continue;
+    }
+    dns_->host(host(index), address(index));
+    dns_->ptr(address(index), index == 0 && !plan.sql1_ptr.empty() ? plan.sql1_ptr : host(index));
+  }
   dns_->cname("sqlalias.corp.test", sql1);
+  for (const auto &[alias, target] : options_.cnames)
+    dns_->cname(alias, target);
+  for (const auto &[alias, target] : options_.cnames)
+    if (!dns_->knows(target)) dns_->address_only(target, address(0));
   dns_->start();
+  if (options_.netns) resolve_by(folder() / "etc", dns_->address(), "corp.test");
 }
 
 void Lab::make_certificates(const Plan &plan) const {
@@ -136,6 +150,8 @@ void Lab::make_certificates(const Plan &plan) const {
   CertificateWish wish{.names = {sql1, "sqlalias.corp.test"}};
   for (std::size_t index = 1; index <= options_.hosts.size(); ++index)
     wish.names.push_back(host(index));
+  for (const auto &[alias, target] : options_.cnames)
+    wish.names.push_back(alias);
   if (plan.certificate == Wrong::other_name) wish.names = {"other.corp.test"};
   if (plan.certificate == Wrong::weak) wish.rsa_bits = 1024;
   if (plan.certificate == Wrong::expired) {
@@ -194,21 +210,22 @@ void Lab::write_configuration(const Plan &plan) const {
   write_freetds_conf(plan);
 }
 
-/// FreeTDS's words: off says NOT_SUP, request OFF, require ON; of TDS 8.0 it knows nothing. The section's host is an address, which no
-/// certificate here names.
+/// FreeTDS's words: off says NOT_SUP, request OFF, require ON; of TDS 8.0 it knows nothing. The section's host is mostly an
+/// address, which no certificate here names.
 void Lab::write_freetds_conf(const Plan &plan) const {
   const auto &server = plan.peer.encrypt;
   const auto *encryption = server == "off" ? "off" : server == "login" ? "request" : "require";
   write_file(folder() / "freetds.conf",
              fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = {}\n  ca file = {}\n"
                          "  check certificate hostname = no\n  spn = {}\n",
-                         address(0), sql_port_, encryption, (folder() / "ca.pem").string(), spn()));
+                         peer_host(), sql_port_, encryption, (folder() / "ca.pem").string(), spn()));
 }
 
 std::string Lab::host(std::size_t index) const { return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1)); }
 std::string Lab::address(std::size_t index) const {
   return ipv6_ ? ipv6_loopback : block_.server(static_cast<int>(index));
 }
+std::string Lab::peer_host() const { return options_.netns ? sql1 : address(0); }
 std::string Lab::spn(const std::string &host) const { return fmt::format("MSSQLSvc/{}:{}", host, sql_port_); }
 std::string Lab::spn() const { return spn(sql1) + "@" + realm_->name(); }
 
@@ -225,7 +242,7 @@ Environment Lab::environment() const {
   result["SQLSHIM_LAB"] = folder();
   result["SQLSHIM_CONFIG"] = folder() / "sqlshim.toml";
   result["SQLSHIM_SPN"] = spn();
-  result["SQLSHIM_PEER_HOST"] = address(0);
+  result["SQLSHIM_PEER_HOST"] = peer_host();
   result["SQLSHIM_PEER_PORT"] = std::to_string(sql_port_);
   const bool peer_of_sql1 = !peers_.empty() && peers_.front()->address() == address(0);
   result["SQLSHIM_PEER_PID"] = peer_of_sql1 ? std::to_string(peers_.front()->pid()) : "";

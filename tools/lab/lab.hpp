@@ -15,7 +15,12 @@ struct LabOptions {
   std::string route = "reports";       ///< --route: where SQLSHIM_PORT leads to
   std::string server_encrypt = "on";   ///< --server-encrypt: off, login, on, require, strict
   std::string epa = "allowed";         ///< --epa: off, allowed, required
-  bool keep = false;                   ///< --keep
+  /// --cname, alias and target by their full names: the alias's own record goes. A target that nobody knows gets sql1's address, and no PTR.
+  std::vector<std::pair<std::string, std::string>> cnames = {};
+  bool no_ptr = false; ///< --no-ptr: no server's address has a name
+  bool netns =
+      false; ///< --netns: the process is in one (`enter_netns`); DNS is on port 53 there and resolves for every program
+  bool keep = false; ///< --keep
   bool serve = true; ///< start `sqlshim serve`; without it, everything but SQLSHIM_PORT and SQLSHIM_PID
   std::function<void(Plan &)> change = {}; ///< what a test wants otherwise, after the fault
 };
@@ -65,6 +70,7 @@ private:
   void write_freetds_conf(const Plan &plan) const;
   std::string host(std::size_t index) const;
   std::string address(std::size_t index) const; ///< of that host
+  std::string peer_host() const;                ///< where COMMAND finds sql1
   std::string spn(const std::string &host) const;
 
   LabOptions options_;
@@ -80,5 +86,8 @@ private:
   std::optional<Process> serve_;
   std::map<std::string, std::uint16_t> ports_; // of sqlshim, by listener
 };
+
+/// "sql2" as "sql2.corp.test"; a name with a dot is full already.
+std::string full_name(const std::string &host);
 
 } // namespace lab

@@ -1,5 +1,6 @@
 // sqlshim-lab: the laboratory. `sqlshim lab` starts it; `sqlshim-lab peer` is its own server process.
 #include "tools/lab/lab.hpp"
+#include "tools/lab/netns.hpp"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -14,7 +15,7 @@ std::string help_footer() {
 COMMAND finds in its environment:
   SQLSHIM_LAB        the folder: krb5.conf, kdc.log, decisions.jsonl, sqlshim.toml, ca.pem, peer/, …
   SQLSHIM_PORT       where sqlshim listens on 127.0.0.1; SQLSHIM_PID, SQLSHIM_CONFIG
-  SQLSHIM_PEER_HOST  the server itself, with SQLSHIM_PEER_PORT, SQLSHIM_PEER_PID
+  SQLSHIM_PEER_HOST  the server itself (an address; its name with --netns), with SQLSHIM_PEER_PORT, SQLSHIM_PEER_PID
   SQLSHIM_SPN        the server's SPN
   KRB5_CONFIG, KRB5_KDC_PROFILE, KRB5CCNAME, FREETDSCONF (section peer), PATH
 
@@ -26,6 +27,8 @@ Examples:
   sqlshim lab -- sh -c 'printf "select suser_sname()\ngo\n" | tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y'
   sqlshim lab -- sh -c 'echo alicepw | kinit alice && tsql -S peer'        straight to the server, without sqlshim
   sqlshim lab --break spn-missing -- sh -c 'tsql -H 127.0.0.1 -p $SQLSHIM_PORT -U x -P y; sqlshim log $SQLSHIM_LAB/decisions.jsonl'
+  sqlshim lab -- sqlshim explain sqlalias.corp.test --as all               which name and SPN each driver makes of it
+  sqlshim lab --netns -- sh -c 'echo alicepw | kinit alice && tsql -S sqlalias'  what a driver itself makes of it: see kdc.log
 In the shell:
   kadmin.local -p sqlshim/admin -q "delprinc -force $SQLSHIM_SPN"; kill -HUP $SQLSHIM_PID
 
@@ -36,10 +39,25 @@ Faults for --break:
   return text;
 }
 
+/// "sqlalias=sql2" for --cname. Small letters: dnsmasq knows one name by them, and exits where it has two records.
+std::pair<std::string, std::string> parse_cname(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto equals = text.find('=');
+  const auto alias = lab::full_name(text.substr(0, equals));
+  const auto target = equals == text.npos ? std::string() : lab::full_name(text.substr(equals + 1));
+  for (const auto &name : {alias, target}) // it becomes a line of dnsmasq's configuration
+    if (name.empty() || name.starts_with('.') ||
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-_.") != name.npos)
+      throw CLI::ValidationError("--cname", text + ": write ALIAS=NAME, as in sqlalias=sql2.corp.test");
+  if (alias == target) throw CLI::ValidationError("--cname", text + ": a name cannot be its own alias");
+  return {alias, target};
+}
+
 int run_lab(lab::LabOptions options, std::vector<std::string> command) {
   const bool interactive = command.empty();
   const bool keep = options.keep;
   lab::Lab::block_signals();
+  if (options.netns) lab::enter_netns();
   lab::Lab lab(std::move(options));
   if (interactive) fmt::print(stderr, "lab: up in {}. Leave the shell to take it down.\n", lab.folder().string());
   const int status = lab.run(std::move(command));
@@ -77,12 +95,26 @@ int run_lab_command(std::vector<std::string> arguments) {
                  "refuses a login without them, too")
       ->type_name("HOW")
       ->check(CLI::IsMember({"off", "allowed", "required"}));
+  std::vector<std::string> cnames;
+  app.add_option("--cname", cnames,
+                 "A becomes an alias of B, whatever it was before (may be repeated). Without a dot: in corp.test. A B\n"
+                 "that the lab does not know gets the server's address, but neither PTR nor SPN")
+      ->type_name("A=B")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_flag("--no-ptr", options.no_ptr, "No server's address has a name in DNS");
+  app.add_flag(
+      "--netns", options.netns,
+      "In user, network and mount namespaces, where resolv.conf leads to the lab's DNS (port 53): drivers then\n"
+      "resolve its names themselves. Nothing outside can be reached, nor the lab from outside");
   app.add_flag("--keep", options.keep, "Keep the folder and print its path");
   app.footer(help_footer());
 
   std::ranges::reverse(arguments); // as CLI11 wants them
   try {
     app.parse(arguments);
+    for (const auto &cname : cnames)
+      options.cnames.push_back(parse_cname(cname));
     if (given && command.empty()) throw CLI::ValidationError("--", "a command must follow");
   } catch (const CLI::ParseError &error) {
     return app.exit(error) == 0 ? 0 : usage;

@@ -45,6 +45,8 @@ tds::Bytes not_unique_for_unknown(tds::ByteView, tds::Bytes reply) {
 constexpr auto faults = std::to_array<Fault>({
     // names
     {"name-not-found", "DNS knows no address of sql1.corp.test", [](Plan &p) { p.sql1_has_address = false; }},
+    {"ptr-wrong", "the PTR of sql1's address names another host (sqlshim asks for none: drivers that do fail)",
+     [](Plan &p) { p.sql1_ptr = "sql1.dns.corp.test"; }},
     // SPN and ticket
     {"spn-missing", "the KDC does not know sql1's SPN",
      [](Plan &p) { p.spoil_realm = [](Realm &r) { r.remove(spn_of(r)); }; }},

@@ -20,6 +20,7 @@ struct Plan {
   KdcFront::Change change_kdc_answers;
 
   bool sql1_has_address = true; ///< in DNS
+  std::string sql1_ptr;         ///< the name that sql1's address has in DNS; empty: the right one
   /// KDC, sql1 and sqlshim's listeners are on ::1, at ports that were free, and sql1 has an AAAA record alone. Not with more hosts: there is one such address.
   bool ipv6 = false;
 

@@ -1,0 +1,73 @@
+#include "auth/alias.hpp"
+
+#include <gmock/gmock.h>
+
+namespace auth {
+namespace {
+
+using namespace testing;
+
+std::expected<Unaliased, std::string> replace(const std::string &typed, const AliasTable &table) {
+  return replace_aliases(*parse_target(typed), {source_of(table)});
+}
+
+TEST(Alias, a_name_is_replaced_before_anything_else) {
+  const auto done = replace("WEB", {{"web", "sql1.corp.test"}});
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->target.host, "sql1.corp.test");
+  EXPECT_EQ(done->target.typed, "WEB");
+  EXPECT_THAT(done->replacements, ElementsAre(Replacement{"web", "sql1.corp.test", "aliases"}));
+}
+
+TEST(Alias, what_was_typed_beside_the_name_stays) {
+  const AliasTable table{{"web", "sql1,1500"}, {"inst", "sql1\\INST"}};
+  EXPECT_EQ(replace("web", table)->target.port, 1500);
+  EXPECT_EQ(replace("web,1600", table)->target.port, 1600);
+  EXPECT_EQ(replace("inst", table)->target.instance, "INST");
+  const auto both = replace("web\\OTHER", table);
+  EXPECT_EQ(both->target.instance, "OTHER");
+  EXPECT_FALSE(both->target.port) << "the alias's port is another instance's";
+}
+
+TEST(Alias, one_leads_to_another) {
+  const auto done = replace("a.", {{"a", "b"}, {"b", "10.0.0.1"}, {"10.0.0.1", "no"}});
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->target.host, "10.0.0.1");
+  EXPECT_TRUE(done->target.is_address);
+  EXPECT_EQ(done->replacements.size(), 2u);
+}
+
+TEST(Alias, the_same_name_with_a_port_is_no_loop) {
+  const auto done = replace("sql1", {{"sql1", "sql1,1500"}});
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->target.port, 1500);
+}
+
+TEST(Alias, loops_and_chains_that_are_too_long) {
+  EXPECT_THAT(replace("a", {{"a", "b"}, {"b", "a"}}).error(), HasSubstr("a -> b -> a"));
+  AliasTable chain;
+  for (int i = 0; i < 20; ++i)
+    chain["n" + std::to_string(i)] = "n" + std::to_string(i + 1);
+  EXPECT_THAT(replace("n0", chain).error(), StartsWith("too many"));
+  EXPECT_TRUE(replace("n12", chain)) << "eight are followed";
+}
+
+TEST(Alias, the_first_source_that_has_it_counts) {
+  const AliasSource other{"freetds.conf", [](const std::string &name) {
+                            return name == "web" || name == "old" ? std::optional<std::string>("db9") : std::nullopt;
+                          }};
+  const AliasTable table{{"web", "sql1"}};
+  EXPECT_EQ(replace_aliases(*parse_target("web"), {source_of(table), other})->target.host, "sql1");
+  EXPECT_EQ(replace_aliases(*parse_target("old"), {source_of(table), other})->replacements.front().by, "freetds.conf");
+}
+
+TEST(Alias, what_check_says) {
+  const AliasTable table{{"good", "sql1"}, {"bad", "np:x"}, {"a", "b"}, {"b", "a"}, {"x y", "sql1"}};
+  EXPECT_EQ(alias_fault(table, "good"), "");
+  EXPECT_THAT(alias_fault(table, "bad"), HasSubstr("named pipes"));
+  EXPECT_THAT(alias_fault(table, "a"), HasSubstr("loop"));
+  EXPECT_NE(alias_fault(table, "x y"), "");
+}
+
+} // namespace
+} // namespace auth
