@@ -19,12 +19,15 @@ constexpr Millis caller_lookup_limit{1000};
 constexpr Millis log_room_limit{1000};
 constexpr Millis farewell_limit{2000};
 constexpr std::size_t farewell_bytes = 1024 * 1024;
+/// unixODBC 2.3.11's SQLDriverConnect never returns from a message of more than 512 bytes, with the driver's own words in front of it. Bytes.
+constexpr std::size_t odbc_text = 450;
 
 /// How a refusal reaches the client.
 struct Answer {
   bool possible = true;
   tds::Dialect dialect;
-  bool unread = false; ///< nothing of the client has been read: its PRELOGIN is answered unseen
+  bool unread = false;      ///< nothing of the client has been read: its PRELOGIN is answered unseen
+  bool short_texts = false; ///< of a client under unixODBC, see odbc_text
 };
 
 /// The connection while it logs in. Freed before the relay starts.
@@ -43,7 +46,7 @@ struct Session {
   std::string by = "us", reason = "refused";
   // For whatever ends the login at any point:
   std::string step = "accept";
-  Answer answer{true, {}, true};
+  Answer answer{true, {}, true, false};
 
   Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival, Socket socket)
       : parts(worker), config(std::move(configuration)), alive(std::move(arrival.alive)),
@@ -85,12 +88,16 @@ Task<bool> send_and_linger(Stream &client, tds::Bytes bytes) {
 
 tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, const Answer &answer,
                          const config::Listener &listener) {
-  tds::ServerMessage message;
-  message.number = refusal_number;
-  message.severity = refusal_class;
-  message.state = 1;
-  message.text = tds::to_utf16(client_text(diagnosis, conn));
-  message.server = u"sqlshim";
+  const auto text = client_text(diagnosis, conn);
+  std::vector<tds::ServerMessage> messages;
+  for (const auto &part : answer.short_texts ? in_parts(text, odbc_text) : std::vector{text}) {
+    auto &message = messages.emplace_back();
+    message.number = refusal_number;
+    message.severity = refusal_class;
+    message.state = 1;
+    message.text = tds::to_utf16(part);
+    message.server = u"sqlshim";
+  }
   tds::Bytes bytes;
   if (answer.unread) {
     // The client waits for the answer to its PRELOGIN; without one it could not read the ERROR.
@@ -99,7 +106,7 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
     told.set_encryption(tds::Encryption::not_sup);
     bytes = tds::encode_message(tds::PacketType::reply, tds::encode_prelogin(told));
   }
-  auto error = tds::encode_refusal(answer.dialect, message);
+  auto error = tds::encode_refusal(answer.dialect, messages);
   bytes.insert(bytes.end(), error.begin(), error.end());
   return bytes;
 }
@@ -107,6 +114,11 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
 /// What the socket takes without waiting: for a client that there is no room to wait for.
 void send_at_once(Stream &client, const tds::Bytes &bytes) {
   client.try_write(reinterpret_cast<const char *>(bytes.data()), bytes.size());
+}
+
+/// Whether the client may be one under unixODBC: Microsoft's driver says so, FreeTDS's says nothing; every other library has a name.
+bool under_odbc(const tds::Login7 &login) {
+  return login.clt_int_name.empty() || tds::to_utf8(login.clt_int_name).contains("ODBC");
 }
 
 /// The one place where a connection is refused: says why, to the log and to the client.
@@ -360,6 +372,7 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
   }
   const auto &login = **asked;
   session->trail.emit(to_event(login.login));
+  session->answer.short_texts = under_odbc(login.login);
 
   session->step = "policy";
   auto decision = decide(*session->config, session->listener, make_request(session->listener.name, caller, login.login),

@@ -325,17 +325,20 @@ Bytes encode_tokens(const std::vector<Token> &tokens, Version version) {
 }
 
 Bytes encode_refusal(const Dialect &dialect, const ServerMessage &message) {
-  ServerMessage error = message;
-  error.error = true;
-  const Done done{.status = done_error};
+  return encode_refusal(dialect, std::span(&message, 1));
+}
+
+Bytes encode_refusal(const Dialect &dialect, std::span<const ServerMessage> messages) {
   Writer out;
-  if (dialect.tds4) {
-    encode_tds4_error(out, error);
-    encode_token(out, done, tds_7_0); // a 4.2 DONE has the size of a 7.0 one
-  } else {
-    encode_token(out, error, dialect.version);
-    encode_token(out, done, dialect.version);
+  for (ServerMessage error : messages) {
+    error.error = true;
+    if (dialect.tds4)
+      encode_tds4_error(out, error);
+    else
+      encode_token(out, error, dialect.version);
   }
+  // A 4.2 DONE has the size of a 7.0 one.
+  encode_token(out, Done{.status = done_error}, dialect.tds4 ? tds_7_0 : dialect.version);
   return encode_message(PacketType::reply, out.bytes());
 }
 

@@ -118,5 +118,7 @@ struct Dialect {
 
 /// A whole reply message (packets included) that refuses a login: ERROR, then DONE with the error bit.
 Bytes encode_refusal(const Dialect &dialect, const ServerMessage &message);
+/// The same with several ERRORs, one after the other.
+Bytes encode_refusal(const Dialect &dialect, std::span<const ServerMessage> messages);
 
 } // namespace tds

@@ -359,6 +359,18 @@ TEST(Refusal, tds_4_texts_are_cut_to_their_lengths) {
   EXPECT_EQ(in.u8("DONE"), 0xFD);
 }
 
+TEST(Refusal, several_errors_in_one) {
+  ServerMessage second = login_failed;
+  second.text = u"and more";
+  const ServerMessage both[] = {login_failed, second};
+  MessageReader reader(100'000);
+  reader.feed(encode_refusal({.version = tds_7_4}, both));
+  const auto reply = reader.next();
+  ASSERT_TRUE(reply && *reply);
+  EXPECT_EQ(decode_tokens((*reply)->payload, tds_7_4),
+            (std::vector<Token>{login_failed, second, Done{.status = done_error}}));
+}
+
 TEST(Refusal, a_long_one_spans_packets) {
   ServerMessage message = login_failed;
   message.text = std::u16string(5000, u't');
