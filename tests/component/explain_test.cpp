@@ -144,14 +144,14 @@ TEST(Explain, WhatALoginWouldNotComeToIsNoPartOfTheDiagnosis) {
 
 // --- the second opinion: FreeTDS, directly at the server --------------------------------------------------------------------------------------------
 
-/// The only entry of "control" in `explain --connect --control --json`.
+/// The first entry of "control", which is of canonical name and port, in `explain --connect --control --json`.
 nlohmann::json second_opinion(lab::LabOptions options) {
   options.serve = false;
   lab::Lab lab(std::move(options));
   const auto ran = explain(lab, {target(lab, "sql1.corp.test"), "--connect", "--control", "--json"});
   const auto json = nlohmann::json::parse(ran.output, nullptr, false);
   EXPECT_TRUE(json.is_object()) << ran.output;
-  EXPECT_EQ(json["control"].size(), 1u) << ran.output;
+  EXPECT_GE(json["control"].size(), 1u) << ran.output;
   return json["control"].at(0);
 }
 
