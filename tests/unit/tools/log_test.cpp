@@ -85,8 +85,9 @@ TEST(Log, ACauseThatIsNone) {
   EXPECT_EQ(commands::cause_problem(""), "");
   EXPECT_EQ(commands::cause_problem("spn-missing"), "");
   EXPECT_EQ(commands::cause_problem("spn-mising"), "there is no cause \"spn-mising\"; did you mean spn-missing?");
-  EXPECT_EQ(commands::cause_problem("spn"),
-            "there is no cause \"spn\"; did you mean spn-missing, spn-wrong-account, spn-duplicate?");
+  EXPECT_EQ(
+      commands::cause_problem("spn"),
+      "there is no cause \"spn\"; did you mean address-without-spn, spn-missing, spn-wrong-account, spn-duplicate?");
   EXPECT_THAT(commands::cause_problem("something-else-entirely"),
               testing::AllOf(testing::HasSubstr("the causes are: name-not-found, "), testing::HasSubstr("deadline")));
   EXPECT_THAT(commands::cause_problem("\x1b"), testing::Not(testing::HasSubstr("\x1b")));
