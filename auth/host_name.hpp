@@ -17,7 +17,5 @@ std::string name_fault(std::string_view name);
 bool is_below(std::string_view name, std::string_view domain);
 /// Numeric address in inet_ntop's spelling; empty: not one.
 std::string normal_address(std::string_view text);
-/// True when `text` matches `glob`: '*' any run, '?' one character, ASCII case ignored. Linear in text times glob, never recursive.
-bool glob_match(std::string_view glob, std::string_view text);
 
 } // namespace auth

@@ -1,5 +1,6 @@
 #include "auth/name.hpp"
 
+#include "auth/glob.hpp"
 #include "auth/host_name.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // What a user may ask for, as plain structs with defaults. Decides nothing. Spellings: the README's configuration reference.
 #pragma once
 
-#include "auth/host_name.hpp"
+#include "auth/glob.hpp"
 #include "auth/name.hpp"
 #include "auth/spn_rules.hpp"
 #include "tds/prelogin.hpp"

@@ -1,5 +1,6 @@
 #include "config/load.hpp"
 
+#include "auth/host_name.hpp"
 #include "auth/target.hpp"
 #include "config/resolv_conf.hpp"
 #include "config/section.hpp"
