@@ -155,12 +155,12 @@ TEST(Spn, AShortNameHasTheRealmOfItsCanonicalName) {
 
 TEST(Spn, SrvQuestionsFromTheLongestSuffix) {
   const auto names = [](const std::string &host, const SpnRules &rules = {}) {
-    std::vector<std::string> names;
+    std::vector<std::string> asked;
     for (const auto &question : realm_questions(host, config(), rules)) {
       EXPECT_EQ(question.type, DnsType::srv);
-      names.push_back(question.name);
+      asked.push_back(question.name);
     }
-    return names;
+    return asked;
   };
   EXPECT_THAT(names("sql1.a.b.test"), ElementsAre("_kerberos._tcp.a.b.test", "_kerberos._tcp.b.test"));
   EXPECT_THAT(names("sql1.corp.test"), IsEmpty()) << "domain_realm knows it already";
@@ -174,11 +174,11 @@ TEST(Spn, SrvQuestionsFromTheLongestSuffix) {
 
 TEST(Spn, SrvAnswersTellTheRealm) {
   const auto answer = [](const std::string &suffix, DnsOutcome outcome, DnsType type = DnsType::srv) {
-    DnsAnswer answer{
+    DnsAnswer made{
         .question = {"_kerberos._tcp." + suffix, DnsType::srv}, .outcome = outcome, .records = {}, .server = {}};
     if (outcome == DnsOutcome::ok)
-      answer.records.push_back({answer.question.name, type, "0 0 88 kdc.corp.test", std::chrono::seconds(60)});
-    return answer;
+      made.records.push_back({made.question.name, type, "0 0 88 kdc.corp.test", std::chrono::seconds(60)});
+    return made;
   };
   using enum DnsOutcome;
   EXPECT_EQ(realm_of_srv({answer("eu.corp.test", ok), answer("corp.test", ok)}), "EU.CORP.TEST");
