@@ -41,12 +41,15 @@ Traced trace(const std::string &test, const std::string &calls) {
   int marks = 0;
   for (const auto &line : lines) {
     if (foreign.contains(thread(line))) continue;
-    if (line.find(" shutdown(-1, SHUT_RDWR)") != line.npos)
+    // Without the closing bracket: where another thread's call comes between, strace prints one call as two lines.
+    if (line.find(" shutdown(-1, SHUT_RDWR") != line.npos)
       ++marks;
     else if (marks < 2)
       (marks ? traced.between : traced.before).push_back(line);
   }
-  if (marks != 2 || foreign.empty()) throw lab::LabError("the trace of " + test + " cannot be read");
+  if (marks != 2 || foreign.empty())
+    throw lab::LabError("the trace of " + test + " cannot be read: " + std::to_string(marks) + " marks, " +
+                        std::to_string(foreign.size()) + " programs, " + std::to_string(lines.size()) + " lines");
   return traced;
 }
 
