@@ -1,35 +1,42 @@
 #include "auth/alias.hpp"
 
+#include "auth/freetds_conf.hpp"
 #include "auth/host_name.hpp"
+#include "auth/name.hpp"
 
 #include <algorithm>
+#include <fstream>
 
 namespace auth {
 namespace {
 
 constexpr std::size_t most_replacements = 8; // as links of a CNAME chain
 
-std::string key_of(std::string_view name) {
-  if (name.ends_with('.')) name.remove_suffix(1);
-  return lower(name);
+/// Empty where it cannot be read.
+std::string read(const std::filesystem::path &file) {
+  std::string text(largest_freetds_conf, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  return text;
 }
 
 } // namespace
 
 std::expected<Unaliased, std::string> replace_aliases(Target target, const std::vector<AliasSource> &sources) {
   Unaliased result{.target = std::move(target), .replacements = {}};
-  std::vector<std::string> path{key_of(result.target.host)};
+  std::vector<std::string> path{plain_name(result.target.host)};
   while (!result.target.is_address) {
-    std::optional<std::string> found;
-    const auto source = std::ranges::find_if(sources, [&](const AliasSource &one) {
-      found = one.find(path.back());
-      return found.has_value();
-    });
-    if (source == sources.end()) break;
-    auto next = parse_target(*found);
-    if (!next) return std::unexpected("the alias " + path.back() + " stands for \"" + *found + "\": " + next.error());
-    result.replacements.push_back({path.back(), *found, source->by});
-    auto name = key_of(next->host);
+    std::optional<Alias> found;
+    for (auto source = sources.begin(); !found && source != sources.end(); ++source)
+      found = (*source)(path.back());
+    if (!found) break;
+    auto next = parse_target(found->target);
+    if (!next)
+      return std::unexpected("the alias " + path.back() + " (" + found->by + ") stands for \"" + found->target +
+                             "\": " + next.error());
+    result.replacements.push_back({path.back(), found->target, found->by});
+    auto name = plain_name(next->host);
     // An alias for the same name sets port or instance alone; it is not looked up again.
     const bool same = name == path.back();
     const bool loop = !same && std::ranges::find(path, name) != path.end();
@@ -54,10 +61,19 @@ std::expected<Unaliased, std::string> replace_aliases(Target target, const std::
 }
 
 AliasSource source_of(const AliasTable &table) {
-  return {"aliases", [table](const std::string &name) -> std::optional<std::string> {
-            const auto found = table.find(name);
-            return found == table.end() ? std::nullopt : std::optional(found->second);
-          }};
+  return [&table](const std::string &name) -> std::optional<Alias> {
+    const auto found = table.find(name);
+    return found == table.end() ? std::nullopt : std::optional(Alias{found->second, "aliases"});
+  };
+}
+
+AliasSource source_of(const std::vector<std::filesystem::path> &freetds_conf) {
+  return [&freetds_conf, texts = std::vector<std::string>()](const std::string &name) mutable -> std::optional<Alias> {
+    if (texts.empty()) std::ranges::transform(freetds_conf, std::back_inserter(texts), read);
+    const auto found = find_freetds_server(texts, name);
+    if (!found || found->host.empty()) return std::nullopt;
+    return Alias{found->target(), freetds_conf[found->file].string()};
+  };
 }
 
 std::string alias_fault(const AliasTable &table, const std::string &name) {

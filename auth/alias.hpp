@@ -1,9 +1,10 @@
-// Aliases: names that an administrator gave to servers, replaced before anything else is decided (the Client Network Utility's job, KB811889 K14). Pure.
+// Aliases: names that an administrator gave to servers, replaced before anything else is decided (the Client Network Utility's job, KB811889 K14).
 #pragma once
 
 #include "auth/target.hpp"
 
 #include <expected>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <vector>
@@ -19,11 +20,12 @@ struct Replacement {
   bool operator==(const Replacement &) const = default;
 };
 
-/// What a name stands for in one source; nullopt: nothing. `by` names the source: "aliases", "freetds.conf".
-struct AliasSource {
-  std::string by;
-  std::function<std::optional<std::string>(const std::string &name)> find;
+/// What a name stands for: a target as typed, and who says so: "aliases", "/etc/freetds/freetds.conf".
+struct Alias {
+  std::string target, by;
 };
+/// Looks a name up in one place; nullopt: it has none.
+using AliasSource = std::function<std::optional<Alias>(const std::string &name)>;
 
 struct Unaliased {
   Target target;                         ///< `typed` is still what was typed
@@ -34,8 +36,12 @@ struct Unaliased {
 /// beside the alias stays; else the alias's own counts. An address is no alias. Error: a sentence (a loop with its names, too many, an alias for no target).
 std::expected<Unaliased, std::string> replace_aliases(Target target, const std::vector<AliasSource> &sources);
 
-/// The table as a source.
+/// The table as a source. It outlives the source.
 AliasSource source_of(const AliasTable &table);
+/// Sections of freetds.conf files, in FreeTDS's order, as a source. Read when first asked, so each login sees them as they are; at most `largest_freetds_conf` bytes
+/// of each. A file that cannot be read has no sections, as for FreeTDS. They outlive the source.
+AliasSource source_of(const std::vector<std::filesystem::path> &freetds_conf);
+inline constexpr std::size_t largest_freetds_conf = 1 << 20;
 
 /// What is wrong with an entry of the table: no host name, no target, or a loop that begins there. Empty: nothing.
 std::string alias_fault(const AliasTable &table, const std::string &name);

@@ -1,13 +1,10 @@
 #include "auth/driver.hpp"
 
 #include "auth/host_name.hpp"
-#include "auth/kerberos_config.hpp"
 
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
-#include <krb5.h>
-#include <profile.h>
 #include <utility>
 
 namespace auth {
@@ -177,6 +174,7 @@ std::vector<Named> mit_names(const DriverFacts &facts, Named given, const MitNam
 /// What follows the host in an SPN.
 enum class Suffix {
   port,             ///< of an instance SQL Browser's
+  windows,          ///< the same; this driver speaks pipes
   instance_or_port, ///< the instance where one was typed, else the port
   dotnet,           ///< port where typed or the instance's; neither: none, then 1433
   dotnet_instance,  ///< the same, but the instance where one was typed without a port
@@ -199,7 +197,7 @@ Named plainly(const DriverFacts &facts) { return typed(facts); }
 
 constexpr auto profiles = std::to_array<Profile>({
     {{"msodbcsql", "on Linux: as typed, then libkrb5 by krb5.conf (documentation)"}, plainly, Suffix::port, Layer::mit},
-    {{"windows-sni", "forward and reverse lookup (KB811889)"}, windows, Suffix::port, Layer::exact},
+    {{"windows-sni", "forward and reverse lookup (KB811889)"}, windows, Suffix::windows, Layer::exact},
     {{"sqlclient", "GetHostEntry, then libkrb5 by krb5.conf"}, dotnet, Suffix::dotnet, Layer::mit},
     {{"sqlclient-before-4180", "the same; a named instance by its name"}, dotnet, Suffix::dotnet_instance, Layer::mit},
     {{"mssql-jdbc", "as typed, unless only the PTR lies in a realm with SRV records"},
@@ -251,11 +249,19 @@ constexpr auto just_drivers = [] {
   return result;
 }();
 
-/// ":1433", "" or ":INST", in the order they are tried. Empty: the port is SQL Browser's to tell, and it was not asked.
+bool has_pipes(Suffix suffix) {
+  return suffix == Suffix::windows || suffix == Suffix::dotnet || suffix == Suffix::dotnet_instance;
+}
+
+/// ":1433", "" or ":INST", in the order they are tried. Empty: the port is SQL Browser's to tell, and it was not asked; or the target is a pipe, and the driver has none.
 std::vector<std::string> suffixes_of(Suffix suffix, const DriverFacts &facts) {
   const auto &target = facts.target;
   const bool named = !target.instance.empty();
   const auto by_instance = ":" + target.instance;
+  if (!target.pipe.empty()) {
+    if (!has_pipes(suffix)) return {};
+    return {named ? by_instance : ""};
+  }
   const auto port = target.port ? target.port : named ? facts.browser_port : std::optional(default_port);
   const auto by_port = [&]() -> std::vector<std::string> {
     if (!port) return {};
@@ -272,6 +278,7 @@ std::vector<std::string> suffixes_of(Suffix suffix, const DriverFacts &facts) {
     if (!named) return {"", ":" + std::to_string(default_port)};
     return suffix == Suffix::dotnet && port ? by_port() : std::vector{by_instance};
   case Suffix::port:
+  case Suffix::windows:
     break;
   }
   return by_port();
@@ -303,36 +310,6 @@ Named jdbc_name(const DriverFacts &facts, std::string &realm) {
 }
 
 } // namespace
-
-MitNaming load_mit_naming(const std::string &path) {
-  MitNaming naming;
-  std::vector<std::string> files;
-  for (std::size_t from = 0; from <= path.size();) {
-    const auto end = std::min(path.find(':', from), path.size());
-    files.push_back(path.substr(from, end - from));
-    from = end + 1;
-  }
-  std::vector<const char *> names;
-  for (const auto &file : files)
-    names.push_back(file.c_str());
-  names.push_back(nullptr);
-  profile_t profile = nullptr;
-  if (profile_init(names.data(), &profile) != 0) return naming;
-  char *text = nullptr;
-  if (profile_get_string(profile, "libdefaults", "dns_canonicalize_hostname", nullptr, "true", &text) == 0 && text) {
-    const auto value = lower(text);
-    constexpr std::array<std::string_view, 7> no{"n", "no", "false", "f", "nil", "0", "off"}; // libprofile's words
-    if (value == "fallback")
-      naming.canonicalise = fallback;
-    else if (std::ranges::find(no, value) != no.end())
-      naming.canonicalise = never;
-    profile_release_string(text);
-  }
-  int rdns = 1;
-  if (profile_get_boolean(profile, "libdefaults", "rdns", nullptr, 1, &rdns) == 0) naming.rdns = rdns != 0;
-  profile_abandon(profile);
-  return naming;
-}
 
 std::span<const Driver> drivers() { return just_drivers; }
 
@@ -435,7 +412,9 @@ Prediction predict(const Driver &driver, const DriverFacts &facts, const MitNami
   for (std::size_t i = 1; i < names.size(); ++i)
     result.reason += "; then " + names[i].reason;
   const auto tails = suffixes_of(profile.suffix, facts);
-  if (tails.empty()) result.reason += "; the port of the instance is SQL Browser's to tell";
+  if (tails.empty())
+    result.reason += facts.target.pipe.empty() ? "; the port of the instance is SQL Browser's to tell"
+                                               : "; it does not speak named pipes";
   for (const auto &tail : tails)
     for (const auto &named : names)
       result.spns.push_back({"MSSQLSvc/" + named.host + tail + (realm.empty() ? "" : "@" + realm), named.source});

@@ -1,25 +1,13 @@
 // Driver profiles: which name and which SPNs each client driver makes of a target. No two make the same; `explain --as` shows it.
 #pragma once
 
+#include "auth/kerberos_config.hpp"
 #include "auth/name.hpp"
 
 #include <optional>
 #include <span>
 
 namespace auth {
-
-/// What krb5.conf tells libkrb5 to do with the host of a host-based name (GSS_C_NT_HOSTBASED_SERVICE), before it asks for a ticket.
-struct MitNaming {
-  enum class Canonicalise {
-    never,
-    always,
-    fallback
-  } canonicalise = Canonicalise::always; ///< dns_canonicalize_hostname
-  bool rdns = true;
-  bool operator==(const MitNaming &) const = default;
-};
-/// [libdefaults] dns_canonicalize_hostname and rdns of krb5.conf at `path`, libkrb5's defaults where it says nothing (or cannot be read).
-MitNaming load_mit_naming(const std::string &path);
 
 /// One driver as `--as` knows it.
 struct Driver {

@@ -3,6 +3,8 @@
 #include "auth/handles.hpp"
 #include "auth/host_name.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -104,6 +106,20 @@ Result<Context> context_of(profile_t profile) {
   return Context(context);
 }
 
+/// Values that libkrb5 would not understand are as not written, as it takes them.
+MitNaming naming_of(profile_t profile) {
+  constexpr std::array<std::string_view, 7> no{"n", "no", "false", "f", "nil", "0", "off"}; // libprofile's words
+  MitNaming naming;
+  const auto value = lower(get_string(profile, "libdefaults", "dns_canonicalize_hostname"));
+  if (value == "fallback")
+    naming.canonicalise = MitNaming::Canonicalise::fallback;
+  else if (std::ranges::find(no, value) != no.end())
+    naming.canonicalise = MitNaming::Canonicalise::never;
+  int rdns = 1;
+  if (profile_get_boolean(profile, "libdefaults", "rdns", nullptr, 1, &rdns) == 0) naming.rdns = rdns != 0;
+  return naming;
+}
+
 } // namespace
 
 std::string KdcAddress::text() const {
@@ -187,6 +203,7 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
   if (profile_get_boolean(profile, "libdefaults", "dns_lookup_kdc", nullptr, 1, &lookup) != 0)
     return fault("dns_lookup_kdc is neither true nor false");
   config.dns_lookup_kdc = lookup != 0;
+  config.naming = naming_of(profile);
 
   const char *domains[] = {"domain_realm", nullptr};
   for (const std::string &domain :

@@ -26,6 +26,17 @@ struct KdcAddress {
 /// none of these. Pure.
 std::optional<KdcAddress> parse_kdc(std::string_view text);
 
+/// What libkrb5 is told to do with the host of a host-based name (GSS_C_NT_HOSTBASED_SERVICE), before it asks for a ticket. sqlshim hands it none; drivers do.
+struct MitNaming {
+  enum class Canonicalise {
+    never,
+    always,
+    fallback
+  } canonicalise = Canonicalise::always; ///< dns_canonicalize_hostname
+  bool rdns = true;
+  bool operator==(const MitNaming &) const = default;
+};
+
 struct KerberosConfig {
   std::string path; ///< as given: one file, or several separated by ':'
   std::string default_realm;
@@ -34,6 +45,7 @@ struct KerberosConfig {
   std::map<std::string, std::vector<KdcAddress>> kdcs; ///< realm -> in the order of the file
   std::chrono::seconds clock_skew{300};
   bool dns_lookup_kdc = true; ///< whether SRV records are asked for a realm without `kdc =`
+  MitNaming naming;
 
   /// The realm of a host as libkrb5 finds it: the exact entry, then from the longest suffix to the shortest ".suffix" before "suffix". Empty
   /// where nothing matches. Pure.

@@ -147,6 +147,10 @@ std::optional<Procedure> find_procedure(std::string_view text) {
   return found->first;
 }
 
+std::string NameFacts::by_text() const {
+  return driver.empty() ? std::string(to_string(by)) : std::string(driver_prefix) + driver;
+}
+
 std::string reverse_name(const std::string &address) {
   std::array<unsigned char, 16> bytes{};
   std::string name;

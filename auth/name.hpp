@@ -60,6 +60,8 @@ enum class Procedure {
 std::string_view
 to_string(Procedure procedure); ///< "as-typed", "short-only", "forward", "forward-reverse", "reverse", "map"
 std::optional<Procedure> find_procedure(std::string_view text);
+/// How a driver is written among procedures: "driver:mssql-jdbc".
+inline constexpr std::string_view driver_prefix = "driver:";
 
 /// `from` is a glob over the name as typed (in lower case, without a trailing dot) or the address; `to` a name.
 struct MapRule {
@@ -71,6 +73,8 @@ struct MapRule {
 struct Procedures {
   std::vector<Procedure> order{Procedure::forward};
   std::vector<MapRule> map;
+  /// Id of a client driver ("mssql-jdbc", see auth/driver) whose own name counts instead: whoever uses it puts it into the facts. `order` is as_typed then. Empty: none.
+  std::string driver = {};
   bool operator==(const Procedures &) const = default;
 };
 
@@ -90,9 +94,11 @@ struct NameFacts {
   std::vector<std::string> addresses; ///< IPv4 and IPv6 in the order of the answers, A before AAAA; never empty
   std::string via;                    ///< where the addresses are from: "dns", "address", "localhost"
   Procedure by = Procedure::forward;  ///< what gave `canonical`; as_typed where none had a name
+  std::string driver = {};            ///< id of the driver that gave `canonical` instead; empty: none
   std::vector<ReverseFact> reverse;   ///< of the first addresses, in their order; empty where no procedure asked
 
   const std::string &forward() const { return chain.back(); } ///< what `forward` makes of the name
+  std::string by_text() const;                                ///< "forward", "driver:mssql-jdbc"
 };
 
 struct NameError {

@@ -77,28 +77,32 @@ std::optional<Realm> realm_for(const std::string &host, const std::string &canon
   return std::nullopt;
 }
 
-/// Hosts and endings that one reason stands for: "sql1.corp.test:1433".
+/// Hosts and endings that one reason stands for: "sql1.corp.test:1433". A pipe has no port: its service is the instance's, or the host's alone (KB811889).
 std::vector<std::string> services(Why why, const NameFacts &facts, std::uint16_t port) {
-  const std::string with_port = ":" + std::to_string(port);
+  const auto &target = facts.target;
+  const bool pipe = !target.pipe.empty(), named = !target.instance.empty();
+  const std::string by_instance = named ? ":" + target.instance : "";
+  const std::string ending = pipe ? by_instance : ":" + std::to_string(port);
   switch (why) {
   case Why::explicit_spn:
     return {};
   case Why::port:
-    return {facts.canonical + with_port};
+    if (pipe) return {};
+    return {facts.canonical + ending};
   case Why::instance:
-    if (facts.target.instance.empty()) return {};
-    return {facts.canonical + ":" + facts.target.instance};
+    if (!named) return {};
+    return {facts.canonical + by_instance};
   case Why::bare:
-    if (!facts.target.instance.empty() || port != default_instance_port) return {};
+    if (named || (!pipe && port != default_instance_port)) return {};
     return {facts.canonical};
   case Why::typed:
-    if (facts.target.host.empty()) return {};
-    return {plain_name(facts.target.host) + with_port};
+    if (target.host.empty()) return {};
+    return {plain_name(target.host) + ending};
   case Why::reverse: {
     std::vector<std::string> names;
     for (const ReverseFact &fact : facts.reverse)
       for (const std::string &name : fact.names)
-        names.push_back(name + with_port);
+        names.push_back(name + ending);
     return names;
   }
   }

@@ -28,7 +28,7 @@ std::vector<DnsQuestion> realm_questions(const std::string &host, const Kerberos
 std::string realm_of_srv(const std::vector<DnsAnswer> &answers);
 
 /// The candidates in the order of the rules, each once. An explicit SPN stands alone: who wrote it meant that service and no other. `bare`
-/// is none for a named instance or another port than 1433: there it is the service of the default instance. A name whose own domain tells no realm has the
+/// is none for a named instance or another port than 1433: there it is the service of the default instance. A pipe's are by instance, or bare. A name whose own domain tells no realm has the
 /// canonical name's. Empty when no realm can be told: cause realm-unknown.
 std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t port, const std::string &explicit_spn,
                                          const KerberosConfig &config, const RealmFacts &realms,

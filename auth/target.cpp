@@ -9,11 +9,8 @@ namespace auth {
 
 namespace {
 
-constexpr std::string_view pipes = "named pipes are not supported yet: write the server's name, or tcp:NAME,PORT";
-
 /// The first prefix that some driver knows and we do not, with what to say about it.
 std::string_view foreign_prefix(std::string_view low) {
-  if (low.starts_with("np:") || low.starts_with("\\\\")) return pipes;
   if (low.starts_with("lpc:")) return "shared memory (lpc:) reaches this machine only: write the server's name";
   if (low.starts_with("admin:"))
     return "the dedicated administrator connection (admin:) is not supported: write its name and port";
@@ -33,6 +30,28 @@ bool all_digits(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
+constexpr std::string_view default_pipe = "sql\\query";
+constexpr std::string_view instance_prefix = "mssql$"; // of the pipes of a named instance
+
+std::string bad_instance(std::string_view instance) {
+  if (instance.empty()) return "the instance name after the backslash is empty: write sql1\\INSTANCE, or sql1 alone";
+  if (instance.find_first_of("\\/@[]\"") != std::string_view::npos || instance.size() > 255)
+    return "the instance name holds a character that none has: write sql1\\INSTANCE";
+  return {};
+}
+
+/// \\HOST\pipe\NAME, split. `rest` begins with the two backslashes.
+struct Unc {
+  std::string_view host, pipe;
+};
+std::optional<Unc> split_unc(std::string_view rest) {
+  rest.remove_prefix(2);
+  const auto end = std::min(rest.find('\\'), rest.size());
+  constexpr std::string_view share = "\\pipe\\";
+  if (lower(rest.substr(end, share.size())) != share) return std::nullopt;
+  return Unc{rest.substr(0, end), rest.substr(end + share.size())};
+}
+
 } // namespace
 
 std::expected<Target, std::string> parse_target(std::string_view typed) {
@@ -44,8 +63,22 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
 
   Target target{.typed = std::string(typed), .host = {}, .instance = {}, .port = {}, .is_address = false};
   std::string_view rest = typed;
-  if (lower(rest).starts_with("tcp:")) rest.remove_prefix(4);
+  const bool by_pipe = lower(rest).starts_with("np:"), by_tcp = lower(rest).starts_with("tcp:");
+  rest.remove_prefix(by_pipe ? 3 : by_tcp ? 4 : 0);
   if (const auto text = foreign_prefix(lower(rest)); !text.empty()) return fault(std::string(text));
+  if (!by_tcp && rest.starts_with("\\\\")) {
+    const auto unc = split_unc(rest);
+    if (!unc || unc->pipe.empty() || unc->pipe.size() > 255 || unc->pipe.find_first_of("/:,") != std::string_view::npos)
+      return fault("this is no path of a pipe: write \\\\sql1\\pipe\\sql\\query");
+    target.pipe = unc->pipe;
+    if (lower(target.pipe).starts_with(instance_prefix)) {
+      target.instance = target.pipe.substr(instance_prefix.size(), target.pipe.find('\\') - instance_prefix.size());
+      if (auto text = bad_instance(target.instance); !text.empty()) return fault(std::move(text));
+    }
+    rest = unc->host;
+    if (rest.find_first_of(",:") != std::string_view::npos && normal_address(rest).empty())
+      return fault("a pipe has no port: write \\\\sql1\\pipe\\sql\\query");
+  }
 
   // What is left is HOST [\INSTANCE] [,PORT], where ':' may stand for the comma unless it belongs to an IPv6 address.
   std::string_view host = rest;
@@ -77,14 +110,16 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
     const auto end = std::min(rest.find_first_of(",:"), rest.size());
     target.instance = rest.substr(1, end - 1);
     rest = rest.substr(end);
-    if (target.instance.empty())
-      return fault("the instance name after the backslash is empty: write sql1\\INSTANCE, or sql1 alone");
-    if (target.instance.find_first_of("\\/@[]\"") != std::string::npos || target.instance.size() > 255)
-      return fault("the instance name holds a character that none has: write sql1\\INSTANCE");
+    if (auto text = bad_instance(target.instance); !text.empty()) return fault(std::move(text));
     // MSSQLSERVER is how Windows calls the service of the default instance.
     if (lower(target.instance) == "mssqlserver") target.instance.clear();
   }
+  if (by_pipe && target.pipe.empty()) {
+    target.pipe = target.instance.empty() ? "" : "MSSQL$" + target.instance + "\\";
+    target.pipe += default_pipe;
+  }
   if (!rest.empty()) {
+    if (!target.pipe.empty()) return fault("a pipe has no port: write np:sql1, or tcp:sql1,1433");
     const auto port = parse_port(rest.substr(1));
     if (!port) return fault(port.error());
     target.port = *port;

@@ -159,6 +159,15 @@ struct State {
   bool operator==(const State &) const = default;
 };
 
+/// Names that stand for a route's target.
+struct Aliases {
+  std::map<std::string, std::string>
+      table; ///< name, in small letters without a dot at its end, to target as typed: auth::AliasTable
+  std::vector<std::filesystem::path>
+      freetds_conf; ///< whose sections count behind the table, in this order; empty: none
+  bool operator==(const Aliases &) const = default;
+};
+
 struct Config {
   std::filesystem::path file;
   Log log;
@@ -167,6 +176,7 @@ struct Config {
   Kerberos kerberos;
   State state;
   std::map<std::string, std::string> domains; ///< NetBIOS domain, in capitals, to Kerberos realm; no realm stands twice
+  Aliases aliases;
   std::vector<Listener> listeners;
   std::vector<Identity> identities;
   std::vector<Route> routes; ///< the first that matches counts

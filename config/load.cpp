@@ -1,5 +1,8 @@
 #include "config/load.hpp"
 
+#include "auth/alias.hpp"
+#include "auth/driver.hpp"
+#include "auth/freetds_conf.hpp"
 #include "auth/host_name.hpp"
 #include "auth/target.hpp"
 #include "config/resolv_conf.hpp"
@@ -74,7 +77,7 @@ public:
 
   void read(const toml::table &table) {
     Section top(report_, table, "");
-    top.later({"browser", "aliases"});
+    top.later({"browser"});
     if (auto section = top.section("log")) read_log(*section);
     if (config_.log.decisions != "-") config_.log.decisions = from_folder(config_.log.decisions.string());
     if (auto section = top.section("limits")) read_limits(*section);
@@ -82,6 +85,7 @@ public:
     read_kerberos(top.section("kerberos"));
     read_state(top.section("state"));
     if (auto section = top.section("domains")) read_domains(*section);
+    if (auto section = top.section("aliases")) read_aliases(*section);
     for (Section &section : top.sections("listener"))
       read_listener(section);
     for (Section &section : top.sections("identity"))
@@ -175,6 +179,66 @@ private:
                         fmt::format("\"{}\" has small letters, and capitals count in realms; Active Directory's are "
                                     "\"{}\"",
                                     *realm, capitals));
+    }
+  }
+
+  void read_aliases(Section &section) {
+    constexpr std::string_view reserved = "freetds_conf";
+    read_freetds_conf(section, reserved);
+    auth::AliasTable &table = config_.aliases.table;
+    std::vector<Section::Element> good;
+    for (const auto &element : section.entries()) {
+      if (element.key == reserved) continue;
+      if (element.node->is_table()) { // web.corp.test = "…" is a table of TOML's
+        section.problem(element, "must be a string, not a table; a name with dots stands in quotes, as "
+                                 "\"web.corp.test\" = \"sql1.corp.test\"");
+        continue;
+      }
+      const auto target = section.string(element);
+      if (!target) continue;
+      if (table.try_emplace(auth::plain_name(element.key), *target).second)
+        good.push_back(element);
+      else
+        section.problem(element, fmt::format("\"{}\" stands here twice, since capitals do not count; take one out",
+                                             auth::plain_name(element.key)));
+    }
+    // One may lead to another, so all are known before the first is judged.
+    for (const auto &element : good) {
+      const auto name = auth::plain_name(element.key);
+      auto fault = auth::alias_fault(table, name);
+      if (fault.empty()) fault = target_fault(table.at(name));
+      if (!fault.empty()) section.problem(element, std::move(fault));
+    }
+    section.finish();
+  }
+
+  /// A path, several, or true: the files that FreeTDS itself would read for the user who runs sqlshim.
+  void read_freetds_conf(Section &section, std::string_view key) {
+    auto &files = config_.aliases.freetds_conf;
+    const toml::node *node = section.find(key);
+    if (node && node->is_boolean()) {
+      const auto variable = [](const char *name) {
+        const char *value = std::getenv(name);
+        return std::string(value ? value : "");
+      };
+      const passwd *user = ::getpwuid(::geteuid());
+      if (*section.boolean(key))
+        files = auth::freetds_conf_files({.freetdsconf = variable("FREETDSCONF"),
+                                          .freetds = variable("FREETDS"),
+                                          .home = user && user->pw_dir ? user->pw_dir : ""});
+      return;
+    }
+    for (const auto &element : section.elements(key, /*one_will_do=*/true).value_or(std::vector<Section::Element>{})) {
+      const auto path = section.string(element);
+      if (!path) continue;
+      if (path->empty()) {
+        section.problem(element, "is empty; write the path of a freetds.conf, or true for FreeTDS's own search order");
+        continue;
+      }
+      files.push_back(from_folder(*path));
+      std::error_code error;
+      if (!fs::exists(files.back(), error))
+        section.warning(element, fmt::format("{} does not exist (yet), so it has no aliases", files.back().string()));
     }
   }
 
@@ -535,14 +599,19 @@ private:
     const auto typed = section.string("target");
     if (!typed) return;
     route.target = *typed;
-    const auto target = auth::parse_target(*typed);
-    if (!target)
-      section.problem("target", target.error());
-    else if (!target->instance.empty() && !target->port)
-      section.problem(
-          "target",
-          fmt::format("the port of a named instance cannot be looked up by this version; write it, as '{},PORT'",
-                      *typed));
+    if (auto fault = target_fault(*typed); !fault.empty()) section.problem("target", std::move(fault));
+  }
+
+  /// Why sqlshim cannot go to a target. Empty: it can.
+  static std::string target_fault(const std::string &typed) {
+    const auto target = auth::parse_target(typed);
+    if (!target) return target.error();
+    if (!target->pipe.empty())
+      return "named pipes are not supported by this version; write the server's name and port, as \"sql1,1433\"";
+    if (!target->instance.empty() && !target->port)
+      return fmt::format("the port of a named instance cannot be looked up by this version; write it, as '{},PORT'",
+                         typed);
+    return {};
   }
 
   void read_attempts(Section &section, Route &route) {
@@ -663,14 +732,8 @@ private:
   void read_names(Section &section, Route &route) {
     using enum auth::Procedure;
     constexpr auth::Procedure all[] = {as_typed, short_only, forward, forward_reverse, reverse, map};
-    constexpr std::string_view driver = "driver:";
-    for (const auto &element : section.elements("names").value_or(std::vector<Section::Element>{}))
-      if (const auto text = element.node->value_exact<std::string>(); text && text->starts_with(driver)) {
-        section.problem(element, "the names of a driver cannot be had by this version; write the procedures that it "
-                                 "follows, as [\"short-only\"]");
-        return;
-      }
-    read_words<auth::Procedure>(section, "names", route.names.order, auth::find_procedure, all);
+    if (!read_driver(section, route.names))
+      read_words<auth::Procedure>(section, "names", route.names.order, auth::find_procedure, all);
     for (Section &rule : section.sections("map"))
       read_map_rule(rule, route.names.map);
     const bool mapped = std::ranges::find(route.names.order, map) != route.names.order.end();
@@ -680,6 +743,31 @@ private:
       section.problem("map", "is not used, since names does not have \"map\"; write names = [\"map\", \"forward\"]");
     read_domains(section, "canonical_within", route.canonical_within);
     check_names(section, route);
+  }
+
+  /// names = "driver:NAME", alone or as the only one of its list. Whether a driver is written at all.
+  static bool read_driver(Section &section, auth::Procedures &names) {
+    const auto written = [](const Section::Element &element) {
+      const auto text = element.node->value_exact<std::string>();
+      return text && text->starts_with(auth::driver_prefix);
+    };
+    const auto *node = section.find("names");
+    if (!node || (!node->is_array() && !written({"names", node}))) return false; // of another type: read_words says so
+    const auto elements = section.elements("names", /*one_will_do=*/true);
+    const auto element = std::ranges::find_if(*elements, written);
+    if (element == elements->end()) return false;
+    const auto id = element->node->value_exact<std::string>()->substr(auth::driver_prefix.size());
+    std::vector<std::string_view> known;
+    for (const auto &driver : auth::drivers())
+      known.push_back(driver.id);
+    if (elements->size() > 1)
+      section.problem(*element,
+                      "a driver has a name for every target, and never asks another procedure; write it alone");
+    else if (!auth::find_driver(id))
+      section.problem(*element, Section::no_such_word(id, known));
+    else
+      names = {.order = {auth::Procedure::as_typed}, .map = {}, .driver = id};
+    return true;
   }
 
   static void read_map_rule(Section &section, std::vector<auth::MapRule> &rules) {

@@ -123,6 +123,13 @@ std::string show(const Config &config, uid_t self) {
   for (const auto &[name, realm] : config.domains)
     line("{} = {}", toml_string(name), toml_string(realm));
 
+  line("\n[aliases]");
+  if (!config.aliases.freetds_conf.empty())
+    line("freetds_conf = {}", array(config.aliases.freetds_conf,
+                                    [](const std::filesystem::path &path) { return toml_string(path.string()); }));
+  for (const auto &[name, target] : config.aliases.table)
+    line("{} = {}", toml_string(name), toml_string(target));
+
   for (const Listener &listener : config.listeners) {
     line("\n[[listener]]");
     line("name = {}", toml_string(listener.name));
@@ -160,7 +167,10 @@ std::string show(const Config &config, uid_t self) {
     line("trust_server_certificate = {}", route.trust_server_certificate);
     line("tls_min = \"{}\"", to_string(route.tls_min));
     line("redirect_within = {}", array(route.redirect_within, toml_string));
-    line("names = {}", words(route.names.order));
+    if (route.names.driver.empty())
+      line("names = {}", words(route.names.order));
+    else
+      line("names = \"{}{}\"", auth::driver_prefix, route.names.driver);
     if (!route.names.map.empty()) line("map = {}", array(route.names.map, rule));
     line("canonical_within = {}", array(route.canonical_within, toml_string));
     line("spn = {}", toml_string(route.spn));

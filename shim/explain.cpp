@@ -87,17 +87,6 @@ struct Workshop {
   }
 };
 
-/// DriverQuestions driven by a resolver.
-Task<auth::DriverFacts> learn_for_drivers(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
-                                          Millis limit) {
-  auth::DriverQuestions questions(std::move(target), std::move(policy));
-  for (;;) {
-    auto next = questions.next();
-    if (auto *facts = std::get_if<auth::DriverFacts>(&next)) co_return std::move(*facts);
-    questions.answer(co_await ask_all(resolver, std::move(std::get<auth::AskDns>(next).questions), limit));
-  }
-}
-
 /// With the realm that the driver asks in: its own, the default one, else that of the host, where referrals begin.
 std::string with_realm(const std::string &spn, const auth::Prediction &prediction, const auth::KerberosConfig &kerberos,
                        const std::string &identity_realm) {
@@ -114,10 +103,11 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   const auth::SearchPolicy search{config.dns.search, config.dns.ndots};
   const auto &timeouts = shop.route.timeouts;
   DriverComparison comparison;
-  comparison.mit = auth::load_mit_naming(config.kerberos.config);
+  comparison.mit = shop.tickets.kerberos().naming;
   const auto target = auth::parse_target(shop.route.target);
   if (!target) co_return comparison;
-  comparison.facts = co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns);
+  comparison.facts =
+      co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns, [](const auth::DnsAnswer &) {});
   std::optional<LoadedIdentity> loaded;
   if (identity) {
     auto got = co_await shop.identities.get(*identity, timeouts.kdc);
@@ -170,7 +160,8 @@ bool same_target(const auth::Target &left, const auth::Target &right) {
     return needs_browser(target) ? std::optional<std::uint16_t>() : port_of(target);
   };
   return auth::lower(left.host) == auth::lower(right.host) &&
-         auth::lower(left.instance) == auth::lower(right.instance) && port(left) == port(right);
+         auth::lower(left.instance) == auth::lower(right.instance) &&
+         auth::lower(left.pipe) == auth::lower(right.pipe) && port(left) == port(right);
 }
 
 std::expected<config::Route, std::string> choose_route(const config::Config &config, const std::string &target,
@@ -226,6 +217,11 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   if (connect && only_sends_clients_password(route)) {
     told.not_done = "the route sends the client's own user and password on, and explain has none: log in through "
                     "sqlshim, then read sqlshim log";
+    connect = false;
+  }
+
+  if (const auto target = auth::parse_target(route.target); connect && target && !target->pipe.empty()) {
+    told.not_done = "the target is a named pipe: " + std::string(no_pipes);
     connect = false;
   }
 
@@ -300,10 +296,10 @@ nlohmann::json json_of(const DriverComparison &comparison) {
 
 } // namespace
 
-std::string to_json(const Explanation &explanation) {
+std::string to_json(const Explanation &explanation, std::string_view more) {
   // Everything but ASCII is escaped: strings from outside cannot do anything to a terminal.
-  auto quoted = [](const std::string &text) {
-    return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  const auto quoted = [](const nlohmann::json &value) {
+    return value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   };
   std::string json =
       fmt::format(R"({{"v":1,"target":{},"route":{},"identity":{},"connect":{},"not_done":{},"records":[)",
@@ -315,14 +311,13 @@ std::string to_json(const Explanation &explanation) {
   json += "],\n\"diagnosis\":";
   if (const auto &diagnosis = explanation.diagnosis)
     json += fmt::format(R"({{"cause":{},"fault":{},"spn":{},"said":{},"said_by":{},"sentence":{},"remedy":{}}})",
-                        quoted(std::string(id(diagnosis->cause))), quoted(std::string(to_string(diagnosis->fault))),
-                        quoted(diagnosis->spn), quoted(diagnosis->said), quoted(diagnosis->said_by),
-                        quoted(diagnosis->sentence), quoted(diagnosis->remedy));
+                        quoted(id(diagnosis->cause)), quoted(to_string(diagnosis->fault)), quoted(diagnosis->spn),
+                        quoted(diagnosis->said), quoted(diagnosis->said_by), quoted(diagnosis->sentence),
+                        quoted(diagnosis->remedy));
   else
     json += "null";
-  if (explanation.drivers)
-    json +=
-        ",\n\"drivers\":" + json_of(*explanation.drivers).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+  if (explanation.drivers) json += ",\n\"drivers\":" + quoted(json_of(*explanation.drivers));
+  if (!more.empty()) json.append(",\n").append(more);
   return json + "}\n";
 }
 

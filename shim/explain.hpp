@@ -60,8 +60,8 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
                                                 bool tickets = false, std::span<const auth::Driver> drivers = {});
 
 /// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],"diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,
-/// "remedy":…}|null}; with drivers one more member, "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,"works":…,
+/// "remedy":…}|null, then `more`: further members of the caller's, as JSON text (`"control":[…]`); empty: none}; with drivers one more member, "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,"works":…,
 /// "spns":[{"spn":…,"source":…,"ticket":…,"said":…,"suspicion":…}]}]}; each record is as in the decision log, on a line of its own.
-std::string to_json(const Explanation &explanation);
+std::string to_json(const Explanation &explanation, std::string_view more = {});
 
 } // namespace shim

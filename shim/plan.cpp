@@ -10,9 +10,13 @@ namespace shim {
 
 std::string Attempt::text() const { return config::to_string(kind) + (spn ? " " + spn->spn : ""); }
 
-std::uint16_t port_of(const auth::Target &target) { return target.port.value_or(default_port); }
+std::uint16_t port_of(const auth::Target &target) {
+  return target.port.value_or(target.pipe.empty() ? default_port : smb_port);
+}
 
-bool needs_browser(const auth::Target &target) { return !target.instance.empty() && !target.port; }
+bool needs_browser(const auth::Target &target) {
+  return target.pipe.empty() && !target.instance.empty() && !target.port;
+}
 
 std::optional<std::string> leads_too_far(const config::Route &route, const auth::NameFacts &facts) {
   if (route.canonical_within.empty() || facts.by == auth::Procedure::map) return std::nullopt;
@@ -21,7 +25,7 @@ std::optional<std::string> leads_too_far(const config::Route &route, const auth:
                           [&](const std::string &domain) { return auth::is_below(facts.canonical, domain); }))
     return std::nullopt;
   return fmt::format("DNS leads {} to {} (by {}), which is not below {}", facts.target.typed, facts.canonical,
-                     auth::to_string(facts.by), fmt::join(route.canonical_within, " or "));
+                     facts.by_text(), fmt::join(route.canonical_within, " or "));
 }
 
 std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,

@@ -15,10 +15,13 @@ struct Attempt {
   std::string text() const;              ///< "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
 };
 
-inline constexpr std::uint16_t default_port = 1433;
-/// The port of a target: as typed, else 1433. (A named instance without a port needs SQL Browser, which comes later: see `needs_browser`.)
+inline constexpr std::uint16_t default_port = 1433, smb_port = 445;
+/// The port of a target: as typed, else 1433, and 445 of a pipe. (A named instance without a port needs SQL Browser, which comes later: see `needs_browser`.)
 std::uint16_t port_of(const auth::Target &target);
 bool needs_browser(const auth::Target &target);
+/// What is said of a target that is a named pipe, until there are attempts by np.
+inline constexpr std::string_view no_pipes =
+    "this version cannot connect to it; write the server's name and port, as in sql1,1433";
 
 /// The domains of `canonical_within` bound where DNS may lead a name: an SPN of somebody else's server is a ticket for somebody else. The name as typed and
 /// the name that a map rule gives are the configuration's own. nullopt: within; else a sentence that says where it led.

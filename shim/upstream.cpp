@@ -1,5 +1,6 @@
 #include "shim/upstream.hpp"
 
+#include "auth/alias.hpp"
 #include "auth/initiator.hpp"
 #include "config/value.hpp"
 #include "shim/log/render.hpp"
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 
 namespace shim {
 namespace {
@@ -257,13 +259,21 @@ struct Prepared {
   std::vector<Attempt> plan; ///< never empty
 };
 
-std::expected<Hop, Failure> first_hop(const config::Route &route) {
-  auto target = auth::parse_target(route.target);
-  if (!target) return fail("resolve", Cause::name_not_found, target.error());
-  if (needs_browser(*target))
+/// The route's own target, or what it is an alias for.
+std::expected<Hop, Failure> first_hop(UpstreamRequest &request) {
+  const auto &route = request.route;
+  const auto &aliases = request.config.aliases;
+  auto typed = auth::parse_target(route.target);
+  if (!typed) return fail("resolve", Cause::name_not_found, typed.error());
+  auto meant =
+      auth::replace_aliases(std::move(*typed), {auth::source_of(aliases.table), auth::source_of(aliases.freetds_conf)});
+  if (!meant) return fail("resolve", Cause::name_not_found, meant.error());
+  for (auto &[from, to, by] : meant->replacements)
+    request.trail.emit(TargetAliased{std::move(from), std::move(to), std::move(by)});
+  if (needs_browser(meant->target))
     return fail("resolve", Cause::name_not_found,
                 route.target + " names an instance without a port, and SQL Browser is not asked yet: write host,port");
-  return Hop{0, std::move(*target), route.spn};
+  return Hop{0, std::move(meant->target), route.spn};
 }
 
 /// What DNS is to be asked for the realm of what will be asked of the KDC: nothing where the SPN has its own, or another source comes first.
@@ -272,6 +282,18 @@ std::vector<auth::DnsQuestion> questions_of_realm(const UpstreamRequest &request
   if (!auth::spn_realm(spn).empty()) return {};
   return auth::realm_questions(spn.empty() ? facts.canonical : auth::spn_host(spn), request.tickets.kerberos(),
                                request.route.spn_rules);
+}
+
+/// What this driver would put into its SPN, as we write names. Error: why it cannot tell.
+Task<std::expected<std::string, std::string>> name_of_driver(UpstreamRequest &request, const auth::Driver &driver,
+                                                             const auth::Target &target, Millis limit,
+                                                             std::function<void(const auth::DnsAnswer &)> tell) {
+  const auto facts = co_await learn_for_drivers(
+      request.resolver, target, {request.config.dns.search, request.config.dns.ndots}, limit, std::move(tell));
+  const auto prediction = auth::predict(driver, facts, request.tickets.kerberos().naming);
+  if (prediction.spns.empty())
+    co_return std::unexpected(fmt::format("{} cannot tell the name: {}", driver.id, prediction.reason));
+  co_return auth::plain_name(prediction.name);
 }
 
 Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step) {
@@ -291,13 +313,15 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
                             request.route.names, request.route.timeouts.dns, tell);
   if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
   prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
+  if (const auto *driver = auth::find_driver(request.route.names.driver)) {
+    auto name =
+        co_await name_of_driver(request, *driver, hop.target, left_of(request.route.timeouts.dns, started), tell);
+    if (!name) co_return fail(step, Cause::name_not_found, std::move(name.error()));
+    prepared.facts.canonical = std::move(*name);
+    prepared.facts.driver = driver->id;
+  }
   const auto &facts = prepared.facts;
-  TargetResolved event{facts.target.typed,
-                       facts.canonical,
-                       port_of(facts.target),
-                       facts.via,
-                       {},
-                       std::string(auth::to_string(facts.by))};
+  TargetResolved event{facts.target.typed, facts.canonical, port_of(facts.target), facts.via, {}, facts.by_text()};
   for (const auto &endpoint : endpoints_of(facts))
     event.endpoints.push_back(to_text(endpoint));
   request.trail.emit(event);
@@ -451,8 +475,10 @@ Task<Tried> log_in_at(UpstreamRequest &request, const Prepared &prepared, std::s
 
 Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::string &step) {
   step = "resolve";
-  auto hop = first_hop(request.route);
+  auto hop = first_hop(request);
   if (!hop) co_return std::unexpected(std::move(hop.error()));
+  if (!hop->target.pipe.empty())
+    co_return fail(step, Cause::name_not_found, request.route.target + " is a named pipe: " + std::string(no_pipes));
   const auto first = hop->target;
   std::vector<std::string> been_to;
   for (;;) {
@@ -484,7 +510,7 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
     if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size(), {}};
   };
   step = "resolve";
-  auto hop = first_hop(request.route);
+  auto hop = first_hop(request);
   if (!hop) {
     conclude(std::move(hop.error()));
     co_return true;

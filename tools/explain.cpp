@@ -106,6 +106,7 @@ struct Parts {
                           [](const shim::Refused &) {},       // the diagnosis says it better
                           [this](const shim::PolicyDecided &event) { add(event); },
                           [this](const shim::DnsAnswered &event) { add(event); },
+                          [this](const shim::TargetAliased &event) { add(event); },
                           [this](const shim::TargetResolved &event) { add(event); },
                           [this](const shim::PlanMade &event) { add(event); },
                           [this](const shim::KdcAnswered &event) { add(event); },
@@ -136,6 +137,9 @@ struct Parts {
         .add({event.question, event.type, event.answers.empty() ? "-" : joined(event.answers, ", "),
               event.answers.empty() ? "" : fmt::format("ttl {}", event.ttl), event.rcode, event.server,
               event.cached ? "cached" : millis(event.us)});
+  }
+  void add(const shim::TargetAliased &event) {
+    target.add({"alias", fmt::format("{} is {} (by {})", event.from, event.to, event.by)});
   }
   void add(const shim::TargetResolved &event) {
     is_resolved = true;
@@ -268,7 +272,7 @@ Table table_of(const shim::DriverComparison &comparison) {
   return table;
 }
 
-nlohmann::json json_of(const std::vector<SecondOpinion> &opinions) {
+std::string json_text(const std::vector<SecondOpinion> &opinions) {
   auto list = nlohmann::json::array();
   for (const auto &opinion : opinions) {
     const auto agree = opinion.agree();
@@ -281,7 +285,7 @@ nlohmann::json json_of(const std::vector<SecondOpinion> &opinions) {
                     {"note", opinion.note},
                     {"agree", agree ? nlohmann::json(*agree) : nlohmann::json()}});
   }
-  return list;
+  return list.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 } // namespace
@@ -382,15 +386,10 @@ int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &c
     if (!asked) return complain(asked.error());
     opinions = std::move(*asked);
   }
-  if (!options.json) {
+  if (options.json)
+    out << shim::to_json(*explanation, options.control ? "\"control\":" + json_text(opinions) : "");
+  else
     out << render(*explanation, opinions, options.colour);
-  } else if (auto text = shim::to_json(*explanation); !options.control) {
-    out << text;
-  } else { // the same document with one more member
-    text.resize(text.rfind('}'));
-    out << text << ",\n\"control\":" << json_of(opinions).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace)
-        << "}\n";
-  }
   return status_of(*explanation);
 }
 

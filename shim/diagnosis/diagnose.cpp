@@ -319,20 +319,21 @@ bool shows(Area area, const Event &event) {
                      std::type_identity<PolicyDecided>{});
   case Area::names:
     return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<DnsAnswered>{},
-                     std::type_identity<TargetResolved>{});
+                     std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{});
   case Area::spn:
-    return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetResolved>{},
-                     std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
-  case Area::ticket:
-    return is_one_of(std::type_identity<TargetResolved>{}, std::type_identity<KdcAnswered>{},
+    return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetAliased>{},
+                     std::type_identity<TargetResolved>{}, std::type_identity<KdcAnswered>{},
                      std::type_identity<SpnTried>{});
+  case Area::ticket:
+    return is_one_of(std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{},
+                     std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::connection:
-    return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetResolved>{},
-                     std::type_identity<AttemptEnded>{});
+    return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetAliased>{},
+                     std::type_identity<TargetResolved>{}, std::type_identity<AttemptEnded>{});
   case Area::tls:
-    return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<TargetResolved>{},
-                     std::type_identity<ServerConnected>{}, std::type_identity<PreloginAnswered>{},
-                     std::type_identity<TlsAgreed>{});
+    return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<TargetAliased>{},
+                     std::type_identity<TargetResolved>{}, std::type_identity<ServerConnected>{},
+                     std::type_identity<PreloginAnswered>{}, std::type_identity<TlsAgreed>{});
   case Area::server:
     return is_one_of(std::type_identity<TicketChosen>{}, std::type_identity<ServerConnected>{},
                      std::type_identity<PreloginAnswered>{}, std::type_identity<TlsAgreed>{},

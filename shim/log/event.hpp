@@ -99,6 +99,11 @@ struct DnsAnswered {
         v("answers", self.answers), v("server", self.server), v("cached", self.cached), v("us", self.us);
   }
 };
+struct TargetAliased {
+  SQLSHIM_EVENT("target.aliased");
+  std::string from, to, by; ///< by: "aliases", or the path of a freetds.conf
+  void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("by", self.by); }
+};
 struct TargetResolved {
   SQLSHIM_EVENT("target.resolved");
   std::string typed, fqdn;
@@ -264,10 +269,11 @@ struct Drained {
 #undef SQLSHIM_EVENT
 #undef SQLSHIM_DEBUG_EVENT
 
-using Event = std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored,
-                           PolicyDecided, DnsAnswered, TargetResolved, PlanMade, KdcAnswered, SpnTried, TicketChosen,
-                           ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken, RedirectFollowed,
-                           LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
+using Event =
+    std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored, PolicyDecided,
+                 DnsAnswered, TargetAliased, TargetResolved, PlanMade, KdcAnswered, SpnTried, TicketChosen,
+                 ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken, RedirectFollowed,
+                 LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
 
 /// One line of the decision log. `conn` is 8 hex digits, empty for an event without a connection; `us` since the connection was accepted.
 struct Record {

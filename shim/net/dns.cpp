@@ -273,4 +273,17 @@ canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
   }
 }
 
+Task<auth::DriverFacts> learn_for_drivers(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
+                                          Millis limit, std::function<void(const auth::DnsAnswer &)> answered) {
+  const auto started = Clock::now();
+  auth::DriverQuestions machine(std::move(target), std::move(policy));
+  for (;;) {
+    auto action = machine.next();
+    if (auto *facts = std::get_if<auth::DriverFacts>(&action)) co_return std::move(*facts);
+    auto answers = co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started));
+    std::ranges::for_each(answers, answered);
+    machine.answer(std::move(answers));
+  }
+}
+
 } // namespace shim

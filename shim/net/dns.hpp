@@ -1,7 +1,7 @@
 // DNS questions over c-ares on our own event loop: asynchronous, one channel for each server, so that the log can say who answered.
 #pragma once
 
-#include "auth/name.hpp"
+#include "auth/driver.hpp"
 #include "config/config.hpp"
 #include "shim/net/task.hpp"
 
@@ -48,5 +48,9 @@ Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth:
 Task<std::variant<auth::NameFacts, auth::NameError>>
 canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, auth::Procedures procedures,
              Millis limit, std::function<void(const auth::DnsAnswer &)> answered);
+
+/// DriverQuestions driven by a resolver. `answered` and `limit` as above; what DNS says is in the facts, so there is no error.
+Task<auth::DriverFacts> learn_for_drivers(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
+                                          Millis limit, std::function<void(const auth::DnsAnswer &)> answered);
 
 } // namespace shim

@@ -225,7 +225,7 @@ TEST(Explain, Usage) {
   EXPECT_EQ(explain(lab, {}).status, 2);
   EXPECT_EQ(explain(lab, {"sql1", "--route", "nonesuch"}).status, 2);
   EXPECT_EQ(explain(lab, {"sql1", "--config", lab.folder() / "nonesuch"}).status, 2);
-  EXPECT_EQ(explain(lab, {"np:sql1"}).status, 2);
+  EXPECT_EQ(explain(lab, {"lpc:sql1"}).status, 2);
 }
 
 // --- every fault: explain and the proxy say the same ---------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 #include "auth/alias.hpp"
 
+#include <fstream>
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 namespace auth {
 namespace {
@@ -53,18 +55,37 @@ TEST(Alias, loops_and_chains_that_are_too_long) {
 }
 
 TEST(Alias, the_first_source_that_has_it_counts) {
-  const AliasSource other{"freetds.conf", [](const std::string &name) {
-                            return name == "web" || name == "old" ? std::optional<std::string>("db9") : std::nullopt;
-                          }};
+  const AliasSource other = [](const std::string &name) {
+    return name == "web" || name == "old" ? std::optional(Alias{"db9", "elsewhere"}) : std::nullopt;
+  };
   const AliasTable table{{"web", "sql1"}};
   EXPECT_EQ(replace_aliases(*parse_target("web"), {source_of(table), other})->target.host, "sql1");
-  EXPECT_EQ(replace_aliases(*parse_target("old"), {source_of(table), other})->replacements.front().by, "freetds.conf");
+  EXPECT_EQ(replace_aliases(*parse_target("old"), {source_of(table), other})->replacements.front().by, "elsewhere");
+}
+
+TEST(Alias, freetds_conf_is_read_when_it_is_asked) {
+  const auto folder = std::filesystem::temp_directory_path() / ("alias_test." + std::to_string(::getpid()));
+  std::filesystem::create_directories(folder);
+  const std::vector<std::filesystem::path> files{folder / "absent.conf", folder / "freetds.conf"};
+  const auto write = [&](const std::string &text) { std::ofstream(files[1]) << text; };
+  const auto web = [&] { return replace_aliases(*parse_target("Web"), {source_of(files)}); };
+  write("[global]\nport = 1500\n[web]\nhost = db1.corp.test\n[empty]\ntds version = 7.4\n");
+  EXPECT_THAT(web()->replacements, ElementsAre(Replacement{"web", "db1.corp.test,1500", files[1].string()}));
+  EXPECT_EQ(web()->target.port, 1500);
+  write("[web]\nhost = db2.corp.test\n");
+  EXPECT_EQ(web()->target.host, "db2.corp.test");
+  // A section without a host gives the name as it is a version or a port; that is nothing to us.
+  EXPECT_THAT(replace_aliases(*parse_target("empty"), {source_of(files)})->replacements, IsEmpty());
+  write("[web]\nhost = web\nport = 1600\n");
+  EXPECT_EQ(web()->target.port, 1600);
+  std::filesystem::remove_all(folder);
+  EXPECT_THAT(web()->replacements, IsEmpty());
 }
 
 TEST(Alias, what_check_says) {
-  const AliasTable table{{"good", "sql1"}, {"bad", "np:x"}, {"a", "b"}, {"b", "a"}, {"x y", "sql1"}};
+  const AliasTable table{{"good", "sql1"}, {"bad", "lpc:x"}, {"a", "b"}, {"b", "a"}, {"x y", "sql1"}};
   EXPECT_EQ(alias_fault(table, "good"), "");
-  EXPECT_THAT(alias_fault(table, "bad"), HasSubstr("named pipes"));
+  EXPECT_THAT(alias_fault(table, "bad"), HasSubstr("shared memory"));
   EXPECT_THAT(alias_fault(table, "a"), HasSubstr("loop"));
   EXPECT_NE(alias_fault(table, "x y"), "");
 }

@@ -1,7 +1,5 @@
 #include "auth/driver.hpp"
 
-#include <filesystem>
-#include <fstream>
 #include <gmock/gmock.h>
 #include <map>
 
@@ -96,6 +94,18 @@ TEST(Drivers, all_of_the_reference_are_there_and_no_other) {
                                "go-mssqldb", "freetds", "pytds", "tiberius", "jtds", "mssql-rs", "mit-canon-rdns",
                                "mit-canon", "mit-fallback-rdns", "mit-fallback", "mit-as-typed"));
   EXPECT_EQ(find_driver("odbc"), nullptr);
+}
+
+TEST(Drivers, a_pipe_has_no_port_and_few_speak_it) {
+  for (const auto &[typed, service] : {std::pair("np:sql1.corp.test", svc("sql1.corp.test")),
+                                       {R"(\\sql1.corp.test\pipe\MSSQL$INST\sql\query)", svc("sql1.corp.test:INST")}}) {
+    SCOPED_TRACE(typed);
+    const auto facts = corp().facts(typed);
+    for (const auto *driver : {"windows-sni", "sqlclient", "sqlclient-before-4180"})
+      EXPECT_THAT(spns(driver, facts), ElementsAre(service)) << driver;
+    EXPECT_THAT(predict(*find_driver("mssql-jdbc"), facts, as_given).reason, HasSubstr("does not speak named pipes"));
+    EXPECT_THAT(spns("mssql-jdbc", facts), IsEmpty());
+  }
 }
 
 TEST(Drivers, an_alias_and_a_right_ptr) {
@@ -207,21 +217,6 @@ TEST(Drivers, every_question_is_asked_once) {
                                       "SRV _kerberos._udp.sqlalias.corp.test", "SRV _kerberos._udp.corp.test",
                                       "SRV _kerberos._udp.test", "A sql1.corp.test", "AAAA sql1.corp.test",
                                       "SRV _kerberos._udp.sql1.corp.test"));
-}
-
-TEST(MitNames, what_krb5_conf_says) {
-  const auto file = std::filesystem::temp_directory_path() / ("sqlshim-mit-" + std::to_string(::getpid()));
-  const auto read = [&](const std::string &lines) {
-    std::ofstream(file) << "[libdefaults]\n" << lines;
-    return load_mit_naming(file);
-  };
-  using enum MitNaming::Canonicalise;
-  EXPECT_EQ(read(""), (MitNaming{always, true}));
-  EXPECT_EQ(read(" dns_canonicalize_hostname = false\n rdns = no\n"), (MitNaming{never, false}));
-  EXPECT_EQ(read(" dns_canonicalize_hostname = fallback\n"), (MitNaming{fallback, true}));
-  EXPECT_EQ(read(" dns_canonicalize_hostname = yes\n rdns = 0\n"), (MitNaming{always, false}));
-  std::filesystem::remove(file);
-  EXPECT_EQ(load_mit_naming("/nonexistent"), MitNaming{});
 }
 
 // ---- Reported in public ----

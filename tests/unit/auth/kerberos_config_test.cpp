@@ -142,6 +142,18 @@ TEST(KerberosConfig, KdcAddressText) {
   EXPECT_EQ((KdcAddress{"::1", 8443, true, ""}.text()), "https://[::1]:8443");
 }
 
+TEST(KerberosConfig, WhatLibkrb5MakesOfHostBasedNames) {
+  const Folder folder;
+  const auto read = [&](const std::string &lines) {
+    return value(load_kerberos_config(folder.write("krb5.conf", "[libdefaults]\n" + lines))).naming;
+  };
+  using enum MitNaming::Canonicalise;
+  EXPECT_EQ(read(""), (MitNaming{always, true}));
+  EXPECT_EQ(read(" dns_canonicalize_hostname = false\n rdns = no\n"), (MitNaming{never, false}));
+  EXPECT_EQ(read(" dns_canonicalize_hostname = fallback\n"), (MitNaming{fallback, true}));
+  EXPECT_EQ(read(" dns_canonicalize_hostname = yes\n rdns = 0\n"), (MitNaming{always, false}));
+}
+
 TEST(KerberosConfig, DnsLookupKdc) {
   Folder folder;
   const std::pair<const char *, bool> rows[] = {{"", true},

@@ -14,6 +14,7 @@ struct Good {
   const char *instance;
   std::optional<std::uint16_t> port;
   bool is_address;
+  const char *pipe = "";
 };
 
 const Good good_rows[] = {
@@ -50,6 +51,13 @@ const Good good_rows[] = {
     {"(local)", "localhost", "", {}, false},
     {"(LOCAL)\\INST", "localhost", "INST", {}, false},
     {"localhost:14330", "localhost", "", 14330, false},
+    {"np:sql1", "sql1", "", {}, false, "sql\\query"},
+    {"NP:SQL1\\Inst", "sql1", "Inst", {}, false, "MSSQL$Inst\\sql\\query"},
+    {"np:sql1\\MSSQLSERVER", "sql1", "", {}, false, "sql\\query"},
+    {"np:\\\\sql1.corp.test\\pipe\\sql\\query", "sql1.corp.test", "", {}, false, "sql\\query"},
+    {"\\\\sql1\\PIPE\\MSSQL$INST\\sql\\query", "sql1", "INST", {}, false, "MSSQL$INST\\sql\\query"},
+    {"\\\\.\\pipe\\mssql$a\\sql\\query", "localhost", "a", {}, false, "mssql$a\\sql\\query"},
+    {"np:\\\\10.0.0.1\\pipe\\own", "10.0.0.1", "", {}, true, "own"},
 };
 
 TEST(Target, Accepts) {
@@ -57,8 +65,12 @@ TEST(Target, Accepts) {
     SCOPED_TRACE(row.typed);
     const auto target = parse_target(row.typed);
     ASSERT_TRUE(target) << target.error();
-    const Target expected{
-        .typed = row.typed, .host = row.host, .instance = row.instance, .port = row.port, .is_address = row.is_address};
+    const Target expected{.typed = row.typed,
+                          .host = row.host,
+                          .instance = row.instance,
+                          .port = row.port,
+                          .is_address = row.is_address,
+                          .pipe = row.pipe};
     EXPECT_EQ(*target, expected) << target->host << " " << target->instance;
   }
 }
@@ -96,9 +108,17 @@ const Bad bad_rows[] = {
     {"sql1\\A\\B", "instance name"},
     {"sql1\\A/B", "instance name"},
     {"sql1\\A@B", "instance name"},
-    {"np:sql1", "named pipes are not supported yet"},
-    {"NP:\\\\sql1\\pipe\\sql\\query", "named pipes"},
-    {"\\\\sql1\\pipe\\sql\\query", "named pipes"},
+    {"np:sql1,1433", "a pipe has no port"},
+    {"\\\\sql1,1433\\pipe\\sql\\query", "a pipe has no port"},
+    {"\\\\sql1\\pipe\\sql\\query,1433", "no path of a pipe"},
+    {"\\\\sql1\\pipes\\sql\\query", "no path of a pipe"},
+    {"\\\\sql1\\pipe\\", "no path of a pipe"},
+    {"\\\\sql1", "no path of a pipe"},
+    {"\\\\\\pipe\\sql\\query", "the host name is empty"},
+    {"\\\\sql1\\pipe\\MSSQL$\\sql\\query", "instance name"},
+    {"tcp:\\\\sql1\\pipe\\sql\\query", "instance name"},
+    {"np:", "the host name is empty"},
+    {"np:\\\\sql1\\pipe\\" + std::string(256, 'x'), "no path of a pipe"},
     {"lpc:sql1", "shared memory"},
     {"admin:sql1", "dedicated administrator"},
     {"(localdb)\\v11", "LocalDB"},

@@ -106,6 +106,7 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_EQ(config.kerberos.refusals, 0ms);
   EXPECT_EQ(config.limits, (Limits{64, 16, 4096, 30s, 10s}));
   EXPECT_THAT(config.domains, IsEmpty());
+  EXPECT_EQ(config.aliases, Aliases{});
   EXPECT_EQ(config.state.directory, folder / ".local/state/sqlshim");
 
   ASSERT_EQ(config.listeners.size(), 1u);
@@ -154,6 +155,7 @@ TEST_F(Load, EveryKeyArrives) {
       "[kerberos]\nconfig = \"krb5.conf\"\nrefusals = \"5s\"\n"
       "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"1s\"\nclient_login = \"4s\"\n"
       "[domains]\ncorp = \"CORP.TEST\"\nLAB-1 = \"LAB.TEST\"\n[state]\ndirectory = \"kept/here\"\n"
+      "[aliases]\nWeb = \"db\"\n\"db.\" = \"sql1,1500\"\nfreetds_conf = [\"krb5.conf\", \"/dev/null\"]\n"
       "[[listener]]\nname = \"l\"\nunix = \"run/l.sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\", \"8\"]\n"
       "client_auth = \"sql\"\nversion = \"15.0.2000\"\ntls = \"required\"\ncertificate = \"l.pem\"\nkey = \"./l.key\"\n"
       "[[identity]]\nname = \"c\"\nccache = \"FILE:reports.keytab\"\nallow = \"root\"\n"
@@ -179,6 +181,9 @@ TEST_F(Load, EveryKeyArrives) {
 
   EXPECT_EQ(config.limits, (Limits{3, 2, 5, 1s, 4s}));
   EXPECT_THAT(config.domains, ElementsAre(std::pair("CORP", "CORP.TEST"), std::pair("LAB-1", "LAB.TEST")));
+
+  EXPECT_THAT(config.aliases.table, ElementsAre(std::pair("db", "sql1,1500"), std::pair("web", "db")));
+  EXPECT_THAT(config.aliases.freetds_conf, ElementsAre(folder / "krb5.conf", "/dev/null"));
 
   const Listener &one = config.listeners.at(0);
   EXPECT_EQ(one.unix_path, folder / "run/l.sock");
@@ -287,6 +292,30 @@ const Row rows[] = {
       "f:20:5: domains.Y: \"A B\" is no Kerberos realm; write it as the KDC does, as \"CORP.TEST\"",
       "f:21:20: domains.SIXTEENLETTERS16: \"SIXTEENLETTERS16\" is no NetBIOS domain; write 1 to 15 letters or digits, as "
       "CORP"}},
+
+    // [aliases]
+    {"Aliases",
+     with(
+         "[aliases]\nweb = \"sql1\"\nWEB = \"sql2\"\ndb.corp.test = \"sql1\"\na = \"b\"\nb = \"a\"\npipe = \"np:x\"\nn = "
+         "5\n\"x y\" = \"sql1\"\ninst = 'sql1\\INST'\n"),
+     {"f:14:7: aliases.WEB: \"web\" stands here twice, since capitals do not count; take one out",
+      "f:15:1: aliases.db: must be a string, not a table; a name with dots stands in quotes, as \"web.corp.test\" = "
+      "\"sql1.corp.test\"",
+      "f:16:5: aliases.a: aliases go round in a loop: a -> b -> a",
+      "f:17:5: aliases.b: aliases go round in a loop: b -> a -> b",
+      "f:18:8: aliases.pipe: named pipes are not supported by this version; write the server's name and port, as "
+      "\"sql1,1433\"",
+      "f:19:5: aliases.n: must be a string, not an integer; put it in quotes",
+      "f:20:9: aliases.x y: the name holds a space or a control character",
+      "f:21:8: aliases.inst: the port of a named instance cannot be looked up by this version; write it, as "
+      "'sql1\\INST,PORT'"}},
+    {"AliasFiles",
+     with("[aliases]\nfreetds_conf = [\"\", 5, \"absent.conf\"]\n"),
+     {"f:13:17: aliases.freetds_conf[0]: is empty; write the path of a freetds.conf, or true for FreeTDS's own search "
+      "order",
+      "f:13:21: aliases.freetds_conf[1]: must be a string, not an integer; put it in quotes",
+      "f:13:24: aliases.freetds_conf[2]: warning: absent.conf does not exist (yet), so it has no aliases"}},
+    {"AliasFilesInFreetdsOrder", with("[aliases]\nfreetds_conf = true\n"), {}},
 
     // [log], [dns], [kerberos]
     {"LogLevel",
@@ -584,10 +613,23 @@ const Row rows[] = {
      {"f:12:10: route[0].names[0]: \"foward\" is unknown; did you mean \"forward\"?",
       "f:12:20: route[0].names[1]: must be a string, not an integer; put it in quotes",
       "f:12:34: route[0].names[3]: \"forward\" stands here twice; take one out"}},
-    {"NamesOfADriver",
-     with("names = [\"driver:jtds\"]\n"),
-     {"f:12:10: route[0].names[0]: the names of a driver cannot be had by this version; write the procedures that it "
-      "follows, as [\"short-only\"]"}},
+    {"NamesOfADriver", with("names = [\"driver:jtds\"]\n"), {}},
+    {"NamesOfADriverAlone", with("names = \"driver:go-mssqldb\"\n"), {}},
+    {"NamesOfNoDriver",
+     with("names = [\"driver:jtd\"]\n"),
+     {"f:12:10: route[0].names[0]: \"jtd\" is unknown; did you mean \"jtds\"?"}},
+    {"NamesOfADriverAndMore",
+     with("names = [\"map\", \"driver:jtds\"]\n"),
+     {"f:12:17: route[0].names[1]: a driver has a name for every target, and never asks another procedure; write it "
+      "alone"}},
+    {"NamesAsAWord",
+     with("names = \"forward\"\n"),
+     {"f:12:9: route[0].names: must be an array, not a string; write names = [\"forward\"]"}},
+    {"TargetIsAPipe",
+     std::string(listener) + std::string(identity) +
+         "[[route]]\nname = \"r\"\ntarget = 'np:sql1'\nidentity = \"svc\"\n",
+     {"f:10:10: route[0].target: named pipes are not supported by this version; write the server's name and port, as "
+      "\"sql1,1433\""}},
     {"NamesNeverAsked",
      with("names = [\"as-typed\", \"forward\"]\n"),
      {"f:12:9: route[0].names: warning: \"as-typed\" has a name for every target, so \"forward\" behind it is never "

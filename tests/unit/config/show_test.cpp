@@ -56,6 +56,16 @@ TEST_F(Show, DomainAccountsStayAsWritten) {
   EXPECT_THAT(shown, HasSubstr("principal = \"corp\\\\svc\"  # svc@CORP.TEST, by [domains]\n"));
 }
 
+TEST_F(Show, AliasesAndTheNameOfADriver) {
+  const std::string shown = round_trip("[aliases]\n\"Web.corp.test\" = 'sql1'\nfreetds_conf = \"/dev/null\"\n"
+                                       "[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
+                                       "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"svc@CORP.TEST\"\n"
+                                       "[[route]]\nname = \"r\"\ntarget = \"web.corp.test\"\nidentity = \"i\"\n"
+                                       "names = [\"driver:freetds\"]\n");
+  EXPECT_THAT(shown, HasSubstr("[aliases]\nfreetds_conf = [\"/dev/null\"]\n\"web.corp.test\" = \"sql1\"\n"));
+  EXPECT_THAT(shown, HasSubstr("names = \"driver:freetds\"\n"));
+}
+
 TEST_F(Show, DefaultsAreWrittenOut) {
   const std::string shown = round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
                                        "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"p@A.TEST\"\n"

@@ -63,7 +63,7 @@ TEST(ChooseRoute, ByName) {
 TEST(ChooseRoute, NothingToChooseBy) {
   auto config = config_with({{"a", "sql1"}});
   EXPECT_THAT(chosen(config, ""), HasSubstr("TARGET"));
-  EXPECT_THAT(chosen(config, "np:sql1"), AllOf(HasSubstr("np:sql1"), HasSubstr("named pipes")));
+  EXPECT_THAT(chosen(config, "lpc:sql1"), AllOf(HasSubstr("lpc:sql1"), HasSubstr("shared memory")));
   EXPECT_THAT(chosen(config, "sql1,99999", "a"), HasSubstr("sql1,99999"));
 }
 

@@ -59,6 +59,8 @@ const Golden goldens[] = {
     {DnsAnswered{"sql1.corp.test", "A", "ok", 300, {"10.0.0.5"}, "10.0.0.2:53", false, 1200}, "dns.answered",
      R"({"question":"sql1.corp.test","type":"A","rcode":"ok","ttl":300,"answers":["10.0.0.5"],"server":"10.0.0.2:53","cached":false,"us":1200})",
      "question=sql1.corp.test type=A rcode=ok ttl=300 answers=10.0.0.5 server=10.0.0.2:53 cached=false us=1200"},
+    {TargetAliased{"web", "sql1,1500", "aliases"}, "target.aliased",
+     R"({"from":"web","to":"sql1,1500","by":"aliases"})", "from=web to=sql1,1500 by=aliases"},
     {TargetResolved{"sql1", "sql1.corp.test", 1433, "dns", {"10.0.0.5:1433"}, "forward"}, "target.resolved",
      R"({"typed":"sql1","fqdn":"sql1.corp.test","port":1433,"via":"dns","endpoints":["10.0.0.5:1433"],"by":"forward"})",
      "typed=sql1 fqdn=sql1.corp.test port=1433 via=dns endpoints=10.0.0.5:1433 by=forward"},
