@@ -265,6 +265,8 @@ private:
     if (const auto code =
             krb5_parse_name_flags(context(), spn_.c_str(), KRB5_PRINCIPAL_PARSE_REQUIRE_REALM, server_->out()))
       return code;
+    // As Windows asks for SPNs. MIT's KDC refers only names that say they are a service's.
+    server_->get()->type = KRB5_NT_SRV_INST;
     if (const auto code = make_private_ccache(context(), *tgt_, *ccache_)) return code;
     Principal client(context());
     if (const auto code = krb5_cc_get_principal(context(), ccache_->get(), client.out())) return code;

@@ -111,9 +111,9 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
     target.instance = rest.substr(1, end - 1);
     rest = rest.substr(end);
     if (auto text = bad_instance(target.instance); !text.empty()) return fault(std::move(text));
-    // MSSQLSERVER is how Windows calls the service of the default instance.
-    if (lower(target.instance) == "mssqlserver") target.instance.clear();
   }
+  // MSSQLSERVER is how Windows calls the service of the default instance.
+  if (lower(target.instance) == "mssqlserver") target.instance.clear();
   if (by_pipe && target.pipe.empty()) {
     target.pipe = target.instance.empty() ? "" : "MSSQL$" + target.instance + "\\";
     target.pipe += default_pipe;

@@ -220,6 +220,18 @@ TEST(Explain, AsACommandOfTheLab) {
   EXPECT_THAT(broken.output, HasSubstr("spn-missing (to be mended at: directory)"));
 }
 
+TEST(Explain, APipeIsToldOfButNotConnectedTo) {
+  lab::Lab lab({.serve = false});
+  lab.realm().add_spn("MSSQLSvc/sql1.corp.test");
+  const auto told = explain(lab, {R"(\\sqlalias.corp.test\pipe\sql\query)", "--route", "alias"});
+  EXPECT_EQ(told.status, 0) << told.output;
+  EXPECT_THAT(told.output, HasSubstr("MSSQLSvc/sql1.corp.test@CORP.TEST"));
+  EXPECT_THAT(told.output, Not(HasSubstr("sql1.corp.test:1433")));
+  const auto connect = explain(lab, {"np:sqlalias.corp.test", "--route", "alias", "--connect"});
+  EXPECT_EQ(connect.status, 2);
+  EXPECT_THAT(connect.output, HasSubstr("login not tried: the target is a named pipe"));
+}
+
 TEST(Explain, Usage) {
   lab::Lab lab({.serve = false});
   EXPECT_EQ(explain(lab, {}).status, 2);

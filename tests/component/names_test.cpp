@@ -10,7 +10,7 @@ namespace {
 
 using namespace testing;
 
-/// `sqlshim explain` of the lab's route `alias` (target sqlalias.corp.test), with more keys in it, or another target.
+/// `sqlshim explain` of the lab's route `alias` (target sqlalias.corp.test), with more keys in it, or another target, or more tables, or more arguments.
 struct Explained {
   int status = 0;
   std::vector<shim::Record> trail;
@@ -28,14 +28,15 @@ struct Explained {
   }
 };
 
-Explained explain(const lab::Lab &lab, const std::string &keys, const std::string &host = "sqlalias.corp.test") {
+Explained explain(const lab::Lab &lab, const std::string &keys, const std::string &host = "sqlalias.corp.test",
+                  const std::string &tables = "", const std::vector<std::string> &arguments = {}) {
   std::string toml = lab::read_file(lab.folder() / "sqlshim.toml");
   const std::string was = "target = \"sqlalias.corp.test";
   const auto at = toml.find(was);
   EXPECT_NE(at, std::string::npos) << toml;
   toml.replace(at, was.size(), keys + "target = \"" + host);
   const auto file = lab.folder() / "names.toml";
-  lab::write_file(file, toml);
+  lab::write_file(file, toml + tables);
   lab::Command command;
   command.argv = {"sh",
                   "-c",
@@ -47,6 +48,7 @@ Explained explain(const lab::Lab &lab, const std::string &keys, const std::strin
                   "--route",
                   "alias",
                   "--json"};
+  command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.environment = lab.environment();
   auto ran = lab::run(std::move(command));
   Explained explained{ran.status, {}, ran.output};
@@ -102,6 +104,70 @@ TEST(Names, DnsMayNotLeadOutOfTheBounds) {
   EXPECT_EQ(foreign.status, 1);
   EXPECT_EQ(foreign.cause(), "canonical-name-foreign") << foreign.output;
   EXPECT_THAT(foreign.spns(), IsEmpty()) << "no KDC is asked for a foreign name";
+}
+
+TEST(Names, AnAliasIsReplacedBeforeAnythingElse) {
+  lab::Lab lab({.serve = false});
+  const auto conf = lab.folder() / "aliases.conf";
+  lab::write_file(conf, "[old]\nhost = sqlalias.corp.test\nport = " + std::to_string(lab.sql_port()) + "\n");
+  const std::string tables = "[aliases]\nweb = \"sqlalias.corp.test\"\nfreetds_conf = \"aliases.conf\"\n";
+  const auto web = explain(lab, "", "WEB", tables);
+  EXPECT_EQ(web.status, 0) << web.output;
+  ASSERT_EQ(web.all<shim::TargetAliased>().size(), 1u);
+  const auto aliased = web.all<shim::TargetAliased>().front();
+  EXPECT_THAT((std::vector{aliased.from, aliased.to, aliased.by}), ElementsAre("web", "sqlalias.corp.test", "aliases"));
+  EXPECT_EQ(web.all<shim::TargetResolved>().at(0).typed, "WEB");
+  EXPECT_EQ(web.all<shim::TargetResolved>().at(0).fqdn, "sql1.corp.test");
+  const auto old = explain(lab, "", "old", tables);
+  EXPECT_EQ(old.status, 0) << old.output;
+  ASSERT_EQ(old.all<shim::TargetAliased>().size(), 1u);
+  EXPECT_EQ(old.all<shim::TargetAliased>().front().by, conf.string());
+  EXPECT_THAT(explain(lab, "", "sqlalias.corp.test", tables).all<shim::TargetAliased>(), IsEmpty());
+}
+
+TEST(Names, TheNameThatADriverWouldUse) {
+  lab::Lab lab({.serve = false});
+  const auto follows = explain(lab, "names = \"driver:go-mssqldb\"\n");
+  EXPECT_EQ(follows.status, 0) << follows.output;
+  EXPECT_EQ(follows.all<shim::TargetResolved>().at(0).by, "driver:go-mssqldb");
+  const auto does_not = explain(lab, "names = [\"driver:freetds\"]\nspn_order = [\"port\"]\n");
+  EXPECT_EQ(does_not.status, 1);
+  EXPECT_EQ(does_not.all<shim::TargetResolved>().at(0).fqdn, "sqlalias.corp.test");
+  EXPECT_THAT(does_not.spns(), ElementsAre(HasSubstr("MSSQLSvc/sqlalias.corp.test:")));
+}
+
+// The server's realm is known to nobody here but the KDC of the identity's own.
+TEST(Names, AReferralLeadsToTheRealmOfTheServer) {
+  lab::Lab lab({.cnames = {{"sqlalias.corp.test", "sql9.partner.test"}}, .serve = false});
+  if (lab.sql_port() != 1433) GTEST_SKIP() << "port 1433 is taken: the portless SPN is another service's";
+  lab::Realm partner(lab.folder() / "partner", lab.block(),
+                     {.name = "PARTNER.TEST", .domain = "partner.test", .kdc_address = lab.block().address(5)});
+  for (auto *realm : {&lab.realm(), &partner})
+    realm->add_principal("krbtgt/PARTNER.TEST@CORP.TEST", "what the two realms share");
+  partner.add_spn("MSSQLSvc/sql9.partner.test");
+  partner.ktadd(lab.folder() / "peer.keytab", "MSSQLSvc/sql9.partner.test");
+
+  const auto krb5_conf = lab.realm().krb5_conf();
+  const auto known = lab::read_file(krb5_conf) + "[realms]\n PARTNER.TEST = {\n  kdc = " + partner.kdc_address() + ":" +
+                     std::to_string(partner.kdc_port()) + "\n }\n";
+  lab::write_file(lab.folder() / "client.conf", known);
+  lab.realm().stop_kdc();
+  lab::write_file(krb5_conf, known + "[domain_realm]\n .partner.test = PARTNER.TEST\n");
+  lab.realm().start_kdc();
+  const auto config = lab.folder() / "sqlshim.toml";
+  auto toml = lab::read_file(config);
+  const auto at = toml.find(krb5_conf.string());
+  ASSERT_NE(at, std::string::npos) << toml;
+  lab::write_file(config, toml.replace(at, krb5_conf.string().size(), (lab.folder() / "client.conf").string()));
+
+  const auto ran = explain(lab, "", "sqlalias.corp.test", "", {"--connect"});
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  // MIT refers no SPN with a port; the portless one it does.
+  EXPECT_THAT(ran.spns(),
+              ElementsAre("port MSSQLSvc/sql9.partner.test:1433 refused", "bare MSSQLSvc/sql9.partner.test ticket"));
+  EXPECT_EQ(ran.all<shim::SpnTried>().back().realm_from, "referral");
+  EXPECT_EQ(ran.all<shim::TicketChosen>().at(0).spn, "MSSQLSvc/sql9.partner.test@PARTNER.TEST");
+  EXPECT_EQ(ran.all<shim::KdcAnswered>().back().realm, "PARTNER.TEST");
 }
 
 } // namespace

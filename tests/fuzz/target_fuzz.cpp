@@ -19,10 +19,12 @@ FUZZ_TARGET(target, 2048) {
     std::string again = target->host.find(':') != std::string::npos ? "[" + target->host + "]" : target->host;
     if (!target->instance.empty()) again += "\\" + target->instance;
     if (target->port) again += "," + std::to_string(*target->port);
+    if (!target->pipe.empty()) again = "\\\\" + target->host + "\\pipe\\" + target->pipe;
     const auto same = auth::parse_target(again);
     fuzz::require(same && same->host == target->host && same->instance == target->instance &&
-                      same->port == target->port,
-                  "host, instance and port, typed again, are the same target");
+                      same->port == target->port && same->pipe == target->pipe,
+                  "host, instance, port and pipe, typed again, are the same target");
+    fuzz::require(target->pipe.empty() || !target->port, "a pipe has no port");
   }
   if (auth::name_fault(typed).empty())
     fuzz::require(auth::name_fault(auth::lower(typed)).empty(), "a name stays one in lower case");

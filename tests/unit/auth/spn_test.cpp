@@ -103,6 +103,10 @@ TEST(Spn, EachReasonInTheOrderOfTheRules) {
               ElementsAre("port sql1.corp.test:1433", "instance sql1.corp.test:INST"));
   EXPECT_THAT(spns(facts_of("sql1", "sql1.corp.test"), 1433, {.order = {Why::typed, Why::bare}}),
               ElementsAre("typed sql1:1433", "bare sql1.corp.test"));
+  EXPECT_THAT(spns(facts_of("np:sqlalias", "sql1.corp.test"), 445),
+              ElementsAre("bare sql1.corp.test", "typed sqlalias"));
+  EXPECT_THAT(spns(facts_of(R"(\\sqlalias\pipe\MSSQL$INST\sql\query)", "sql1.corp.test"), 445),
+              ElementsAre("instance sql1.corp.test:INST", "typed sqlalias:INST"));
   const auto reversed =
       facts_of("sql1", "sql1.corp.test", {{"10.0.0.5", DnsOutcome::ok, {"a.corp.test", "b.corp.test"}}});
   EXPECT_THAT(spns(reversed, 1433, {.order = {Why::reverse, Why::port}}),

@@ -306,7 +306,8 @@ const Row rows[] = {
       "f:18:8: aliases.pipe: named pipes are not supported by this version; write the server's name and port, as "
       "\"sql1,1433\"",
       "f:19:5: aliases.n: must be a string, not an integer; put it in quotes",
-      "f:20:9: aliases.x y: the name holds a space or a control character",
+      "f:20:9: aliases.x y: the host name holds a character that no host name has: only letters, digits, '-', '_' and '.' "
+      "are",
       "f:21:8: aliases.inst: the port of a named instance cannot be looked up by this version; write it, as "
       "'sql1\\INST,PORT'"}},
     {"AliasFiles",
