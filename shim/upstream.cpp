@@ -201,7 +201,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
                                                          const auth::NameFacts &facts,
                                                          const auth::SpnCandidate &candidate) {
   FetchContext context{request.resolver,
-                       {request.config.dns.search, request.config.dns.ndots},
+                       request.resolver.search(),
                        request.route.timeouts.kdc,
                        request.route.timeouts.dns,
                        [&trail = request.trail](Event event) { trail.emit(std::move(event)); },
@@ -286,9 +286,8 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   step = "resolve";
   const auto started = Clock::now();
   const auto tell = [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); };
-  auto resolved =
-      co_await canonicalise(request.resolver, hop.target, {request.config.dns.search, request.config.dns.ndots},
-                            request.route.names, request.route.timeouts.dns, tell);
+  auto resolved = co_await canonicalise(request.resolver, hop.target, request.resolver.search(), request.route.names,
+                                        request.route.timeouts.dns, tell);
   if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
   prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
   const auto &facts = prepared.facts;
@@ -374,7 +373,7 @@ std::expected<TlsHandshake, Failure> make_handshake(const UpstreamRequest &reque
   auto context = request.tls.connecting(request.route);
   if (!context) return fail("connect", Cause::certificate_untrusted, context.error());
   handshake.context = std::move(*context);
-  handshake.names = certificate_names(request.route, hop.target, request.config.dns.search, hop.number);
+  handshake.names = certificate_names(request.route, hop.target, request.resolver.search().search, hop.number);
   if (!hop.target.is_address) handshake.server_name = handshake.names.front();
   return handshake;
 }
@@ -464,7 +463,7 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
     if (auto *upstream = std::get_if<Upstream>(&outcome)) co_return std::move(*upstream);
 
     const auto &redirect = std::get<Redirect>(outcome);
-    auto next = follow_redirect(request.route, first, request.config.dns.search,
+    auto next = follow_redirect(request.route, first, request.resolver.search().search,
                                 {.server = tds::to_utf8(redirect.routing.server),
                                  .port = redirect.routing.port,
                                  .hop = hop->number + 1,
