@@ -217,7 +217,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
     const auto &error = acquired.error();
     tried.outcome = "refused";
     tried.kind = error.cause ? id(*error.cause) : auth::to_string(error.error.kind);
-    tried.detail = words_of(error.error);
+    tried.detail = words_of(error.error) + (error.kept ? "; the KDC's refusal of an earlier login, kept" : "");
     request.trail.emit(tried);
     co_return fail("ticket", cause_of_ticket_error(error), words_of(error.error));
   }
