@@ -167,6 +167,25 @@ std::string reverse_name(const std::string &address) {
   return name + "ip6.arpa";
 }
 
+std::string reversed_address(std::string_view name) {
+  const std::string plain = plain_name(name);
+  std::string_view rest = plain;
+  const bool v4 = rest.ends_with(".in-addr.arpa");
+  if (!v4 && !rest.ends_with(".ip6.arpa")) return {};
+  rest.remove_suffix(std::string_view(v4 ? "in-addr.arpa" : "ip6.arpa").size());
+  std::string address;
+  for (std::size_t parts = 0; rest.ends_with('.'); ++parts) { // the last part first
+    rest.remove_suffix(1);
+    const auto dot = rest.rfind('.');
+    const auto part = rest.substr(dot == rest.npos ? 0 : dot + 1);
+    if (!address.empty() && (v4 || parts % 4 == 0)) address += v4 ? '.' : ':';
+    address += part;
+    rest.remove_suffix(part.size());
+  }
+  address = rest.empty() ? normal_address(address) : std::string();
+  return reverse_name(address) == plain ? address : std::string(); // nothing but that spelling
+}
+
 Canonicaliser::Canonicaliser(Target target, SearchPolicy policy, Procedures procedures)
     : target_(std::move(target)), procedures_(std::move(procedures)) {
   const std::string host = plain_name(target_.host);
@@ -189,7 +208,7 @@ Canonicaliser::Canonicaliser(Target target, SearchPolicy policy, Procedures proc
 
   const auto dots = std::ranges::count(host, '.');
   const bool typed_first = dots >= policy.ndots;
-  const bool absolute = target_.host.ends_with('.');
+  const bool absolute = target_.host.ends_with('.') || !policy.complete;
   if (typed_first || absolute) candidates_.push_back(host);
   for (const std::string &suffix : policy.search) {
     std::string name = host + "." + plain_name(suffix.starts_with('.') ? suffix.substr(1) : suffix);
@@ -204,6 +223,7 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::next() { return facts_
 std::variant<AskDns, NameFacts, NameError> Canonicaliser::search() {
   if (!answers_.empty()) {
     Judged judged = judge(asked_, answers_);
+    std::string via = std::move(answers_.front().via);
     answers_.clear();
     waiting_ = false;
     if (judged.outcome == DnsOutcome::ok) {
@@ -211,7 +231,7 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::search() {
                          .canonical = {},
                          .chain = std::move(judged.chain),
                          .addresses = std::move(judged.addresses),
-                         .via = "dns",
+                         .via = std::move(via),
                          .by = Procedure::as_typed,
                          .reverse = {}};
       return choose();
@@ -249,8 +269,9 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::choose() {
     answers_.clear();
   }
   for (const Procedure procedure : procedures_.order) {
+    const bool asked_for = !target_.is_address && facts_->via != "localhost"; // the name, of whoever knows it
     const bool needs_reverse = procedure == Procedure::reverse           ? target_.is_address
-                               : procedure == Procedure::forward_reverse ? !target_.is_address && facts_->via == "dns"
+                               : procedure == Procedure::forward_reverse ? asked_for
                                                                          : false;
     if (needs_reverse && !reversed_) {
       waiting_ = true;

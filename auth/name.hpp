@@ -40,12 +40,15 @@ struct DnsAnswer {
   std::string server; ///< who answered, "127.0.0.1:5353"
   bool cached = false;
   std::chrono::microseconds took{0};
+  std::string via = "dns"; ///< what kind of answer it is: "dns", "hosts", "system"
 };
 
 /// How names are completed: resolv.conf's search list and ndots (a name with fewer dots tries the list first).
 struct SearchPolicy {
   std::vector<std::string> search;
   int ndots = 1;
+  bool complete =
+      true; ///< false: the name as typed alone is asked for, since who answers has it, or completes it himself
 };
 
 /// One way from a typed name to a canonical one. They differ in the name alone: the addresses are always those of the name as typed.
@@ -92,7 +95,7 @@ struct NameFacts {
   std::string canonical;              ///< lower case, no trailing dot; an address where nothing names it
   std::vector<std::string> chain;     ///< the name asked for, then each CNAME target; one entry without an alias
   std::vector<std::string> addresses; ///< IPv4 and IPv6 in the order of the answers, A before AAAA; never empty
-  std::string via;                    ///< where the addresses are from: "dns", "address", "localhost"
+  std::string via;                    ///< where the addresses are from: "dns", "hosts", "system", "address", "localhost"
   Procedure by = Procedure::forward;  ///< what gave `canonical`; as_typed where none had a name
   std::string driver = {};            ///< id of the driver that gave `canonical` instead; empty: none
   std::vector<ReverseFact> reverse;   ///< of the first addresses, in their order; empty where no procedure asked
@@ -114,6 +117,8 @@ struct AskDns {
 
 /// The name of an address's PTR record: "5.0.0.10.in-addr.arpa", "8.b.d.0.….ip6.arpa". `address` in inet_ntop's spelling. Pure.
 std::string reverse_name(const std::string &address);
+/// The address in inet_ntop's spelling whose PTR record has that name; empty: it is no such name. Pure.
+std::string reversed_address(std::string_view name);
 /// Lower case, without a trailing dot: how names are compared, and how they stand in an SPN.
 std::string plain_name(std::string_view name);
 

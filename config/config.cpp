@@ -20,6 +20,8 @@ std::string to_string(AttemptKind kind) {
   std::unreachable();
 }
 
+std::string to_string(Resolver resolver) { return resolver == Resolver::own ? "own" : "system"; }
+
 std::string to_string(ListenerTls tls) {
   constexpr std::string_view words[] = {"off", "optional", "required"};
   return std::string(words[static_cast<std::size_t>(tls)]);

@@ -45,17 +45,31 @@ struct Limits {
   bool operator==(const Limits &) const = default;
 };
 
+/// Who is asked for names: we ask hosts(5) and DNS ourselves, or the system does as its nsswitch.conf says.
+enum class Resolver { own, system };
+std::string to_string(Resolver resolver);
+
+/// Which values of [dns] are resolv.conf's, and go with it when it changes. Where a value is from is no part of it: any two are equal.
+struct FromResolvConf {
+  std::filesystem::path file;
+  bool servers = false, search = false, ndots = false;
+  bool operator==(const FromResolvConf &) const { return true; }
+};
+
 struct Dns {
   std::vector<Address> servers; ///< as configured, else from resolv.conf (port 53)
   std::vector<std::string> search;
-  int ndots = 1;           ///< a name with fewer dots is tried below `search` first
+  int ndots = 1;                              ///< a name with fewer dots is tried below `search` first
+  std::filesystem::path hosts = "/etc/hosts"; ///< read before DNS is asked; empty: none
+  Resolver resolver = Resolver::own;
   Duration failures{5000}; ///< how long a failed answer is kept
+  FromResolvConf from_resolv_conf = {};
   bool operator==(const Dns &) const = default;
 };
 
 struct Kerberos {
   std::string config = "/etc/krb5.conf";
-  Duration refusals{0};
+  Duration refusals{5000}; ///< how long a KDC's refusal is kept
   bool operator==(const Kerberos &) const = default;
 };
 

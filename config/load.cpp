@@ -247,18 +247,16 @@ private:
     std::optional<std::vector<Section::Element>> servers, search;
     std::optional<int> ndots;
     if (section) {
-      section->later({"resolver"});
+      read_resolver(*section);
       if (const auto failures = read_duration(*section, "failures")) config_.dns.failures = *failures;
       if (const auto dots = section->number("ndots", 0, most_dots)) ndots = static_cast<int>(*dots);
       servers = section->elements("servers");
       search = section->elements("search");
     }
-    if (!servers || !search) {
-      const Dns system = load_resolv_conf(resolv_conf_);
-      if (!servers) config_.dns.servers = system.servers;
-      if (!search) config_.dns.search = system.search;
-      if (!search) config_.dns.ndots = system.ndots; // ndots and search belong together
-    }
+    // ndots and search belong together.
+    config_.dns.from_resolv_conf = {
+        .file = resolv_conf_, .servers = !servers, .search = !search, .ndots = !search && !ndots};
+    if (!servers || !search) follow(config_.dns, load_resolv_conf(resolv_conf_));
     if (ndots) config_.dns.ndots = *ndots;
     if (servers && servers->empty())
       section->problem("servers", "is empty; name at least one server, or leave it out to use resolv.conf");
@@ -284,6 +282,19 @@ private:
         config_.dns.search.push_back(*text);
     }
     if (section) section->finish();
+  }
+
+  void read_resolver(Section &section) {
+    Dns &dns = config_.dns;
+    if (const auto resolver =
+            section.choice<Resolver>("resolver", {{"own", Resolver::own}, {"system", Resolver::system}}))
+      dns.resolver = *resolver;
+    const auto hosts = section.string("hosts");
+    if (!hosts) return;
+    dns.hosts = hosts->empty() ? fs::path() : from_folder(*hosts);
+    std::error_code error;
+    if (!hosts->empty() && !fs::exists(dns.hosts, error))
+      section.warning("hosts", fmt::format("{} does not exist (yet): it names nothing", dns.hosts.string()));
   }
 
   void read_kerberos(std::optional<Section> section) {

@@ -49,4 +49,10 @@ Dns load_resolv_conf(const std::filesystem::path &file) {
   return parse_resolv_conf(text.str());
 }
 
+void follow(Dns &dns, const Dns &resolv_conf) {
+  if (dns.from_resolv_conf.servers) dns.servers = resolv_conf.servers;
+  if (dns.from_resolv_conf.search) dns.search = resolv_conf.search;
+  if (dns.from_resolv_conf.ndots) dns.ndots = resolv_conf.ndots;
+}
+
 } // namespace config

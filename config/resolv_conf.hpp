@@ -11,4 +11,7 @@ Dns parse_resolv_conf(std::string_view text);
 /// An unreadable file is like an empty one.
 Dns load_resolv_conf(const std::filesystem::path &file);
 
+/// Takes over what of `dns` is resolv.conf's (`from_resolv_conf`).
+void follow(Dns &dns, const Dns &resolv_conf);
+
 } // namespace config

@@ -113,6 +113,8 @@ std::string show(const Config &config, uid_t self) {
   line("servers = {}", array(config.dns.servers, [](const Address &address) { return toml_string(address.text()); }));
   line("search = {}", array(config.dns.search, toml_string));
   line("ndots = {}", config.dns.ndots);
+  line("hosts = {}", toml_string(config.dns.hosts.string()));
+  line("resolver = {}", toml_string(to_string(config.dns.resolver)));
   line("failures = {}", duration(config.dns.failures));
   line("\n[kerberos]");
   line("config = {}", toml_string(config.kerberos.config));

@@ -62,13 +62,21 @@ struct Workshop {
   Tickets tickets;
   TlsContexts tls;
   asio::io_context io{1}; // after what its waiting tasks use: they are destroyed with it
-  Resolver resolver{io.get_executor(), config.dns.servers, config.dns.failures};
+  std::shared_ptr<SystemNames> system = std::make_shared<SystemNames>();
+  Resolver own = by(config::Resolver::own), by_system = by(config::Resolver::system);
+  Resolver &resolver = config.dns.resolver == config::Resolver::own ? own : by_system; ///< the login's
 
   Workshop(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
       : config(configuration), route(chosen), identities(pool, kerberos.path),
         tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }),
         tls(std::make_shared<const config::Config>()) {}
   ~Workshop() { pool.join(); }
+
+  Resolver by(config::Resolver which) {
+    auto dns = config.dns;
+    dns.resolver = which;
+    return Resolver(io.get_executor(), std::make_shared<NameFiles>(std::move(dns)), system);
+  }
 
   /// Runs a task to its end on this thread.
   template <class T> T run(Task<T> task) {
@@ -100,7 +108,7 @@ std::string with_realm(const std::string &spn, const auth::Prediction &predictio
 Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity, std::string why_not,
                                std::span<const auth::Driver> drivers) {
   const auto &config = shop.config;
-  const auth::SearchPolicy search{config.dns.search, config.dns.ndots};
+  const auto search = shop.resolver.search();
   const auto &timeouts = shop.route.timeouts;
   DriverComparison comparison;
   comparison.mit = shop.tickets.kerberos().naming;
@@ -148,7 +156,41 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   co_return comparison;
 }
 
+Task<ResolvedName> resolve_by(Resolver &resolver, auth::Target target) {
+  auto outcome = co_await canonicalise(resolver, std::move(target), resolver.search(), {}, comparison_limit,
+                                       [](const auth::DnsAnswer &) {});
+  ResolvedName resolved;
+  if (auto *facts = std::get_if<auth::NameFacts>(&outcome)) {
+    resolved.canonical = facts->canonical;
+    resolved.addresses = std::move(facts->addresses);
+    std::ranges::sort(resolved.addresses); // their order is no matter of names
+  } else {
+    resolved.fault = std::get<auth::NameError>(outcome).detail;
+  }
+  co_return resolved;
+}
+
+/// Of the name that the login began with, which an alias may have put in the target's place.
+std::optional<NameComparison> compare_names(Workshop &shop, const std::vector<Record> &records) {
+  std::string typed = shop.route.target;
+  const auto is_resolved = [](const Record &record) { return std::holds_alternative<TargetResolved>(record.event); };
+  if (auto found = std::ranges::find_if(records, is_resolved); found != records.end())
+    typed = std::get<TargetResolved>(found->event).typed;
+  const auto target = auth::parse_target(typed);
+  if (!target) return std::nullopt;
+  using namespace asio::experimental::awaitable_operators;
+  auto [own, system] = shop.run(resolve_by(shop.own, *target) && resolve_by(shop.by_system, *target));
+  return NameComparison{std::move(own), std::move(system)};
+}
+
 } // namespace
+
+std::vector<std::string> NameComparison::differences() const {
+  std::vector<std::string> differences;
+  if (own.canonical != system.canonical) differences.emplace_back("canonical");
+  if (own.addresses != system.addresses) differences.emplace_back("addresses");
+  return differences;
+}
 
 const DriverSpn *DriverRow::first_ticket() const {
   const auto found = std::ranges::find(spns, true, &DriverSpn::ticket);
@@ -258,17 +300,27 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
       if (rehearsal.failure) tell_end(*rehearsal.failure, rehearsal.records);
     }
     told.records = trail.records();
+    told.names = compare_names(shop, told.records);
     if (!drivers.empty())
       told.drivers = shop.run(compare(shop, decision.identity, "the route uses no identity", drivers));
     if (tickets) told.candidates = shop.run(rehearse(request)).candidates; // what that decides is told already
     return told;
   }
   told.records = trail.records();
+  told.names = compare_names(shop, told.records);
   if (!drivers.empty()) told.drivers = shop.run(compare(shop, nullptr, decision.reason, drivers));
   return told;
 }
 
 namespace {
+
+nlohmann::json json_of(const NameComparison &comparison) {
+  const auto json_of = [](const ResolvedName &name) {
+    return nlohmann::json{{"canonical", name.canonical}, {"addresses", name.addresses}, {"fault", name.fault}};
+  };
+  return {
+      {"own", json_of(comparison.own)}, {"system", json_of(comparison.system)}, {"differ", comparison.differences()}};
+}
 
 nlohmann::json json_of(const DriverComparison &comparison) {
   auto rows = nlohmann::json::array();
@@ -316,7 +368,11 @@ std::string to_json(const Explanation &explanation, std::string_view more) {
                         quoted(diagnosis->remedy));
   else
     json += "null";
-  if (explanation.drivers) json += ",\n\"drivers\":" + quoted(json_of(*explanation.drivers));
+  const auto member = [&](std::string_view name, const nlohmann::json &value) {
+    json += fmt::format(",\n\"{}\":{}", name, quoted(value));
+  };
+  member("names", explanation.names ? json_of(*explanation.names) : nlohmann::json());
+  if (explanation.drivers) member("drivers", json_of(*explanation.drivers));
   if (!more.empty()) json.append(",\n").append(more);
   return json + "}\n";
 }

@@ -31,6 +31,20 @@ struct DriverComparison {
   std::vector<DriverRow> rows;
 };
 
+/// What one resolver makes of the target's name.
+struct ResolvedName {
+  std::string canonical; ///< as the procedure `forward` says, and getaddrinfo; empty where there is no address
+  std::vector<std::string> addresses; ///< sorted
+  std::string fault;                  ///< why there is none
+};
+/// The two that `[dns] resolver` chooses between, whichever it is.
+struct NameComparison {
+  ResolvedName own, system;
+  std::vector<std::string> differences() const; ///< of "canonical", "addresses": what they do not agree on
+};
+/// How long both may take together.
+inline constexpr Millis comparison_limit{800};
+
 /// What the login came to, and everything that was decided on the way.
 struct Explanation {
   std::string target;    ///< as typed
@@ -43,6 +57,7 @@ struct Explanation {
   std::optional<Diagnosis> diagnosis;           ///< nullopt: nothing stood in the way
   std::vector<Candidate> candidates;            ///< each SPN of the plan, where tickets were asked for; secret
   std::optional<DriverComparison> drivers = {}; ///< where it was asked for
+  std::optional<NameComparison> names = {};     ///< nullopt: the target is none
 };
 
 /// The policy for a target: the route `name` if given (with `target`, where that is given too, in place of its own), else the first route whose target is the same place
@@ -55,13 +70,15 @@ bool same_target(const auth::Target &left, const auth::Target &right);
 /// Goes the way of a login: may this process's user use the route's identity; names, plan, tickets. With `connect` also connects, logs in and hangs up at once after the
 /// server's answer; without it every SPN candidate of the plan is asked for and no server is connected to. Keeps to itself: no decision log, no ticket or answer of a running
 /// sqlshim is read or written. `tickets`: then also asks for a ticket for every candidate, for who goes on with them.
-/// `drivers`: then also asks DNS what these drivers would ask, and the KDC for each SPN of theirs, once. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
+/// Both resolvers are asked for the target's name, at the end and for `comparison_limit`. `drivers`: then also asks DNS what these drivers would ask, and the KDC for each SPN of theirs, once. Blocks; sets KRB5_CONFIG, so no other thread may run when it is called. Error: krb5.conf cannot be read, as a sentence.
 std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect,
                                                 bool tickets = false, std::span<const auth::Driver> drivers = {});
 
 /// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],"diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,
-/// "remedy":…}|null, then `more`: further members of the caller's, as JSON text (`"control":[…]`); empty: none}; with drivers one more member, "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,"works":…,
+/// "remedy":…}|null,"names":{"own":{"canonical":…,"addresses":[…],"fault":…},"system":{…},"differ":["canonical","addresses"]}|null}; with drivers one more member,
+/// "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,"works":…,
 /// "spns":[{"spn":…,"source":…,"ticket":…,"said":…,"suspicion":…}]}]}; each record is as in the decision log, on a line of its own.
+/// `more`: further members of the caller's, as JSON text (`"control":[…]`), last; empty: none.
 std::string to_json(const Explanation &explanation, std::string_view more = {});
 
 } // namespace shim

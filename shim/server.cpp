@@ -152,8 +152,8 @@ std::string text_of(const config::Identity &identity) {
 /// One thread with the connections it was given. They live and die here: no locks on the data path.
 class Worker {
 public:
-  Worker(Common &common, const config::Config &config)
-      : common_(common), resolver_(io_.get_executor(), config.dns.servers, config.dns.failures) {}
+  Worker(Common &common, std::shared_ptr<NameFiles> files, std::shared_ptr<SystemNames> system)
+      : common_(common), resolver_(io_.get_executor(), std::move(files), std::move(system)) {}
   ~Worker() { join(); }
 
   void run() {
@@ -229,8 +229,11 @@ public:
     limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
     auto threads =
         options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+    const auto files =
+        std::make_shared<NameFiles>(config_->dns, [this](std::string what) { log_.emit(Reloaded{std::move(what)}); });
+    const auto system = std::make_shared<SystemNames>(std::move(options.look_up_name));
     for (std::size_t i = 0; i < threads; ++i)
-      workers_.push_back(std::make_unique<Worker>(common_, *config_));
+      workers_.push_back(std::make_unique<Worker>(common_, files, system));
   }
   ~RunningServer() override {
     drain(Millis(1));

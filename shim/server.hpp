@@ -4,6 +4,7 @@
 #include "config/config.hpp"
 #include "shim/kdcs.hpp"
 #include "shim/log/log.hpp"
+#include "shim/net/system_names.hpp"
 #include "shim/net/users.hpp"
 
 #include <expected>
@@ -15,6 +16,7 @@ namespace shim {
 struct ServerOptions {
   UidProver prove_uid = shim::prove_uid;
   Users::LookUp look_up_user = shim::look_up_user;
+  SystemNames::LookUp look_up_name = look_up_by_system;
   std::size_t threads = 0;                     ///< 0: one for each core, at most 8
   std::filesystem::path kdcinfo = sssd_folder; ///< where sssd says which KDCs there are
 };

@@ -127,7 +127,11 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
     {
       std::lock_guard lock(mutex_);
       if (auto kept = refused_.find(key); kept != refused_.end()) {
-        if (kept->second.until > std::chrono::steady_clock::now()) co_return std::unexpected(kept->second.error);
+        if (kept->second.until > std::chrono::steady_clock::now()) {
+          auto error = kept->second.error;
+          error.kept = true;
+          co_return std::unexpected(std::move(error));
+        }
         refused_.erase(kept);
       }
     }

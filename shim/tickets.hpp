@@ -18,6 +18,7 @@ namespace shim {
 struct TicketError {
   auth::Error error;
   std::optional<Cause> cause = {};
+  bool kept = false; ///< a KDC said so in an earlier login
 };
 struct AcquiredTicket {
   auth::TicketPtr ticket;

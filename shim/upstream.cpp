@@ -203,7 +203,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
                                                          const auth::NameFacts &facts,
                                                          const auth::SpnCandidate &candidate) {
   FetchContext context{request.resolver,
-                       {request.config.dns.search, request.config.dns.ndots},
+                       request.resolver.search(),
                        request.route.timeouts.kdc,
                        request.route.timeouts.dns,
                        [&trail = request.trail](Event event) { trail.emit(std::move(event)); },
@@ -219,7 +219,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
     const auto &error = acquired.error();
     tried.outcome = "refused";
     tried.kind = error.cause ? id(*error.cause) : auth::to_string(error.error.kind);
-    tried.detail = words_of(error.error);
+    tried.detail = words_of(error.error) + (error.kept ? "; the KDC's refusal of an earlier login, kept" : "");
     request.trail.emit(tried);
     co_return fail("ticket", cause_of_ticket_error(error), words_of(error.error));
   }
@@ -288,8 +288,8 @@ std::vector<auth::DnsQuestion> questions_of_realm(const UpstreamRequest &request
 Task<std::expected<std::string, std::string>> name_of_driver(UpstreamRequest &request, const auth::Driver &driver,
                                                              const auth::Target &target, Millis limit,
                                                              std::function<void(const auth::DnsAnswer &)> tell) {
-  const auto facts = co_await learn_for_drivers(
-      request.resolver, target, {request.config.dns.search, request.config.dns.ndots}, limit, std::move(tell));
+  const auto facts =
+      co_await learn_for_drivers(request.resolver, target, request.resolver.search(), limit, std::move(tell));
   const auto prediction = auth::predict(driver, facts, request.tickets.kerberos().naming);
   if (prediction.spns.empty())
     co_return std::unexpected(fmt::format("{} cannot tell the name: {}", driver.id, prediction.reason));
@@ -308,9 +308,8 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   step = "resolve";
   const auto started = Clock::now();
   const auto tell = [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); };
-  auto resolved =
-      co_await canonicalise(request.resolver, hop.target, {request.config.dns.search, request.config.dns.ndots},
-                            request.route.names, request.route.timeouts.dns, tell);
+  auto resolved = co_await canonicalise(request.resolver, hop.target, request.resolver.search(), request.route.names,
+                                        request.route.timeouts.dns, tell);
   if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
   prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
   if (const auto *driver = auth::find_driver(request.route.names.driver)) {
@@ -398,7 +397,7 @@ std::expected<TlsHandshake, Failure> make_handshake(const UpstreamRequest &reque
   auto context = request.tls.connecting(request.route);
   if (!context) return fail("connect", Cause::certificate_untrusted, context.error());
   handshake.context = std::move(*context);
-  handshake.names = certificate_names(request.route, hop.target, request.config.dns.search, hop.number);
+  handshake.names = certificate_names(request.route, hop.target, request.resolver.search().search, hop.number);
   if (!hop.target.is_address) handshake.server_name = handshake.names.front();
   return handshake;
 }
@@ -490,7 +489,7 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
     if (auto *upstream = std::get_if<Upstream>(&outcome)) co_return std::move(*upstream);
 
     const auto &redirect = std::get<Redirect>(outcome);
-    auto next = follow_redirect(request.route, first, request.config.dns.search,
+    auto next = follow_redirect(request.route, first, request.resolver.search().search,
                                 {.server = tds::to_utf8(redirect.routing.server),
                                  .port = redirect.routing.port,
                                  .hop = hop->number + 1,

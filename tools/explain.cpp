@@ -229,6 +229,18 @@ Table table_of(const std::vector<SecondOpinion> &opinions) {
   return table;
 }
 
+std::string in_words(const shim::ResolvedName &name) {
+  return name.fault.empty() ? fmt::format("{}, {}", name.canonical, joined(name.addresses, ", ")) : name.fault;
+}
+
+/// Nothing where the two resolvers agree.
+Table table_of(const shim::NameComparison &comparison) {
+  Table table;
+  if (const auto differ = comparison.differences(); !differ.empty())
+    table.add({"resolvers differ", "own: " + in_words(comparison.own), "system: " + in_words(comparison.system)});
+  return table;
+}
+
 std::string_view in_words(auth::MitNaming::Canonicalise canonicalise) {
   constexpr std::string_view words[] = {"false", "true", "fallback"};
   return words[static_cast<std::size_t>(canonicalise)];
@@ -316,7 +328,8 @@ std::string render(const shim::Explanation &explanation, const std::vector<Secon
     if (!body.empty()) out += paint("1", title) + '\n' + body + '\n';
   };
   section("Target", {&parts.target});
-  section("Names", {&parts.names, &parts.resolved});
+  const auto resolvers = explanation.names ? table_of(*explanation.names) : Table();
+  section("Names", {&parts.names, &parts.resolved, &resolvers});
   section("SPN candidates", {&parts.spns});
   section("Plan", {&plan});
   section("KDC", {&parts.kdc_names, &parts.kdc});

@@ -65,7 +65,8 @@ Story read(std::span<const Record> trail) {
       [&](const TargetResolved &event) {
         story.target = &event;
         const auto typed = auth::parse_target(event.typed);
-        story.typed_short = typed && !typed->is_address && !typed->host.contains('.') && event.via == "dns";
+        story.typed_short = typed && !typed->is_address && !typed->host.contains('.') &&
+                            (event.via == "dns" || event.via == "system"); // the hosts file completes nothing
       },
       [&](const PlanMade &event) { story.plan = &event; },
       [&](const KdcAnswered &event) {

@@ -63,14 +63,14 @@ bool try_next(auth::DnsOutcome outcome) {
 } // namespace
 
 /// One c-ares channel with one server. c-ares tells which sockets it waits for; we wait for them and for its timer, and call back into it.
-class Resolver::Channel {
+class Resolver::Channel : public std::enable_shared_from_this<Resolver::Channel> {
 public:
   Channel(Executor executor, config::Address server)
       : server(std::move(server)), executor_(executor), timer_(executor) {
     static std::once_flag once;
     std::call_once(once, [] { ares_library_init(ARES_LIB_INIT_ALL); });
     ares_options options{};
-    char only_dns[] = "b"; // never /etc/hosts: what a name means must not depend on a file that nobody logs
+    char only_dns[] = "b"; // not the hosts file: we read it ourselves, and say so
     options.lookups = only_dns;
     options.timeout = 700; // milliseconds for the first try
     options.tries = 3;
@@ -188,8 +188,9 @@ private:
       return;
     }
     timer_.expires_after(std::chrono::seconds(at.tv_sec) + std::chrono::microseconds(at.tv_usec) + Millis(1));
-    timer_.async_wait([this](boost::system::error_code error) {
-      if (error) return;
+    timer_.async_wait([this, weak = weak_from_this()](boost::system::error_code error) {
+      const auto still = weak.lock(); // a timer that was over already calls, whatever has become of its owner
+      if (error || !still) return;
       ares_process_fd(channel_, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
       arm_timer();
     });
@@ -201,33 +202,86 @@ private:
   std::unordered_map<ares_socket_t, std::shared_ptr<Watched>> watched_;
 };
 
-Resolver::Resolver(Executor executor, std::vector<config::Address> servers, Millis failures)
-    : executor_(executor), failures_(failures) {
-  for (auto &server : servers)
-    channels_.push_back(std::make_unique<Channel>(executor, std::move(server)));
+namespace {
+std::shared_ptr<NameFiles> only_dns(std::vector<config::Address> servers, Millis failures) {
+  config::Dns dns;
+  dns.servers = std::move(servers);
+  dns.hosts.clear();
+  dns.failures = failures;
+  return std::make_shared<NameFiles>(std::move(dns));
 }
+} // namespace
+
+Resolver::Resolver(Executor executor, std::shared_ptr<NameFiles> files, std::shared_ptr<SystemNames> system)
+    : executor_(executor), files_(std::move(files)), system_(std::move(system)) {
+  follow_files();
+}
+
+Resolver::Resolver(Executor executor, std::vector<config::Address> servers, Millis failures)
+    : Resolver(executor, only_dns(std::move(servers), failures), nullptr) {}
 
 Resolver::~Resolver() = default;
 
-Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit) {
-  question.name = auth::lower(question.name);
-  auto started = Clock::now();
-  if (auto hit = cache_.find({question.name, question.type}); hit != cache_.end()) {
-    if (hit->second.until > started) {
-      auto answer = hit->second.answer;
-      answer.cached = true;
-      answer.took = std::chrono::microseconds(0);
-      co_return answer;
-    }
+void Resolver::follow_files() {
+  auto before = std::exchange(rules_, files_->current());
+  if (before == rules_) return;
+  cache_.clear();
+  if (before && before->dns.servers == rules_->dns.servers) return;
+  channels_.clear(); // who still waits for one has a share of it
+  for (const auto &server : rules_->dns.servers)
+    channels_.push_back(std::make_shared<Channel>(executor_, server));
+}
+
+auth::SearchPolicy Resolver::search() {
+  follow_files();
+  return {.search = rules_->dns.search, .ndots = rules_->dns.ndots};
+}
+
+auth::SearchPolicy Resolver::search_for(const auth::Target &target, auth::SearchPolicy policy) {
+  follow_files();
+  const bool system = rules_->dns.resolver == config::Resolver::system;
+  policy.complete = !system && !rules_->hosts.has(target.host);
+  return policy;
+}
+
+std::optional<auth::DnsAnswer> Resolver::find_cached(const auth::DnsQuestion &question) {
+  const auto hit = cache_.find({question.name, question.type});
+  if (hit == cache_.end()) return std::nullopt;
+  if (hit->second.until <= Clock::now()) {
     cache_.erase(hit);
+    return std::nullopt;
   }
-  auth::DnsAnswer answer{question, auth::DnsOutcome::unreachable, {}, {}, false, {}};
-  for (std::size_t i = 0; i < channels_.size(); ++i) {
-    auto share = left_of(limit, started) / static_cast<int>(channels_.size() - i);
-    answer = co_await channels_[i]->ask(question, limit.count() == 0 ? limit : std::max(share, Millis(1)));
+  auto answer = hit->second.answer;
+  answer.cached = true;
+  answer.took = std::chrono::microseconds(0);
+  return answer;
+}
+
+Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit, bool completed) {
+  question.name = auth::lower(question.name);
+  follow_files();
+  const bool of_system = rules_->dns.resolver == config::Resolver::system && SystemNames::answers(question.type);
+  if (!of_system && !(completed && question.type != auth::DnsType::ptr))
+    if (auto known = rules_->hosts.answer(question)) co_return std::move(*known);
+  if (auto kept = find_cached(question)) co_return std::move(*kept);
+  const auto rules = rules_;
+  auto answer =
+      of_system ? co_await system_->ask(std::move(question), limit) : co_await ask_servers(std::move(question), limit);
+  if (rules == rules_) remember(answer); // else it is of servers that count no longer
+  co_return answer;
+}
+
+Task<auth::DnsAnswer> Resolver::ask_servers(auth::DnsQuestion question, Millis limit) {
+  const auto started = Clock::now();
+  const auto channels = channels_; // they stay while they are asked, whatever becomes of resolv.conf
+  auth::DnsAnswer answer;
+  answer.question = question;
+  answer.outcome = auth::DnsOutcome::unreachable;
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    auto share = left_of(limit, started) / static_cast<int>(channels.size() - i);
+    answer = co_await channels[i]->ask(question, limit.count() == 0 ? limit : std::max(share, Millis(1)));
     if (!try_next(answer.outcome)) break;
   }
-  remember(answer);
   co_return answer;
 }
 
@@ -236,7 +290,8 @@ void Resolver::remember(const auth::DnsAnswer &answer) {
   bool no_data = answer.outcome == auth::DnsOutcome::no_data;
   const bool failed = !no_data && answer.outcome != auth::DnsOutcome::ok;
   if (!no_data && !failed && answer.records.empty()) return;
-  Millis kept = failed ? failures_ : no_data ? Millis(no_data_kept) : Millis(answer.records.front().ttl);
+  if (!failed && answer.via == "system") return; // it has a cache of its own, or wants none
+  Millis kept = failed ? rules_->dns.failures : no_data ? Millis(no_data_kept) : Millis(answer.records.front().ttl);
   for (const auto &record : answer.records)
     kept = std::min(kept, Millis(record.ttl));
   if (kept.count() <= 0) return;
@@ -244,16 +299,20 @@ void Resolver::remember(const auth::DnsAnswer &answer) {
   cache_[{answer.question.name, answer.question.type}] = {answer, Clock::now() + kept};
 }
 
-Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit) {
+Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit,
+                                           std::string typed) {
   using namespace asio::experimental::awaitable_operators;
+  const auto ask = [&](const auth::DnsQuestion &question) {
+    return resolver.ask(question, limit, !typed.empty() && question.name != typed);
+  };
   std::vector<auth::DnsAnswer> answers;
   std::size_t i = 0;
   for (; i + 1 < questions.size(); i += 2) {
-    auto [first, second] = co_await (resolver.ask(questions[i], limit) && resolver.ask(questions[i + 1], limit));
+    auto [first, second] = co_await (ask(questions[i]) && ask(questions[i + 1]));
     answers.push_back(std::move(first));
     answers.push_back(std::move(second));
   }
-  if (i < questions.size()) answers.push_back(co_await resolver.ask(questions[i], limit));
+  if (i < questions.size()) answers.push_back(co_await ask(questions[i]));
   co_return answers;
 }
 
@@ -261,12 +320,14 @@ Task<std::variant<auth::NameFacts, auth::NameError>>
 canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy, auth::Procedures procedures,
              Millis limit, std::function<void(const auth::DnsAnswer &)> answered) {
   auto started = Clock::now();
+  const auto typed = auth::plain_name(target.host);
+  policy = resolver.search_for(target, std::move(policy));
   auth::Canonicaliser machine(std::move(target), std::move(policy), std::move(procedures));
   for (;;) {
     auto action = machine.next();
     if (auto *facts = std::get_if<auth::NameFacts>(&action)) co_return std::move(*facts);
     if (auto *error = std::get_if<auth::NameError>(&action)) co_return std::move(*error);
-    auto answers = co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started));
+    auto answers = co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started), typed);
     for (const auto &answer : answers)
       answered(answer);
     machine.answer(std::move(answers));
@@ -276,6 +337,7 @@ canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
 Task<auth::DriverFacts> learn_for_drivers(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
                                           Millis limit, std::function<void(const auth::DnsAnswer &)> answered) {
   const auto started = Clock::now();
+  policy = resolver.search_for(target, std::move(policy));
   auth::DriverQuestions machine(std::move(target), std::move(policy));
   for (;;) {
     auto action = machine.next();

@@ -196,7 +196,8 @@ void Lab::write_configuration(const Plan &plan) const {
                           "[log]\ndecisions = \"decisions.jsonl\"\n\n"
                           "[state]\ndirectory = \"state\"\n\n"
                           "[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n\n"
-                          "[kerberos]\nconfig = \"krb5.conf\"\n\n"
+                          "[kerberos]\nconfig = \"krb5.conf\"\n"
+                          "refusals = \"0s\"  # what is mended in the KDC is seen at once\n\n"
                           "[[identity]]\nname = \"reports\"\n{}{}\n",
                           dns_->server(), plan.identity, plan.identity_extra);
   for (const auto &[name, target] : routes)

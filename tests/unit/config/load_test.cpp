@@ -103,7 +103,9 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_THAT(config.dns.search, ElementsAre("corp.test"));
   EXPECT_EQ(config.dns.ndots, 2);
   EXPECT_EQ(config.kerberos.config, "/etc/krb5.conf");
-  EXPECT_EQ(config.kerberos.refusals, 0ms);
+  EXPECT_EQ(config.dns.hosts, "/etc/hosts");
+  EXPECT_EQ(config.dns.resolver, Resolver::own);
+  EXPECT_EQ(config.kerberos.refusals, 5s);
   EXPECT_EQ(config.limits, (Limits{64, 16, 4096, 30s, 10s}));
   EXPECT_THAT(config.domains, IsEmpty());
   EXPECT_EQ(config.aliases, Aliases{});
@@ -146,13 +148,35 @@ TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   EXPECT_EQ(first.timeouts.login, 15s);
 }
 
+TEST_F(Load, WhatIsNotConfiguredFollowsResolvConf) {
+  const struct {
+    const char *dns;
+    bool servers, search, ndots;
+  } rows[] = {{"", true, true, true},
+              {"[dns]\nservers = [\"10.0.0.9\"]\n", false, true, true},
+              {"[dns]\nsearch = []\n", true, false, false},
+              {"[dns]\nndots = 3\n", true, true, false},
+              {"[dns]\nservers = [\"10.0.0.9\"]\nsearch = []\n", false, false, false}};
+  for (const auto &row : rows) {
+    SCOPED_TRACE(row.dns);
+    const auto from = parse(with(row.dns)).config.dns.from_resolv_conf;
+    EXPECT_EQ(from.file.filename(), "resolv.conf");
+    EXPECT_EQ(from.servers, row.servers);
+    EXPECT_EQ(from.search, row.search);
+    EXPECT_EQ(from.ndots, row.ndots);
+  }
+}
+
+TEST_F(Load, AnEmptyHostsIsNone) { EXPECT_EQ(parse(with("[dns]\nhosts = \"\"\n")).config.dns.hosts, ""); }
+
 TEST_F(Load, EveryKeyArrives) {
   for (const char *name : {"krb5.conf", "l.pem", "l.key", "ca.pem"})
     write(name, "");
   const Loaded loaded = parse(
       "[log]\ndecisions = \"-\"\nlevel = \"debug\"\n"
       "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = [\"a.test\", \"b.test.\"]\n"
-      "[kerberos]\nconfig = \"krb5.conf\"\nrefusals = \"5s\"\n"
+      "hosts = \"krb5.conf\"\nresolver = \"system\"\n"
+      "[kerberos]\nconfig = \"krb5.conf\"\nrefusals = \"7s\"\n"
       "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"1s\"\nclient_login = \"4s\"\n"
       "[domains]\ncorp = \"CORP.TEST\"\nLAB-1 = \"LAB.TEST\"\n[state]\ndirectory = \"kept/here\"\n"
       "[aliases]\nWeb = \"db\"\n\"db.\" = \"sql1,1500\"\nfreetds_conf = [\"krb5.conf\", \"/dev/null\"]\n"
@@ -176,8 +200,10 @@ TEST_F(Load, EveryKeyArrives) {
   EXPECT_THAT(config.dns.servers, ElementsAre(Address{"127.81.3.2", 5353}, Address{"::1", 53}));
   EXPECT_THAT(config.dns.search, ElementsAre("a.test", "b.test"));
   EXPECT_EQ(config.dns.ndots, 1); // resolv.conf's belongs to resolv.conf's search list
+  EXPECT_EQ(config.dns.hosts, folder / "krb5.conf");
+  EXPECT_EQ(config.dns.resolver, Resolver::system);
   EXPECT_EQ(config.kerberos.config, folder / "krb5.conf");
-  EXPECT_EQ(config.kerberos.refusals, 5s);
+  EXPECT_EQ(config.kerberos.refusals, 7s);
 
   EXPECT_EQ(config.limits, (Limits{3, 2, 5, 1s, 4s}));
   EXPECT_THAT(config.domains, ElementsAre(std::pair("CORP", "CORP.TEST"), std::pair("LAB-1", "LAB.TEST")));
@@ -337,9 +363,13 @@ const Row rows[] = {
     {"DnsSearch",
      with("[dns]\nsearch = [\".corp.test\"]\n"),
      {"f:13:11: dns.search[0]: is no domain; write it without a dot in front, as \"corp.test\""}},
-    {"DnsLater",
-     with("[dns]\nresolver = \"own\"\n"),
-     {"f:13:1: dns.resolver: not supported by this version; take it out"}},
+    {"DnsResolver",
+     with("[dns]\nresolver = \"glibc\"\n"),
+     {"f:13:12: dns.resolver: \"glibc\" is unknown; write one of \"own\", \"system\""}},
+    {"DnsHosts", with("[dns]\nhosts = 1\n"), {"f:13:9: dns.hosts: must be a string, not an integer; put it in quotes"}},
+    {"DnsHostsAbsent",
+     with("[dns]\nhosts = \"no.hosts\"\n"),
+     {"f:13:9: dns.hosts: warning: no.hosts does not exist (yet): it names nothing"}},
     {"KerberosConfigAbsent",
      with("[kerberos]\nconfig = \"no.conf\"\n"),
      {"f:13:10: kerberos.config: warning: no.conf does not exist (yet); logins that need it will fail"}},

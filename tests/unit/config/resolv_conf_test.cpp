@@ -40,4 +40,17 @@ TEST(ResolvConf, OddLinesAreLeftOut) {
   EXPECT_EQ(dns.ndots, 15); // as glibc caps it
 }
 
+TEST(ResolvConf, OnlyWhatIsItsIsTakenOver) {
+  const Dns resolv_conf = parse_resolv_conf("nameserver 10.0.0.2\nsearch corp.test\noptions ndots:3\n");
+  for (int which = 0; which < 8; ++which) {
+    Dns dns;
+    dns.from_resolv_conf = {
+        .file = {}, .servers = (which & 1) != 0, .search = (which & 2) != 0, .ndots = (which & 4) != 0};
+    follow(dns, resolv_conf);
+    EXPECT_EQ(dns.servers.size(), which & 1 ? 1u : 0u);
+    EXPECT_EQ(dns.search.size(), which & 2 ? 1u : 0u);
+    EXPECT_EQ(dns.ndots, which & 4 ? 3 : 1);
+  }
+}
+
 } // namespace

@@ -78,8 +78,8 @@ TEST_F(Show, DefaultsAreWrittenOut) {
                       "client_login = \"10s\"\n"),
           std::string(
               "servers = [\"10.0.0.2:53\", \"[fd00::53]:53\"]\nsearch = [\"corp.test\", \"lab.test\"]\nndots = 3\n"
-              "failures = \"5s\"\n"),
-          std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"0s\"\n\n[state]\n"),
+              "hosts = \"/etc/hosts\"\nresolver = \"own\"\nfailures = \"5s\"\n"),
+          std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"5s\"\n\n[state]\n"),
           std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"
                       "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
           "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
@@ -100,6 +100,7 @@ TEST_F(Show, EveryKeyComesBack) {
       "[log]\ndecisions = \"-\"\nlevel = \"trace\"\n"
       "[limits]\nhandshakes = 3\nhandshakes_per_uid = 2\nconnections = 5\ndrain = \"90s\"\nclient_login = \"400ms\"\n"
       "[dns]\nservers = [\"127.81.3.2:5353\", \"::1\"]\nsearch = []\nndots = 0\nfailures = \"0s\"\n"
+      "hosts = \"\"\nresolver = \"system\"\n"
       "[kerberos]\nconfig = \"krb5.conf:/dev/null\"\nrefusals = \"1500ms\"\n"
       "[state]\ndirectory = \"kept here\"\n"
       "[domains]\nCORP = \"CORP.TEST\"\n\"LAB&CO\" = \"LAB.TEST\"\n"
@@ -120,15 +121,16 @@ TEST_F(Show, EveryKeyComesBack) {
       "[[route]]\nname = \"s\"\ntarget = \"[::1]:1433\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n"
       "encrypt = \"off\"\n"
       "[[route]]\nname = \"t\"\ntarget = \"sql2\"\nidentity = \"c\"\nmatch = { listener = \"six\" }\nencrypt = \"strict\"\n");
-  for (const char *line : {"callers = [\"root\", \"7\", \"@root\"]  # root: uid 0, @root: gid 0\n",
-                           "address = \"[::1]:0\"\n", "drain = \"90s\"\n", "refusals = \"1500ms\"\n",
-                           "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
-                           "login = \"1h\", idle = \"2m\" }\n",
-                           "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
-                           "encrypt = \"strict\"\n", "tls = \"required\"\n",
-                           "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n",
-                           "names = [\"map\", \"forward-reverse\", \"as-typed\"]\n"
-                           "map = [{ from = \"sql?\", to = \"x\" }, { from = \"*\", to = \"y\" }]\n"})
+  for (const char *line :
+       {"callers = [\"root\", \"7\", \"@root\"]  # root: uid 0, @root: gid 0\n", "address = \"[::1]:0\"\n",
+        "drain = \"90s\"\n", "refusals = \"1500ms\"\n", "hosts = \"\"\nresolver = \"system\"\n",
+        "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
+        "login = \"1h\", idle = \"2m\" }\n",
+        "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
+        "encrypt = \"strict\"\n", "tls = \"required\"\n",
+        "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n",
+        "names = [\"map\", \"forward-reverse\", \"as-typed\"]\n"
+        "map = [{ from = \"sql?\", to = \"x\" }, { from = \"*\", to = \"y\" }]\n"})
     EXPECT_THAT(shown, HasSubstr(line));
 }
 

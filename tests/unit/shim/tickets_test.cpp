@@ -345,6 +345,8 @@ TEST_F(TicketsTest, RefusalIsKeptForAsLongAsConfigured) {
     const auto second = acquire(tickets, with_tgt());
     EXPECT_EQ(text_of(first), text_of(second));
     EXPECT_EQ(first.error().error.text, second.error().error.text);
+    EXPECT_FALSE(first.error().kept);
+    EXPECT_EQ(second.error().kept, row.kept);
     if (row.kept)
       EXPECT_EQ(kdc.requests().size(), once);
     else

@@ -1,8 +1,10 @@
 #include "shim/net/dns.hpp"
 
 #include "tests/unit/shim/net/dns_wire.hpp"
+#include "tests/unit/shim/net/written_file.hpp"
 #include "tests/unit/shim/support.hpp"
 
+#include <future>
 #include <random>
 
 namespace shim_test {
@@ -435,6 +437,136 @@ TEST_F(ResolverTest, FailuresAreKeptForAsLongAsTheConfigurationSays) {
     EXPECT_FALSE(ask(forgets).cached);
     EXPECT_FALSE(ask(forgets).cached);
   }
+}
+
+// --- the hosts file, resolv.conf, the system ---
+
+class NamesTest : public CanonicaliseTest {
+protected:
+  NamesTest() {
+    config_.servers = {dns_.address()};
+    config_.hosts.clear();
+  }
+  Resolver resolver() { return Resolver(loop_.executor(), std::make_shared<NameFiles>(config_), system_); }
+
+  FakeDns dns_{loop_.executor(), [](const FakeDns::Query &query) -> std::vector<Wire> {
+                 return {query.type == wire_a ? query.reply({a(query.name, 300, address_5)}) : query.rcode(3)};
+               }};
+  WrittenFile file_{"file"};
+  config::Dns config_;
+  SystemAnswer says_{DnsOutcome::ok, "sql9.corp.test", {"10.0.0.9"}};
+  std::shared_ptr<SystemNames> system_ = std::make_shared<SystemNames>([this](const std::string &) { return says_; });
+};
+
+TEST_F(NamesTest, AHostOfTheFileNeedsNoDns) {
+  file_.write("10.0.0.7 sql1.corp.test sql1\n");
+  config_.hosts = file_.path();
+  auto resolver = this->resolver();
+  procedures_.order = {auth::Procedure::forward_reverse};
+  const auto outcome = canonicalise(resolver, "SQL1", {{"other.test"}, 1});
+  const auto *facts = std::get_if<auth::NameFacts>(&outcome);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->via, "hosts");
+  EXPECT_EQ(facts->canonical, "sql1.corp.test");
+  EXPECT_THAT(facts->addresses, ElementsAre("10.0.0.7"));
+  EXPECT_THAT(answered_, ElementsAre("sql1 A ok", "sql1 AAAA nodata", "7.0.0.10.in-addr.arpa PTR ok"));
+  EXPECT_TRUE(dns_.queries().empty());
+  EXPECT_EQ(ask(resolver, "sql1").server, file_.path()) << "the log says which file";
+}
+
+TEST_F(NamesTest, TheFileIsForNamesAsTyped) {
+  file_.write("10.0.0.7 sql1.corp.test\n");
+  config_.hosts = file_.path();
+  auto resolver = this->resolver();
+  const auto outcome = canonicalise(resolver, "sql1", {{"corp.test"}, 1});
+  const auto *facts = std::get_if<auth::NameFacts>(&outcome);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->via, "dns") << "as for every other program: a completed name is DNS's alone";
+  EXPECT_THAT(facts->addresses, ElementsAre("10.0.0.5"));
+}
+
+TEST_F(NamesTest, AChangeOfTheFileCountsAtOnce) {
+  config_.hosts = file_.path();
+  auto resolver = this->resolver();
+  EXPECT_EQ(ask(resolver).records.at(0).data, "10.0.0.5");
+  EXPECT_TRUE(ask(resolver).cached);
+  file_.write("10.0.0.7 sql1.corp.test\n");
+  EXPECT_EQ(ask(resolver).records.at(0).data, "10.0.0.7");
+  file_.remove();
+  EXPECT_EQ(ask(resolver).records.at(0).data, "10.0.0.5");
+}
+
+TEST_F(NamesTest, ResolvConfMayChangeWhileTheResolverLives) {
+  config_.servers.clear();
+  config_.from_resolv_conf = {file_.path(), true, true, true};
+  file_.write("nameserver 127.77.0.1\nsearch a.test\n");
+  auto resolver = this->resolver();
+  EXPECT_EQ(resolver.search().search, std::vector<std::string>{"a.test"});
+  EXPECT_EQ(ask(resolver, "sql1.corp.test", DnsType::a, Millis(100)).server, "127.77.0.1:53");
+  file_.write("nameserver 127.77.0.2\nsearch b.test\noptions ndots:3\n");
+  EXPECT_EQ(ask(resolver, "sql1.corp.test", DnsType::a, Millis(100)).server, "127.77.0.2:53")
+      << "the failure of the old server is forgotten, too";
+  EXPECT_EQ(resolver.search().search, std::vector<std::string>{"b.test"});
+  EXPECT_EQ(resolver.search().ndots, 3);
+}
+
+TEST_F(NamesTest, AQuestionUnderWayEndsWithTheOldServers) {
+  FakeDns silent(loop_.executor(), FakeDns::silence());
+  config_.servers = {silent.address()};
+  config_.from_resolv_conf = {file_.path(), false, true, true};
+  auto resolver = this->resolver();
+  DnsAnswer late;
+  const auto wait = [&]() -> Task<> { late = co_await resolver.ask({"slow.test", DnsType::a}, Millis(300)); };
+  loop_.spawn(wait());
+  EXPECT_TRUE(loop_.until([&] { return !silent.queries().empty(); }));
+  file_.write("search b.test\n");
+  EXPECT_EQ(resolver.search().search, std::vector<std::string>{"b.test"});
+  EXPECT_TRUE(loop_.until([&] { return !late.server.empty(); }));
+  EXPECT_EQ(late.outcome, DnsOutcome::timeout);
+  EXPECT_FALSE(ask(resolver, "slow.test", DnsType::a, Millis(30)).cached) << "it is not kept for the new rules";
+}
+
+TEST_F(NamesTest, TheSystemCompletesAndCanonicalises) {
+  config_.resolver = config::Resolver::system;
+  auto resolver = this->resolver();
+  const auto outcome = canonicalise(resolver, "sql1", {{"corp.test"}, 1});
+  const auto *facts = std::get_if<auth::NameFacts>(&outcome);
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->via, "system");
+  EXPECT_EQ(facts->canonical, "sql9.corp.test");
+  EXPECT_THAT(facts->addresses, ElementsAre("10.0.0.9"));
+  EXPECT_THAT(answered_, ElementsAre("sql1 A ok", "sql1 AAAA nodata"));
+  EXPECT_TRUE(dns_.queries().empty());
+  EXPECT_EQ(ask(resolver, "_kerberos._tcp.corp.test", DnsType::srv).server, dns_.address().text())
+      << "it knows no services";
+}
+
+TEST_F(NamesTest, WhatTheSystemSaysIsNotKeptButForItsFailures) {
+  config_.resolver = config::Resolver::system;
+  auto resolver = this->resolver();
+  ask(resolver);
+  EXPECT_FALSE(ask(resolver).cached);
+  says_ = {DnsOutcome::server_failure, "", {}};
+  EXPECT_FALSE(ask(resolver).cached);
+  EXPECT_TRUE(ask(resolver).cached) << "a resolver that takes long to fail costs one login its time";
+}
+
+TEST_F(NamesTest, ASystemThatHangsFailsTheNameInTime) {
+  config_.resolver = config::Resolver::system;
+  auto go_on = std::make_shared<std::promise<void>>();
+  auto released = go_on->get_future().share();
+  system_ = std::make_shared<SystemNames>([released](const std::string &) {
+    released.wait();
+    return SystemAnswer{};
+  });
+  auto resolver = this->resolver();
+  const auto started = Clock::now();
+  const auto outcome = canonicalise(resolver, "sql1.corp.test", {}, Millis(100));
+  const auto *error = std::get_if<auth::NameError>(&outcome);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->detail, "sql1.corp.test: timeout");
+  EXPECT_LT(elapsed_since(started), 5s);
+  go_on->set_value();
 }
 
 TEST_F(CanonicaliseTest, AddressAsksNobody) {
