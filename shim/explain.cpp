@@ -107,7 +107,6 @@ std::string with_realm(const std::string &spn, const auth::Prediction &predictio
 /// `identity` null: no SPN is asked for, and `why_not` says why.
 Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity, std::string why_not,
                                std::span<const auth::Driver> drivers) {
-  const auto &config = shop.config;
   const auto search = shop.resolver.search();
   const auto &timeouts = shop.route.timeouts;
   DriverComparison comparison;
