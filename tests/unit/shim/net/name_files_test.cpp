@@ -48,7 +48,7 @@ TEST_F(NameFilesTest, HostsIsReadAgainWhenItChanges) {
   hosts_.write("10.0.0.5 sql1\n");
   EXPECT_TRUE(files.current()->hosts.has("sql1"));
   const auto before = files.current();
-  hosts_.write("10.0.0.5 sql2\n"); // of the same size, in the same tick
+  hosts_.write("10.0.0.5 sql2\n");
   EXPECT_FALSE(files.current()->hosts.has("sql1"));
   EXPECT_TRUE(files.current()->hosts.has("sql2"));
   EXPECT_TRUE(before->hosts.has("sql1")) << "who has the rules keeps them";
@@ -57,6 +57,17 @@ TEST_F(NameFilesTest, HostsIsReadAgainWhenItChanges) {
   EXPECT_THAT(told_, ElementsAre(hosts_.path().string() + " has changed: 1 names",
                                  hosts_.path().string() + " has changed: 1 names",
                                  hosts_.path().string() + " has changed: 0 names"));
+}
+
+TEST_F(NameFilesTest, AFileThatWasWrittenLatelyIsReadAgainWhateverItsTime) {
+  dns_.hosts = hosts_.path();
+  auto files = this->files();
+  const auto same = std::filesystem::file_time_type::clock::now() + std::chrono::hours(1);
+  for (const std::string name : {"sql1", "sql2"}) { // of the same size; its clock has not ticked in between
+    hosts_.write("10.0.0.5 " + name + "\n");
+    std::filesystem::last_write_time(hosts_.path(), same);
+    EXPECT_TRUE(files.current()->hosts.has(name));
+  }
 }
 
 TEST_F(NameFilesTest, WhatHostsSaysAtFirstIsNoChange) {
