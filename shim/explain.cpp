@@ -169,12 +169,11 @@ Task<ResolvedName> resolve_by(Resolver &resolver, auth::Target target) {
   co_return resolved;
 }
 
-/// Of the name that the login began with, which an alias may have put in the target's place.
+/// Of the name that the login began with: the target's, or what that is an alias for.
 std::optional<NameComparison> compare_names(Workshop &shop, const std::vector<Record> &records) {
   std::string typed = shop.route.target;
-  const auto is_resolved = [](const Record &record) { return std::holds_alternative<TargetResolved>(record.event); };
-  if (auto found = std::ranges::find_if(records, is_resolved); found != records.end())
-    typed = std::get<TargetResolved>(found->event).typed;
+  for (const auto &record : records)
+    if (const auto *aliased = std::get_if<TargetAliased>(&record.event)) typed = aliased->to;
   const auto target = auth::parse_target(typed);
   if (!target) return std::nullopt;
   using namespace asio::experimental::awaitable_operators;

@@ -128,6 +128,8 @@ TEST(Names, AnAliasIsReplacedBeforeAnythingElse) {
   EXPECT_THAT((std::vector{aliased.from, aliased.to, aliased.by}), ElementsAre("web", "sqlalias.corp.test", "aliases"));
   EXPECT_EQ(web.all<shim::TargetResolved>().at(0).typed, "WEB");
   EXPECT_EQ(web.all<shim::TargetResolved>().at(0).fqdn, "sql1.corp.test");
+  EXPECT_EQ(nlohmann::json::parse(web.output).value("/names/own/canonical"_json_pointer, std::string()),
+            "sql1.corp.test");
   const auto old = explain(lab, "", "old", tables);
   EXPECT_EQ(old.status, 0) << old.output;
   ASSERT_EQ(old.all<shim::TargetAliased>().size(), 1u);
