@@ -80,16 +80,13 @@ Named typed(const DriverFacts &facts, std::string reason = "as typed") {
 /// getaddrinfo's canonical name: the search list, then the CNAMEs.
 Named forward(const DriverFacts &facts) {
   if (facts.target.is_address) return typed(facts, "an address is its own canonical name");
-  if (facts.chain.empty()) return typed(facts, "as typed, for DNS has no address: " + facts.forward_fault);
   const auto &end = facts.chain.back();
   if (facts.alias()) return {end, NameSource::cname, "the end of the CNAME chain"};
   if (end != bare(facts.target.host)) return {end, NameSource::search, "completed by the search list"};
   return {end, NameSource::typed, "it is no alias"};
 }
 
-std::string no_ptr(const DriverFacts &facts) {
-  return facts.addresses.empty() ? facts.forward_fault : facts.addresses.front() + " has no PTR: " + facts.ptr_fault;
-}
+std::string no_ptr(const DriverFacts &facts) { return facts.addresses.front() + " has no PTR: " + facts.ptr_fault; }
 
 /// The name of the address; `otherwise` where it has none.
 Named reverse(const DriverFacts &facts, Named otherwise) {
@@ -100,7 +97,6 @@ Named reverse(const DriverFacts &facts, Named otherwise) {
 
 /// InetAddress.getCanonicalHostName(): the PTR, if that name leads back to the address; else the address itself, as text.
 Named java_canonical(const DriverFacts &facts) {
-  if (facts.addresses.empty()) return typed(facts, "as typed, for DNS has no address: " + facts.forward_fault);
   const auto &address = facts.addresses.front();
   if (facts.ptr.empty()) return {address, NameSource::address, "the address as text: " + no_ptr(facts)};
   if (!facts.ptr_confirmed)
@@ -207,10 +203,8 @@ constexpr auto profiles = std::to_array<Profile>({
      Suffix::port,
      Layer::exact},
     {{"go-mssqldb", "LookupCNAME"}, go, Suffix::instance_or_port, Layer::exact},
-    {{"freetds", "canonical name of a name without a dot, else as typed"},
-     freetds,
-     Suffix::instance_or_port,
-     Layer::default_realm},
+    // As version 1.3 does, whose tsql the KDC's log shows; newer sources ask for the instance where one was typed.
+    {{"freetds", "canonical name of a name without a dot, else as typed"}, freetds, Suffix::port, Layer::default_realm},
     {{"pytds", "as typed, then libkrb5 by krb5.conf"}, plainly, Suffix::port, Layer::mit},
     {{"tiberius", "as typed"}, plainly, Suffix::port, Layer::default_realm},
     {{"jtds", "getCanonicalHostName: the PTR"}, java_canonical, Suffix::port, Layer::exact},
@@ -291,6 +285,7 @@ Named jdbc_name(const DriverFacts &facts, std::string &realm) {
   };
   auto found = facts.target.is_address ? std::string() : realm_in(facts.target.host);
   realm = capitals(found);
+  if (!found.empty() && facts.target.host.ends_with('.')) realm += '.'; // it is what follows in the name, dot and all
   if (!found.empty()) return typed(facts, "as typed: " + found + " has a _kerberos._udp SRV record");
   auto canonical = java_canonical(facts);
   if (canonical.source == NameSource::ptr) found = realm_in(canonical.host);
@@ -378,7 +373,7 @@ std::vector<DnsQuestion> DriverQuestions::questions() const {
   if (stage_ == Stage::reverse) {
     if (!facts_.addresses.empty()) list.push_back({name_of_ptr(facts_.addresses.front()), DnsType::ptr});
     std::ranges::for_each(of_typed, ask_realm);
-  } else if (stage_ == Stage::confirm && !facts_.ptr.empty()) {
+  } else if (stage_ == Stage::confirm && !facts_.ptr.empty() && !facts_.ptr_confirmed) {
     list = {{facts_.ptr, DnsType::a}, {facts_.ptr, DnsType::aaaa}};
     for (const auto &suffix : suffixes(facts_.ptr))
       if (std::ranges::find(of_typed, suffix) == of_typed.end()) ask_realm(suffix);
@@ -399,6 +394,8 @@ void DriverQuestions::answer(std::vector<DnsAnswer> answers) {
       const bool named = record != answer.records.end() && name_fault(bare(record->data)).empty();
       if (named)
         facts_.ptr = bare(record->data);
+      else if (!facts_.addresses.empty() && (facts_.addresses[0] == "127.0.0.1" || facts_.addresses[0] == "::1"))
+        facts_.ptr = "localhost", facts_.ptr_confirmed = true; // in the hosts file of every machine
       else
         facts_.ptr_fault = to_string(answer.outcome == DnsOutcome::ok ? DnsOutcome::malformed : answer.outcome);
     } else if (asked.type == DnsType::srv && has(DnsType::srv)) {
@@ -423,6 +420,12 @@ std::string_view to_string(NameSource source) {
 
 Prediction predict(const Driver &driver, const DriverFacts &facts, const MitNaming &mit) {
   const auto &profile = *std::ranges::find(profiles, driver.id, [](const Profile &one) { return one.driver.id; });
+  if (facts.addresses.empty()) // each connects first
+    return {.driver = profile.driver.id,
+            .name = as_typed(facts.target),
+            .spns = {},
+            .default_realm = false,
+            .reason = "it has no address to connect to: " + facts.forward_fault};
   std::string realm;
   auto first = driver.id == "mssql-jdbc" ? jdbc_name(facts, realm) : profile.name(facts);
   const auto names = profile.layer == Layer::mit ? mit_names(facts, std::move(first), profile.mit.value_or(mit))

@@ -38,7 +38,7 @@ struct DriverFacts {
       chain; ///< the typed name, completed, then each CNAME target; empty where the name has no address
   std::vector<std::string> addresses; ///< of the end of the chain; the target itself where it is an address
   std::string forward_fault;          ///< why there is no address: "sql1.corp.test: nxdomain"
-  std::string ptr;                    ///< the name of the first address; empty: none
+  std::string ptr;                    ///< the name of the first address; empty: none. 127.0.0.1 and ::1 always have one
   std::string ptr_fault;              ///< why there is none: "nxdomain"
   bool ptr_confirmed = false;         ///< the address is among those of `ptr`
   std::vector<std::string> realms; ///< suffixes of the typed name and of the PTR name with an SRV record _kerberos._udp
@@ -78,10 +78,11 @@ struct PredictedSpn {
 /// What one driver does with a target.
 struct Prediction {
   std::string_view driver;
-  std::string name;               ///< that it puts into its first SPN
-  std::vector<PredictedSpn> spns; ///< in the order it asks for them; empty: it cannot tell (reason says why)
-  bool default_realm = false;     ///< it asks in krb5.conf's default realm, whatever domain_realm says
-  std::string reason;             ///< how it came to that name
+  std::string name; ///< that it puts into its first SPN
+  std::vector<PredictedSpn>
+      spns; ///< in the order it asks for them; empty: it asks for none, or nobody can tell (reason says why)
+  bool default_realm = false; ///< it asks in krb5.conf's default realm, whatever domain_realm says
+  std::string reason;         ///< how it came to that name
   bool operator==(const Prediction &) const = default;
 };
 

@@ -252,7 +252,7 @@ Table table_of(const shim::DriverComparison &comparison) {
   Table table;
   for (const auto &row : comparison.rows) {
     const auto *works = row.first_ticket();
-    if (row.spns.empty()) table.add({row.driver, row.name, "-", "-", "cannot tell: " + row.reason});
+    if (row.spns.empty()) table.add({row.driver, row.name, "-", "-", "no SPN: " + row.reason});
     bool first = true, over = false;
     for (const auto &one : row.spns) {
       const auto because = one.ticket              ? row.reason

@@ -185,19 +185,45 @@ TEST(Drivers, an_address) {
 
 TEST(Drivers, instances_and_ports) {
   auto facts = corp().facts("sql1.corp.test\\INST");
-  EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("sql1.corp.test:INST")));
+  EXPECT_THAT(spns("go-mssqldb", facts), ElementsAre(svc("sql1.corp.test:INST")));
   EXPECT_THAT(spns("tiberius", facts), IsEmpty()) << "the port is SQL Browser's to tell";
   EXPECT_THAT(predict(*find_driver("tiberius"), facts, as_given).reason, HasSubstr("SQL Browser"));
   facts.browser_port = 50123;
   EXPECT_THAT(spns("tiberius", facts), ElementsAre(svc("sql1.corp.test:50123")));
+  EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("sql1.corp.test:50123")))
+      << "as the KDC's log showed of tsql 1.3.17";
   EXPECT_THAT(spns("sqlclient", corp().facts("sql1.corp.test,1500")), ElementsAre(svc("sql1.corp.test:1500")));
 }
 
-TEST(Drivers, a_name_that_does_not_exist_is_taken_as_typed) {
+TEST(Drivers, nobody_asks_for_a_ticket_without_an_address_to_connect_to) {
   const auto facts = corp().facts("gone.corp.test");
-  for (const auto &driver : drivers())
-    for (const auto &spn : predict(driver, facts, by_default).spns)
-      EXPECT_THAT(spn.spn, StartsWith("MSSQLSvc/gone.corp.test")) << driver.id;
+  for (const auto &driver : drivers()) {
+    const auto prediction = predict(driver, facts, by_default);
+    EXPECT_THAT(prediction.spns, IsEmpty()) << driver.id;
+    EXPECT_EQ(prediction.name, "gone.corp.test") << driver.id;
+    EXPECT_THAT(prediction.reason, HasSubstr("no address to connect to: gone.corp.test: nxdomain")) << driver.id;
+  }
+}
+
+TEST(Drivers, loopback_is_localhost_where_dns_knows_no_better) {
+  for (const std::string target : {"localhost", "127.0.0.1", "[::1]"})
+    EXPECT_THAT(spns("jtds", corp().facts(target)), ElementsAre(svc("localhost:1433"))) << target;
+  EXPECT_THAT(spns("freetds", corp().facts("127.0.0.1")), ElementsAre(svc("127.0.0.1:1433")));
+  EXPECT_THAT(spns("jtds", corp().facts("127.0.0.2")), ElementsAre(svc("127.0.0.2:1433")))
+      << "it stands in no hosts file";
+  auto zone = corp();
+  zone.ptr["127.0.0.1"] = "box.corp.test";
+  zone.a["box.corp.test"] = "127.0.0.1";
+  EXPECT_THAT(spns("jtds", zone.facts("127.0.0.1")), ElementsAre(svc("box.corp.test:1433")));
+}
+
+TEST(Drivers, a_trailing_dot_stays_where_the_name_is_taken_as_typed) {
+  auto zone = corp();
+  zone.srv = {"corp.test"};
+  const auto facts = zone.facts("sql1.corp.test.");
+  EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("sql1.corp.test.:1433")));
+  EXPECT_THAT(spns("mssql-jdbc", facts), ElementsAre(svc("sql1.corp.test.:1433@CORP.TEST."))) << "its realm too";
+  EXPECT_THAT(spns("jtds", facts), ElementsAre(svc("sql1.corp.test:1433")));
 }
 
 TEST(Drivers, every_question_is_asked_once) {
@@ -313,9 +339,21 @@ TEST(PublicCases, hugr_mssql_extension_259) {
 // A tunnel's own name is what every driver computes from: none can know the server's.
 TEST(PublicCases, azuredatastudio_25853) {
   Zone zone;
-  for (const auto &driver : drivers())
-    for (const auto &spn : predict(driver, zone.facts("localhost,14330"), as_given).spns)
-      EXPECT_THAT(spn.spn, Not(HasSubstr("corp.test"))) << driver.id;
+  for (const auto &driver : drivers()) {
+    const auto prediction = predict(driver, zone.facts("localhost,14330"), as_given);
+    EXPECT_THAT(prediction.spns, Not(IsEmpty())) << driver.id;
+    for (const auto &spn : prediction.spns)
+      EXPECT_THAT(spn.spn, StartsWith("MSSQLSvc/localhost")) << driver.id;
+  }
+}
+
+// A principal name instead of a host-based one: libkrb5 then takes the default realm, wherever the host is.
+TEST(PublicCases, freetds_338) {
+  Zone zone{.a = {{"rz.eb.test", "10.0.0.8"}}, .cname = {}, .ptr = {{"10.0.0.8", "rz.eb.test"}}, .srv = {"eb.test"}};
+  const auto facts = zone.facts("rz.eb.test");
+  EXPECT_TRUE(predict(*find_driver("freetds"), facts, by_default).default_realm);
+  EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("rz.eb.test:1433")));
+  EXPECT_THAT(spns("mssql-jdbc", facts), ElementsAre(svc("rz.eb.test:1433@EB.TEST"))) << "which looks for it";
 }
 
 } // namespace
