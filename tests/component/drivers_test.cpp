@@ -96,6 +96,22 @@ TEST(Drivers, APtrThatLiesIsTheCauseForThoseThatUseIt) {
   EXPECT_THAT(told.text, ContainsRegex("jtds .*FAILS: PTR: .* is sql1.dns.corp.test"));
 }
 
+TEST(Drivers, AWrongSuffixLeadsThoseAstrayThatCompleteShortNames) {
+  const auto told = explain({.fault = "suffix-wrong"}, "sql1");
+  EXPECT_EQ(told.status, 1) << "us too";
+  EXPECT_EQ(told.diagnosis["cause"], "suffix-wrong") << told.text;
+  std::set<std::string> blamed;
+  for (const auto &row : told.drivers["rows"]) {
+    EXPECT_FALSE(row["works"] && row["spns"][0]["spn"].get<std::string>().contains("other.test")) << row;
+    if (row["spns"][0]["suspicion"].get<std::string>().starts_with("search list: ")) blamed.insert(row["driver"]);
+  }
+  EXPECT_THAT(blamed, UnorderedElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb", "freetds", "mit-canon",
+                                           "mit-fallback-rdns", "mit-fallback", "mit-as-typed", "msodbcsql", "pytds"));
+  EXPECT_TRUE(told.row("jtds")["works"]) << "the PTR is right";
+  const auto full = explain({.fault = "suffix-wrong"}, "sql1.corp.test");
+  EXPECT_EQ(full.status, 0) << full.text;
+}
+
 TEST(Drivers, OneDriverOrNone) {
   lab::Lab lab({.serve = false});
   const auto run = [&](const std::string &driver) {

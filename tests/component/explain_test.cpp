@@ -236,6 +236,7 @@ const std::map<std::string_view, const char *> not_explains = {
     {"client-auth-refused", "there is no client that could send the wrong kind of login"},
     {"route-denied", "`match` looks at what a client says; explain takes the route by its target"},
     {"ptr-wrong", "sqlshim asks for no PTR unless a route's names say so; explain --as tells whom it breaks"},
+    {"suffix-wrong", "the target here is a full name, which no search list completes"},
     {"mars-refused", "explain's login does not ask for MARS"},
     {"client-requires-tls", "there is no client that could demand encryption"},
     {"listener-requires-tls", "there is no client without encryption"},

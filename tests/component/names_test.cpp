@@ -3,6 +3,7 @@
 #include "tests/support/decisions.hpp"
 #include "tests/support/tsql.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
@@ -93,6 +94,15 @@ TEST(Names, AddressByItsPtrOrNotAtAll) {
   const auto plain = explain(lab, "", address);
   EXPECT_EQ(plain.status, 1);
   EXPECT_EQ(plain.cause(), "address-without-spn") << plain.output;
+}
+
+TEST(Names, AShortNameThatTheSearchListLeadsAstray) {
+  lab::Lab lab({.fault = "suffix-wrong", .serve = false});
+  const auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "explain", "sql1", "--route", "reports"},
+                             .environment = lab.environment()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.output, AllOf(HasSubstr("suffix-wrong (to be mended at: configuration)"),
+                                HasSubstr(fmt::format("MSSQLSvc/sql1.other.test:{}", lab.sql_port()))));
 }
 
 TEST(Names, DnsMayNotLeadOutOfTheBounds) {

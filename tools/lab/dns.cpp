@@ -41,7 +41,7 @@ void Dns::address_only(const std::string &name, const std::string &address) {
   forward_only_[name] = address;
 }
 
-void Dns::ptr(const std::string &address, const std::string &name) { ptrs_[address] = name; }
+void Dns::ptr(const std::string &address, const std::string &name) { ptrs_.emplace(address, name); }
 
 void Dns::cname(const std::string &alias, const std::string &target) {
   remove(alias); // dnsmasq exits on a second record for an alias
@@ -78,10 +78,12 @@ void Dns::stop() {
 
 std::string Dns::configuration() const {
   // no-daemon also keeps our uid when we are root: a changed uid would clear the parent-death signal, and dnsmasq could outlive us.
-  auto text = fmt::format("no-daemon\nno-resolv\nno-hosts\nno-poll\ncache-size=0\nlog-queries\n"
-                          "port={}\nlisten-address={}\nbind-interfaces\nlocal-ttl={}\n"
-                          "local=/corp.test/\nlocal=/127.in-addr.arpa/\n",
+  // no-round-robin: who asks twice, as two drivers do, gets the addresses of a name in the same order.
+  auto text = fmt::format("no-daemon\nno-resolv\nno-hosts\nno-poll\nno-round-robin\ncache-size=0\nlog-queries\n"
+                          "port={}\nlisten-address={}\nbind-interfaces\nlocal-ttl={}\n",
                           port_, address_, ttl);
+  for (const auto &domain : domains_)
+    text += fmt::format("local=/{}/\n", domain);
   for (const auto &[address, name] : ptrs_)
     text += fmt::format("ptr-record={},{}\n", reverse_name(address), name);
   for (const auto &[name, address] : hosts_)

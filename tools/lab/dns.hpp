@@ -6,7 +6,7 @@
 
 namespace lab {
 
-/// Answers for corp.test and 127.in-addr.arpa on `address():port()`, UDP and TCP; asks no other server and reads no hosts file.
+/// Answers for corp.test, addresses' names and what `domain` adds, on `address():port()`, UDP and TCP; asks no other server and reads no hosts file.
 /// Records are changed freely; `start()` after a change restarts it with the new ones.
 class Dns {
 public:
@@ -22,8 +22,10 @@ public:
   void also(const std::string &name, const std::string &address) { more_.emplace_back(name, address); }
   /// An A record without PTR; replaces those that the name had.
   void address_only(const std::string &name, const std::string &address);
-  /// Another PTR for an address than its host's: a reverse record that lies.
+  /// Another PTR for an IPv4 address than its host's: a reverse record that lies. With every call the address has one more.
   void ptr(const std::string &address, const std::string &name);
+  /// One more domain of which it knows everything: names there that have no record do not exist.
+  void domain(const std::string &name) { domains_.push_back(name); }
   /// Replaces what the alias had, but for the PTR of an address.
   void cname(const std::string &alias, const std::string &target);
   /// Whether the name has a record of its own.
@@ -51,9 +53,10 @@ private:
   std::map<std::string, std::string> hosts_;              // name to address
   std::map<std::string, std::string> forward_only_;       // name to address
   std::vector<std::pair<std::string, std::string>> more_; // name and a further address
-  std::map<std::string, std::string> ptrs_;               // address to name
+  std::multimap<std::string, std::string> ptrs_;          // address to name
   std::map<std::string, std::string> cnames_;             // alias to target
   std::vector<std::string> srvs_;                         // as dnsmasq writes them
+  std::vector<std::string> domains_ = {"corp.test", "127.in-addr.arpa", "ip6.arpa"};
   std::optional<Process> process_;
 };
 

@@ -29,6 +29,11 @@ std::string fitting_encrypt(const std::string &server_encrypt) {
   return server_encrypt == "on" ? "require" : server_encrypt;
 }
 
+std::vector<std::string> search(const Plan &plan) {
+  if (plan.other_domain.empty()) return {"corp.test"};
+  return {plan.other_domain, "corp.test"};
+}
+
 /// What the lab's configuration says of TLS: keys of [[route]].
 std::string tls_keys(const Plan &plan) {
   return fmt::format("encrypt = \"{}\"\nca_file = \"ca.pem\"\n", plan.route_encrypt);
@@ -133,13 +138,17 @@ void Lab::bring_up_dns(const Plan &plan) {
     dns_->host(host(index), address(index));
     dns_->ptr(address(index), index == 0 && !plan.sql1_ptr.empty() ? plan.sql1_ptr : host(index));
   }
+  if (!plan.other_domain.empty()) {
+    dns_->domain(plan.other_domain);
+    dns_->address_only("sql1." + plan.other_domain, address(0));
+  }
   dns_->cname("sqlalias.corp.test", sql1);
   for (const auto &[alias, target] : options_.cnames)
     dns_->cname(alias, target);
   for (const auto &[alias, target] : options_.cnames)
     if (!dns_->knows(target)) dns_->address_only(target, address(0));
   dns_->start();
-  if (options_.netns) resolve_by(folder() / "etc", dns_->address(), "corp.test");
+  if (options_.netns) resolve_by(folder() / "etc", dns_->address(), fmt::format("{}", fmt::join(search(plan), " ")));
 }
 
 void Lab::make_certificates(const Plan &plan) const {
@@ -195,17 +204,19 @@ void Lab::write_configuration(const Plan &plan) const {
   auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
                           "[log]\ndecisions = \"decisions.jsonl\"\n\n"
                           "[state]\ndirectory = \"state\"\n\n"
-                          "[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n\n"
+                          "[dns]\nservers = [\"{}\"]\nsearch = [\"{}\"]\n\n"
                           "[kerberos]\nconfig = \"krb5.conf\"\n\n"
                           "[[identity]]\nname = \"reports\"\n{}{}\n",
-                          dns_->server(), plan.identity, plan.identity_extra);
-  for (const auto &[name, target] : routes)
+                          dns_->server(), fmt::join(search(plan), "\", \""), plan.identity, plan.identity_extra);
+  for (const auto &[name, full] : routes) {
+    const auto *target = !plan.other_domain.empty() && full == std::string_view(sql1) ? "sql1" : full;
     toml += fmt::format(
         "[[listener]]\nname = \"{0}\"\naddress = \"{6}:0\"\n{1}\n"
         "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"reports\"\n"
         "{5}{7}\n",
         name, plan.listener_extra, plan.route_match, target, port_suffix, tls_keys(plan), ipv6_ ? "[::1]" : "127.0.0.1",
         plan.route_extra);
+  }
   write_file(folder() / "sqlshim.toml", toml);
   write_freetds_conf(plan);
 }

@@ -1,10 +1,12 @@
 #include "tools/lab/netns.hpp"
 
+#include <arpa/inet.h>
 #include <cerrno>
 #include <cstring>
 #include <fmt/format.h>
 #include <fstream>
 #include <linux/capability.h>
+#include <linux/ipv6.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -29,7 +31,8 @@ void tell_kernel(const char *path, const std::string &text) {
   if (!(out << text << std::flush)) fail(path);
 }
 
-/// Up, and with one address beside 127.0.0.1: getaddrinfo with AI_ADDRCONFIG finds no IPv4 name on a machine that has loopback addresses alone.
+/// Up, and with one address beside 127.0.0.1 and one beside ::1 (where the kernel has IPv6): getaddrinfo with AI_ADDRCONFIG finds no name's addresses of a
+/// family of which the machine has loopback addresses alone.
 void raise_loopback() {
   const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq loopback{}, documentation{};
@@ -43,6 +46,14 @@ void raise_loopback() {
       any >= 0 && ::ioctl(any, SIOCSIFFLAGS, &loopback) == 0 && ::ioctl(any, SIOCSIFADDR, &documentation) == 0;
   ::close(any);
   if (!up) fail("the loopback interface");
+  in6_ifreq documentation6{};
+  ::inet_pton(AF_INET6, "2001:db8::1", &documentation6.ifr6_addr); // RFC 3849
+  documentation6.ifr6_prefixlen = 128;
+  documentation6.ifr6_ifindex = static_cast<int>(::if_nametoindex("lo"));
+  if (const int six = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0); six >= 0) {
+    ::ioctl(six, SIOCSIFADDR, &documentation6);
+    ::close(six);
+  }
 }
 
 /// The DNS server needs port 53, and a program that is not root keeps no capability across execve but an ambient one. (The sysctl that would open the

@@ -47,6 +47,8 @@ constexpr auto faults = std::to_array<Fault>({
     {"name-not-found", "DNS knows no address of sql1.corp.test", [](Plan &p) { p.sql1_has_address = false; }},
     {"ptr-wrong", "the PTR of sql1's address names another host (sqlshim asks for none: drivers that do fail)",
      [](Plan &p) { p.sql1_ptr = "sql1.dns.corp.test"; }},
+    {"suffix-wrong", "the search list leads the short name sql1 into other.test, which is no realm's domain",
+     [](Plan &p) { p.other_domain = "other.test"; }},
     // SPN and ticket
     {"spn-missing", "the KDC does not know sql1's SPN",
      [](Plan &p) { p.spoil_realm = [](Realm &r) { r.remove(spn_of(r)); }; }},

@@ -21,6 +21,8 @@ struct Plan {
 
   bool sql1_has_address = true; ///< in DNS
   std::string sql1_ptr;         ///< the name that sql1's address has in DNS; empty: the right one
+  /// One more domain, the first in the search list, that has a sql1 too, with the same address; the route reports then writes the short name. Empty: none.
+  std::string other_domain;
   /// KDC, sql1 and sqlshim's listeners are on ::1, at ports that were free, and sql1 has an AAAA record alone. Not with more hosts: there is one such address.
   bool ipv6 = false;
 
