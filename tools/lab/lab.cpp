@@ -204,17 +204,9 @@ void Lab::write_configuration(const Plan &plan) const {
   auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
                           "[log]\ndecisions = \"decisions.jsonl\"\n\n"
                           "[state]\ndirectory = \"state\"\n\n"
-                          "[dns]
-servers = [\"{}\"]
-search = [\"{}\"]
-
-"
-                          "[kerberos]
-config = \"krb5.conf\"
-"
-                          "refusals = \"0s\"  # what is mended in the KDC is seen at once
-
-"
+                          "[dns]\nservers = [\"{}\"]\nsearch = [\"{}\"]\n\n"
+                          "[kerberos]\nconfig = \"krb5.conf\"\n"
+                          "refusals = \"0s\"  # what is mended in the KDC is seen at once\n\n"
                           "[[identity]]\nname = \"reports\"\n{}{}\n",
                           dns_->server(), fmt::join(search(plan), "\", \""), plan.identity, plan.identity_extra);
   for (const auto &[name, full] : routes) {
