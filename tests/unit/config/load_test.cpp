@@ -366,7 +366,7 @@ const Row rows[] = {
     {"DnsResolver",
      with("[dns]\nresolver = \"glibc\"\n"),
      {"f:13:12: dns.resolver: \"glibc\" is unknown; write one of \"own\", \"system\""}},
-    {"DnsHosts", with("[dns]\nhosts = 1\n"), {"f:13:9: dns.hosts: must be a string, not an integer; put it in quotes"}},
+    {"DnsHosts", with("[dns]\nhosts = 1\n"), {"f:13:9: dns.hosts: must be a string, not an integer; write hosts = \"1\""}},
     {"DnsHostsAbsent",
      with("[dns]\nhosts = \"no.hosts\"\n"),
      {"f:13:9: dns.hosts: warning: no.hosts does not exist (yet): it names nothing"}},
