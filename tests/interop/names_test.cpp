@@ -170,6 +170,7 @@ private:
 void Site::fill_dns() {
   auto &dns = lab_.dns();
   dns.domain("eb.test");
+  dns.domain("b"); // no such name, as the root says
   dns.srv("_kerberos._udp.eb.test", "dc1.eb.test", 88, 0, 100);
   dns.cname("alias2.corp.test", "sqlalias.corp.test");
   dns.cname("far.corp.test", "db.eb.test");
@@ -276,8 +277,9 @@ public:
     const auto folder = site_.lab().folder();
     auto section =
         fmt::format("[it]\n  host = {}\n  tds version = 7.4\n  encryption = off\n  {}\n", input.host, input.options);
-    if (input.port != 0) section += fmt::format("  port = {}\n", input.port);
-    if (!input.instance.empty()) section += fmt::format("  instance = {}\n", input.instance);
+    // Its own default port is not 1433.
+    section += input.instance.empty() ? fmt::format("  port = {}\n", input.port ? input.port : default_port)
+                                      : fmt::format("  instance = {}\n", input.instance);
     lab::write_file(folder / "it.conf", section);
     lab::write_file(folder / "ccache", lab::read_file(site_.tgt()));
     auto environment = site_.lab().environment();
@@ -345,7 +347,7 @@ private:
   std::string url(const Input &input) const {
     const auto &[host, port, instance, options, spn] = input;
     if (jtds_)
-      return fmt::format("jdbc:jtds:sqlserver://{}{}/master;useKerberos=true;loginTimeout=5{}{}",
+      return fmt::format("jdbc:jtds:sqlserver://{}{}/master;useKerberos=true;loginTimeout=15{}{}",
                          host.contains(':') ? "[" + host + "]" : host, port ? fmt::format(":{}", port) : "",
                          instance.empty() ? "" : ";instance=" + instance, options);
     return fmt::format(
@@ -389,9 +391,11 @@ std::string_view profile_of(const Driver &driver) {
 
 /// Those of the interop test that do Kerberos and know a way to tell their SPN: each once.
 std::vector<Driver> real_drivers() {
+  const char *const only_these = std::getenv("SQLSHIM_INTEROP");
   std::vector<Driver> list;
   for (const auto &driver : interop::drivers())
-    if (driver.auth == interop::Auth::kerberos && (driver.program == "java" || driver.name.starts_with("tsql")))
+    if ((!only_these || driver.slug().contains(only_these)) && driver.auth == interop::Auth::kerberos &&
+        (driver.program == "java" || driver.name.starts_with("tsql")))
       list.push_back(driver);
   return list;
 }
