@@ -18,7 +18,8 @@ auth::NameFacts facts_of(const std::string &typed, const std::string &canonical 
   return facts;
 }
 
-const auth::KerberosConfig kerberos{"", "", {{".corp.test", "CORP.TEST"}}, {}, {}};
+const auth::KerberosConfig kerberos{
+    .path = {}, .default_realm = {}, .domain_realm = {{".corp.test", "CORP.TEST"}}, .kdcs = {}, .naming = {}};
 
 std::vector<std::string> plan(const config::Route &route, const auth::NameFacts &facts, const std::string &realm = "",
                               bool integrated = false) {
