@@ -332,7 +332,7 @@ public:
     ++logins_;
     java_->wait_until(
         "the end of a login", [&] { return std::ranges::count(lab::read_file(said_), '\n') >= logins_; },
-        lab::milliseconds(20'000));
+        lab::milliseconds(60'000));
   }
   bool takes(const Input &input) const override { return !jtds_ || !input.host.contains(':') || input.port == 0; }
   std::vector<Input> more() const override {
