@@ -155,7 +155,7 @@ TEST(Names, AReferralLeadsToTheRealmOfTheServer) {
   lab::Realm partner(lab.folder() / "partner", lab.block(),
                      {.name = "PARTNER.TEST", .domain = "partner.test", .kdc_address = lab.block().address(5)});
   for (auto *realm : {&lab.realm(), &partner})
-    realm->add_principal("krbtgt/PARTNER.TEST@CORP.TEST", "what the two realms share");
+    realm->add_principal("krbtgt/PARTNER.TEST@CORP.TEST", "shared-between-the-realms");
   partner.add_spn("MSSQLSvc/sql9.partner.test");
   partner.ktadd(lab.folder() / "peer.keytab", "MSSQLSvc/sql9.partner.test");
 
