@@ -347,6 +347,7 @@ TEST(PublicCases, freetds_338) {
   Zone zone{.a = {{"rz.eb.test", "10.0.0.8"}}, .cname = {}, .ptr = {{"10.0.0.8", "rz.eb.test"}}, .srv = {"eb.test"}};
   const auto facts = zone.facts("rz.eb.test");
   EXPECT_TRUE(predict(*find_driver("freetds"), facts, by_default).default_realm);
+  EXPECT_TRUE(predict(*find_driver("jtds"), facts, by_default).default_realm);
   EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("rz.eb.test:1433")));
   EXPECT_THAT(spns("mssql-jdbc", facts), ElementsAre(svc("rz.eb.test:1433@EB.TEST"))) << "which looks for it";
 }
