@@ -38,6 +38,7 @@ const HostsRow hosts_rows[] = {
     {"another name", "10.0.0.5 sql1.corp.test\n", "sql1", unknown, unknown},
     {"comment", "# 10.0.0.4 sql1\n10.0.0.5 sql1 # sql2\n", "sql1", {"A 10.0.0.5"}, nodata},
     {"name in a comment", "10.0.0.5 sql1 #sql2\n", "sql2", unknown, unknown},
+    {"alias in a comment", "10.0.0.5 sql1 # sql2 is its old name\n", "sql2", unknown, unknown},
     {"IPv6, in whatever spelling", "2001:DB8:0::1 sql1\n", "sql1", nodata, {"AAAA 2001:db8::1"}},
     {"several lines, the first one names it",
      "10.0.0.5 sql1.corp.test sql1\n::1 other.test sql1\n10.0.0.6 sql1\n10.0.0.5 sql1\n",
