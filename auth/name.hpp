@@ -95,10 +95,10 @@ struct NameFacts {
   std::string canonical;              ///< lower case, no trailing dot; an address where nothing names it
   std::vector<std::string> chain;     ///< the name asked for, then each CNAME target; one entry without an alias
   std::vector<std::string> addresses; ///< IPv4 and IPv6 in the order of the answers, A before AAAA; never empty
-  std::string via;                    ///< where the addresses are from: "dns", "hosts", "system", "address", "localhost"
-  Procedure by = Procedure::forward;  ///< what gave `canonical`; as_typed where none had a name
-  std::string driver = {};            ///< id of the driver that gave `canonical` instead; empty: none
-  std::vector<ReverseFact> reverse;   ///< of the first addresses, in their order; empty where no procedure asked
+  std::string via;                   ///< where the addresses are from: "dns", "hosts", "system", "address", "localhost"
+  Procedure by = Procedure::forward; ///< what gave `canonical`; as_typed where none had a name
+  std::string driver = {};           ///< id of the driver that gave `canonical` instead; empty: none
+  std::vector<ReverseFact> reverse;  ///< of the first addresses, in their order; empty where no procedure asked
 
   const std::string &forward() const { return chain.back(); } ///< what `forward` makes of the name
   std::string by_text() const;                                ///< "forward", "driver:mssql-jdbc"

@@ -59,7 +59,8 @@ public:
       : config_(config), route_(*std::ranges::find(config.routes, "alias", &config::Route::name)),
         identities_(pool_, config.kerberos.config), tickets_(value(auth::load_kerberos_config(config.kerberos.config)),
                                                              config.kerberos.refusals, [](shim::Event) {}),
-        tls_(std::make_shared<const config::Config>()), resolver_(io_.get_executor(), std::make_shared<shim::NameFiles>(config.dns), nullptr) {
+        tls_(std::make_shared<const config::Config>()),
+        resolver_(io_.get_executor(), std::make_shared<shim::NameFiles>(config.dns), nullptr) {
     route_.spn_rules.order = {auth::Why::port}; // a login goes no further than the first that there is
     asked_.login.option_flags2 |= tds::option2_integrated_security;
   }
