@@ -3,7 +3,6 @@
 #include "auth/host_name.hpp"
 
 #include <algorithm>
-#include <arpa/inet.h>
 #include <array>
 #include <utility>
 
@@ -13,34 +12,10 @@ namespace {
 constexpr std::uint16_t default_port = 1433;
 constexpr std::size_t most_suffixes = 8; // of names whose realm is looked for
 
-std::string bare(std::string_view name) {
-  if (name.ends_with('.')) name.remove_suffix(1);
-  return lower(name);
-}
-
-/// "10.3.81.127.in-addr.arpa"; the nibbles of an IPv6 address under ip6.arpa.
-std::string name_of_ptr(const std::string &address) {
-  std::array<std::uint8_t, 16> bytes{};
-  std::string name;
-  if (::inet_pton(AF_INET, address.c_str(), bytes.data()) == 1) {
-    for (int i = 3; i >= 0; --i)
-      name += std::to_string(bytes[static_cast<std::size_t>(i)]) + ".";
-    return name + "in-addr.arpa";
-  }
-  if (::inet_pton(AF_INET6, address.c_str(), bytes.data()) != 1) return {};
-  constexpr std::string_view digits = "0123456789abcdef";
-  for (int i = 15; i >= 0; --i) {
-    const auto byte = bytes[static_cast<std::size_t>(i)];
-    for (const int nibble : {byte & 15, byte >> 4})
-      name += std::string(1, digits[static_cast<std::size_t>(nibble)]) + ".";
-  }
-  return name + "ip6.arpa";
-}
-
 /// "sql1.corp.test", "corp.test", "test"
 std::vector<std::string> suffixes(std::string_view name) {
   std::vector<std::string> result;
-  for (std::string rest = bare(name); !rest.empty() && result.size() < most_suffixes;) {
+  for (std::string rest = plain_name(name); !rest.empty() && result.size() < most_suffixes;) {
     result.push_back(rest);
     const auto dot = rest.find('.');
     rest = dot == rest.npos ? "" : rest.substr(dot + 1);
@@ -67,7 +42,7 @@ std::string as_typed(const Target &target) {
 
 bool is_loopback(const DriverFacts &facts) {
   const auto &host = facts.target.host;
-  return bare(host) == "localhost" || (facts.target.is_address && (host.starts_with("127.") || host == "::1"));
+  return plain_name(host) == "localhost" || (facts.target.is_address && (host.starts_with("127.") || host == "::1"));
 }
 
 Named typed(const DriverFacts &facts, std::string reason = "as typed") {
@@ -79,7 +54,7 @@ Named forward(const DriverFacts &facts) {
   if (facts.target.is_address) return typed(facts, "an address is its own canonical name");
   const auto &end = facts.chain.back();
   if (facts.alias()) return {end, NameSource::cname, "the end of the CNAME chain"};
-  if (end != bare(facts.target.host)) return {end, NameSource::search, "completed by the search list"};
+  if (end != plain_name(facts.target.host)) return {end, NameSource::search, "completed by the search list"};
   return {end, NameSource::typed, "it is no alias"};
 }
 
@@ -141,10 +116,10 @@ Named rust(const DriverFacts &facts) {
 /// Each name that is asked for, in order. What the driver looked up already leads to the same end: a PTR's name counts as canonical.
 std::vector<Named> mit_names(const DriverFacts &facts, Named given, const MitNaming &mit) {
   const auto qualified = [&](Named named) {
-    named.host = bare(named.host);
+    named.host = plain_name(named.host);
     const bool is_short = named.host.find('.') == std::string::npos && normal_address(named.host).empty();
-    if (is_short && bare(named.host) != "localhost" && !facts.policy.search.empty()) {
-      named.host += "." + bare(facts.policy.search.front());
+    if (is_short && plain_name(named.host) != "localhost" && !facts.policy.search.empty()) {
+      named.host += "." + plain_name(facts.policy.search.front());
       named.source = NameSource::search;
       named.reason += "; libkrb5 completes it by the first search suffix";
     }
@@ -351,7 +326,7 @@ std::vector<DnsQuestion> DriverQuestions::questions() const {
       list.push_back(srv);
   };
   if (stage_ == Stage::reverse) {
-    if (!facts_.addresses.empty()) list.push_back({name_of_ptr(facts_.addresses.front()), DnsType::ptr});
+    if (!facts_.addresses.empty()) list.push_back({reverse_name(facts_.addresses.front()), DnsType::ptr});
     std::ranges::for_each(of_typed, ask_realm);
   } else if (stage_ == Stage::confirm && !facts_.ptr.empty() && !facts_.ptr_confirmed) {
     list = {{facts_.ptr, DnsType::a}, {facts_.ptr, DnsType::aaaa}};
@@ -371,9 +346,9 @@ void DriverQuestions::answer(std::vector<DnsAnswer> answers) {
     };
     if (asked.type == DnsType::ptr) {
       const auto record = std::ranges::find(answer.records, DnsType::ptr, &DnsRecord::type);
-      const bool named = record != answer.records.end() && name_fault(bare(record->data)).empty();
+      const bool named = record != answer.records.end() && name_fault(plain_name(record->data)).empty();
       if (named)
-        facts_.ptr = bare(record->data);
+        facts_.ptr = plain_name(record->data);
       else if (!facts_.addresses.empty() && (facts_.addresses[0] == "127.0.0.1" || facts_.addresses[0] == "::1"))
         facts_.ptr = "localhost", facts_.ptr_confirmed = true; // in the hosts file of every machine
       else

@@ -69,6 +69,12 @@ bool are_apart(const std::vector<Who> &a, const std::vector<Who> &b) {
   });
 }
 
+/// Of the environment; empty where it is not set.
+std::string variable(const char *name) {
+  const char *value = std::getenv(name);
+  return value ? value : "";
+}
+
 class Loader {
 public:
   Loader(const fs::path &file, const fs::path &resolv_conf) : report_(file.string()), resolv_conf_(resolv_conf) {
@@ -217,10 +223,6 @@ private:
     auto &files = config_.aliases.freetds_conf;
     const toml::node *node = section.find(key);
     if (node && node->is_boolean()) {
-      const auto variable = [](const char *name) {
-        const char *value = std::getenv(name);
-        return std::string(value ? value : "");
-      };
       const passwd *user = ::getpwuid(::geteuid());
       if (*section.boolean(key))
         files = auth::freetds_conf_files({.freetdsconf = variable("FREETDSCONF"),
@@ -335,10 +337,6 @@ private:
 
   /// Empty where this user has no home, and nothing else tells.
   static fs::path default_state() {
-    const auto variable = [](const char *name) {
-      const char *value = std::getenv(name);
-      return std::string(value ? value : "");
-    };
     // systemd's may hold several, separated by ':'.
     const std::string systemd = variable("STATE_DIRECTORY"), xdg = variable("XDG_STATE_HOME"), home = variable("HOME");
     if (!systemd.empty()) return fs::absolute(systemd.substr(0, systemd.find(':')));

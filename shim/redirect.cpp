@@ -1,6 +1,7 @@
 #include "shim/redirect.hpp"
 
 #include "auth/host_name.hpp"
+#include "auth/name.hpp"
 #include "shim/plan.hpp"
 
 #include <algorithm>
@@ -10,28 +11,26 @@
 namespace shim {
 namespace {
 
-std::string plain(std::string_view name) {
-  if (name.ends_with('.')) name.remove_suffix(1);
-  return auth::lower(name);
-}
-
 bool is_below_one(const std::string &name, const std::vector<std::string> &domains) {
-  return std::ranges::any_of(domains, [&](const std::string &domain) { return auth::is_below(name, plain(domain)); });
+  return std::ranges::any_of(domains,
+                             [&](const std::string &domain) { return auth::is_below(name, auth::plain_name(domain)); });
 }
 
 /// What a name may turn out to be: itself, or each completion.
 std::vector<std::string> full_names(const auth::Target &target, const std::vector<std::string> &search) {
-  const auto host = plain(target.host);
+  const auto host = auth::plain_name(target.host);
   if (target.is_address || host.contains('.') || search.empty()) return {host};
   std::vector<std::string> names;
   for (const auto &suffix : search)
-    names.push_back(host + "." + plain(suffix));
+    names.push_back(host + "." + auth::plain_name(suffix));
   return names;
 }
 
 } // namespace
 
-std::string place(const auth::Target &target) { return fmt::format("{},{}", plain(target.host), port_of(target)); }
+std::string place(const auth::Target &target) {
+  return fmt::format("{},{}", auth::plain_name(target.host), port_of(target));
+}
 
 std::vector<std::string> redirect_domains(const config::Route &route, const auth::Target &first,
                                           const std::vector<std::string> &search) {
