@@ -12,6 +12,7 @@ using namespace testing;
 using namespace std::chrono_literals;
 using Manner = lab::KdcFrontOptions::Manner;
 
+/// What a dead KDC may cost a login, at most.
 constexpr std::chrono::microseconds soon = 1500ms;
 
 class KdcChoice : public test::ServerWithSharedLab {
@@ -39,6 +40,13 @@ protected:
         *lab_, identity(config::IdentityKind::password_file, (lab_->folder() / "reports.password").string()),
         krb5_conf);
   }
+  /// How long a login may take here that meets a dead KDC: what one takes without is the machine's matter.
+  std::chrono::microseconds allowed() {
+    start(configuration(krb5_conf({real()})));
+    const auto healthy = log_in();
+    EXPECT_TRUE(healthy.accepted) << healthy.error;
+    return soon + 2 * healthy.took;
+  }
   /// What each KDC did, shortly: "127.0.0.1:88 25".
   static std::vector<std::string> told(const test::LoggedIn &login) {
     std::vector<std::string> lines;
@@ -60,6 +68,7 @@ INSTANTIATE_TEST_SUITE_P(Dead, OneDeadKdc, Values(Dead::refuses, Dead::drops, De
                          name_of);
 
 TEST_P(OneDeadKdc, CostsLittleOnceAndNothingAgain) {
+  const auto at_most = allowed();
   std::optional<lab::KdcFront> broken;
   std::optional<lab::BlackHole> hole;
   std::string place = lab_->block().address(3) + ":1"; // nobody listens there
@@ -85,7 +94,7 @@ TEST_P(OneDeadKdc, CostsLittleOnceAndNothingAgain) {
   // AS without proof, AS with proof, TGS: three messages, and the dead KDC is met by the first alone.
   auto first = log_in();
   ASSERT_TRUE(first.accepted) << first.error;
-  EXPECT_LT(first.took, soon);
+  EXPECT_LT(first.took, at_most);
   EXPECT_THAT(told(first), ElementsAre(place + " -1", real() + " 25", real() + " 0", real() + " 0"));
   EXPECT_FALSE(first.kdcs.front().text.empty()) << "what it did";
   EXPECT_EQ(first.kdcs.front().source, "krb5.conf");
@@ -98,7 +107,7 @@ TEST_P(OneDeadKdc, CostsLittleOnceAndNothingAgain) {
   server_->forget();
   auto third = log_in();
   ASSERT_TRUE(third.accepted) << third.error;
-  EXPECT_LT(third.took, soon);
+  EXPECT_LT(third.took, at_most);
   EXPECT_THAT(told(third).front(), place + " -1") << "SIGHUP forgets who failed";
 }
 
@@ -118,6 +127,7 @@ TEST_F(KdcChoice, AnotherIdentityDoesNotPayAgain) {
 }
 
 TEST_F(KdcChoice, KdcThatDiesBetweenTheExchanges) {
+  const auto at_most = allowed();
   // It answers the AS exchange of the first login, and hangs from then on: a service ticket is no proof, so the next KDC is asked.
   lab::KdcFront dying(front(Manner::answers));
   start(configuration(krb5_conf({dying.place(), real()})));
@@ -127,7 +137,7 @@ TEST_F(KdcChoice, KdcThatDiesBetweenTheExchanges) {
   server_->forget();
   auto login = log_in();
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_LT(login.took, soon);
+  EXPECT_LT(login.took, at_most);
   EXPECT_EQ(dying.requests(), 4);
 }
 

@@ -47,11 +47,11 @@ public:
   void stop(milliseconds grace = 3s);
 
   /// Waits until `condition` holds. Throws LabError with the end of its output when it ends first, or at the deadline.
-  void wait_until(const std::string &what, const std::function<bool()> &condition, milliseconds deadline = 10s);
+  void wait_until(const std::string &what, const std::function<bool()> &condition, milliseconds deadline = 30s);
   /// Waits until something accepts TCP connections at `address`:`port`.
-  void wait_for_port(const std::string &address, std::uint16_t port, milliseconds deadline = 10s);
+  void wait_for_port(const std::string &address, std::uint16_t port, milliseconds deadline = 30s);
   /// Waits for a line of its output that starts with `prefix`; the rest of that line.
-  std::string wait_for_line(const std::string &prefix, milliseconds deadline = 10s);
+  std::string wait_for_line(const std::string &prefix, milliseconds deadline = 30s);
 
 private:
   std::string name_;
@@ -66,10 +66,10 @@ struct Finished {
   std::string output; ///< standard output and error, in the order written
 };
 /// Runs a command to its end with `input` on its standard input. Throws LabError when it does not end in time (it is killed).
-Finished run(Command command, std::string_view input = {}, milliseconds deadline = 30s);
+Finished run(Command command, std::string_view input = {}, milliseconds deadline = 60s);
 
 /// Looks again every few milliseconds until `condition` holds or `deadline` has passed; whether it holds.
-bool eventually(const std::function<bool()> &condition, milliseconds deadline = 10s);
+bool eventually(const std::function<bool()> &condition, milliseconds deadline = 30s);
 /// Whether something accepts TCP connections there now.
 bool port_answers(const std::string &address, std::uint16_t port);
 
