@@ -12,9 +12,12 @@ namespace {
 
 constexpr std::size_t most_replacements = 8; // as links of a CNAME chain
 
-/// Empty where it cannot be read.
+/// Empty where it cannot be read, and where it is no file: a FIFO would hold up whoever asks.
 std::string read(const std::filesystem::path &file) {
-  std::string text(largest_freetds_conf, '\0');
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) return {};
+  const auto size = std::filesystem::file_size(file, error);
+  std::string text(error ? 0 : std::min<std::uintmax_t>(size, largest_freetds_conf), '\0');
   std::ifstream in(file, std::ios::binary);
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));

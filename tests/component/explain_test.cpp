@@ -7,6 +7,7 @@
 #include <csignal>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 namespace {
 
@@ -261,6 +262,11 @@ std::vector<std::string> every_fault() {
   return ids;
 }
 
+/// By how many seconds a clock is wrong is measured anew each time.
+std::string without_seconds(const std::string &sentence) {
+  return std::regex_replace(sentence, std::regex("[0-9]+ seconds"), "N seconds");
+}
+
 class ExplainFault : public TestWithParam<std::string> {};
 
 TEST_P(ExplainFault, SaysWhatTheProxySays) {
@@ -291,7 +297,7 @@ TEST_P(ExplainFault, SaysWhatTheProxySays) {
     ASSERT_FALSE(json["diagnosis"].is_null());
     EXPECT_EQ(json["diagnosis"]["cause"], refused[0].cause);
     EXPECT_EQ(json["diagnosis"]["fault"], refused[0].fault);
-    EXPECT_EQ(json["diagnosis"]["sentence"], proxys->sentence);
+    EXPECT_EQ(without_seconds(json["diagnosis"]["sentence"]), without_seconds(proxys->sentence));
     EXPECT_EQ(json["diagnosis"]["remedy"], refused[0].remedy);
     EXPECT_EQ(json["diagnosis"]["spn"], proxys->spn);
     const auto its = test::events_of<shim::Refused>(records_in(json));

@@ -313,7 +313,7 @@ protected:
   static void SetUpTestSuite() {
     lab_ = new lab::Lab({.server_encrypt = "off", .change = [](lab::Plan &plan) {
                            plan.server = lab::Plan::Server::absent;
-                           plan.route_extra = "timeouts = { login = \"5s\" }\n";
+                           plan.route_extra = "timeouts = { login = \"10s\" }\n"; // 200,000 messages take theirs
                          }});
     server_ = new test::ScriptedServer(lab_->block().server(0), lab_->sql_port());
   }

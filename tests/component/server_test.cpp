@@ -289,7 +289,7 @@ std::vector<std::string> logins(std::uint16_t port, int count) {
   return failures;
 }
 
-TEST_F(Server, ThousandLoginsOnFourThreadsWhileTicketsAreFetchedAnew) {
+TEST_F(Server, LoginsOnFourThreadsWhileTicketsAreFetchedAnew) {
   start(configuration(), {.threads = 4});
   std::atomic<bool> done = false;
   std::atomic<int> forgotten = 0;
@@ -298,11 +298,12 @@ TEST_F(Server, ThousandLoginsOnFourThreadsWhileTicketsAreFetchedAnew) {
     while (!done) {
       server_->forget();
       ++forgotten;
-      auto size = test::records_of(decisions()).size();
-      lab::eventually([&] { return done || test::records_of(decisions()).size() > size + 200; });
+      // About 200 lines. To read them all, again and again, would take longer than the logins.
+      const auto size = std::filesystem::file_size(log_file_);
+      lab::eventually([&] { return done || std::filesystem::file_size(log_file_) > size + 60'000; });
     }
   });
-  auto failures = logins(port_, 1000);
+  auto failures = logins(port_, 300); // a thousand of them without a server: ticket_store_test
   done = true;
   forgetful.join();
   EXPECT_THAT(failures, IsEmpty());
@@ -319,7 +320,7 @@ TEST_F(Server, LoginsGoOnWithoutTheKdc) {
   ASSERT_THAT(logins(port_, 40), IsEmpty());
   lab_->realm().stop_kdc();
   test::mark();
-  auto failures = logins(port_, 100);
+  auto failures = logins(port_, 40);
   test::mark();
   lab_->realm().start_kdc();
   EXPECT_THAT(failures, IsEmpty());
@@ -333,9 +334,9 @@ TEST(ServerTrace, ALoginConnectsToTheServerAndToNobodyElse) {
   auto to_server =
       test::matching(connects, R"(sin_port=htons\((1433|11433)\), sin_addr=inet_addr\("127\.\d+\.\d+\.10"\))");
   auto to_listener = test::matching(connects, R"(sin_addr=inet_addr\("127\.0\.0\.1"\))");
-  EXPECT_EQ(to_server.size(), 100u);
-  EXPECT_EQ(to_listener.size(), 100u);
-  EXPECT_EQ(connects.size(), 200u) << testing::PrintToString(
+  EXPECT_EQ(to_server.size(), 40u);
+  EXPECT_EQ(to_listener.size(), 40u);
+  EXPECT_EQ(connects.size(), 80u) << testing::PrintToString(
       test::matching(connects, R"(sin_addr=inet_addr\("127\.\d+\.\d+\.[12]"\))"));
 }
 

@@ -38,7 +38,7 @@ struct Connection::Tls {
 };
 
 Connection::Connection(int fd) : fd_(fd) {
-  const timeval limit{10, 0};
+  const timeval limit{30, 0};
   ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }

@@ -25,7 +25,7 @@ Traced trace(const std::string &test, const std::string &calls) {
                 .environment = {{"ASAN_OPTIONS", std::string(options ? options : "") + ":detect_leaks=0"},
                                 {"GTEST_TOTAL_SHARDS", ""},
                                 {"GTEST_SHARD_INDEX", ""}}},
-               {}, std::chrono::seconds(110));
+               {}, std::chrono::seconds(300));
   if (done.status != 0) throw lab::LabError(test + " failed under strace:\n" + done.output);
 
   std::vector<std::string> lines;

@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace auth {
@@ -78,6 +79,8 @@ TEST(Alias, freetds_conf_is_read_when_it_is_asked) {
   EXPECT_THAT(replace_aliases(*parse_target("empty"), {source_of(files)})->replacements, IsEmpty());
   write("[web]\nhost = web\nport = 1600\n");
   EXPECT_EQ(web()->target.port, 1600);
+  ASSERT_EQ(::mkfifo(files[0].c_str(), 0600), 0);
+  EXPECT_EQ(web()->target.port, 1600) << "a FIFO is not waited for";
   std::filesystem::remove_all(folder);
   EXPECT_THAT(web()->replacements, IsEmpty());
 }
