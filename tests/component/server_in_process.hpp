@@ -43,7 +43,9 @@ protected:
     config.dns.servers = {{lab.dns().address(), lab.dns().port()}};
     config.dns.search = {"corp.test"};
     config.kerberos.config = krb5_conf.empty() ? (lab.folder() / "krb5.conf").string() : krb5_conf;
-    config.state.directory = lab.folder() / "state";
+    // Of all labs: nothing but the listener's own certificate lies there, and its RSA key takes longer to make than a login.
+    static const lab::TemporaryFolder state;
+    config.state.directory = state.path();
     config::Listener listener;
     listener.name = "local";
     listener.address = config::Address{"127.0.0.1", 0};
