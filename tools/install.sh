@@ -3,7 +3,7 @@
 # Usage: tools/install.sh [build] [lab] [test]   (default: all three)
 set -eu
 
-build="clang-19 lld-19 cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev freetds-dev libc-ares-dev libssl-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
+build="clang-19 lld-19 ccache cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev freetds-dev libc-ares-dev libssl-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
        nlohmann-json3-dev"
 lab="krb5-kdc krb5-admin-server krb5-user dnsmasq-base freetds-bin faketime procps"
 test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates

@@ -42,12 +42,12 @@ total=$(wc -l <<<"$mutants")
 
 # What a program's tests start besides themselves.
 programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab sqlshim-control" ;; *) echo "$1" ;; esac; }
-command_of() { ninja -C "$build" -t commands -s "$1"; }
+command_of() { ninja -C "$build" -t commands -s "$1" | sed 's|^[^ ]*/tools/compile.sh ||'; }
 passes() { (cd "$1" && timeout -k 5 "$run_limit" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER
 
 # objects_of FILE: the object files, as the build names them, that FILE goes into.
 objects_of() {
-  awk -v file="$root/$1" '/: #deps / { object = $1; sub(":$", "", object) } $1 == file { print object }' "$work/deps"
+  awk -v file="$1" -v root="$root" '/: #deps / { object = $1; sub(":$", "", object) } $1 == root "/" file || $1 == "../../" file { print object }' "$work/deps"
 }
 
 # sabotage FOLDER FILE PROGRAM BEFORE AFTER: the program, and what it starts, made anew in FOLDER with one line changed.

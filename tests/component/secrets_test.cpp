@@ -302,11 +302,13 @@ void Secrets::log_in_and_search(const std::string &level) {
   EXPECT_EQ(children, "") << "sqlshim starts no programs, so there are no command lines of theirs to look at";
 
   const auto config = (folder_ / "sqlshim.toml").string();
-  for (const auto &route : routes) {
-    run({"explain", "--route", route.name, "--config", config, "--connect"});
-    run({"explain", "--route", route.name, "--config", config, "--connect", "--json"});
-    run({"explain", "--route", route.name, "--config", config, "--connect", "--control"});
-  }
+  // To explain, two levels are all there are: with libkrb5's own trace, and without.
+  if (level == "debug" || level == "info")
+    for (const auto &route : routes) {
+      run({"explain", "--route", route.name, "--config", config, "--connect"});
+      run({"explain", "--route", route.name, "--config", config, "--connect", "--json"});
+      run({"explain", "--route", route.name, "--config", config, "--connect", "--control"});
+    }
   run({"check", "--show", "--config", config});
   serve_->stop();
   run({"log", folder_ / "decisions.jsonl"});

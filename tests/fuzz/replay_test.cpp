@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path here = fs::path(__FILE__).parent_path();
+const fs::path here = SQLSHIM_SOURCE_DIR "/tests/fuzz";
 
 std::vector<std::uint8_t> content(const fs::path &file) {
   std::ifstream in(file, std::ios::binary);

@@ -6,8 +6,8 @@
 namespace interop {
 namespace {
 
-const lab::fs::path sources = INTEROP_SOURCES;     // tests/interop
-const lab::fs::path installed = INTEROP_INSTALLED; // build/interop: what install.sh brought
+const lab::fs::path sources = SQLSHIM_SOURCE_DIR "/tests/interop";
+const lab::fs::path installed = SQLSHIM_SOURCE_DIR "/build/interop"; // what install.sh brought
 
 std::string jar_of(const Driver &driver) {
   if (driver.name.starts_with("jTDS")) return "/usr/share/java/jtds.jar";

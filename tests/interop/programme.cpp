@@ -73,7 +73,7 @@ lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const
   result["JAVA_TOOL_OPTIONS"] = fmt::format(
       "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} -Djavax.security.auth.useSubjectCredsOnly=false",
       lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string());
-  result["NODE_PATH"] = INTEROP_INSTALLED "/node_modules";
+  result["NODE_PATH"] = SQLSHIM_SOURCE_DIR "/build/interop/node_modules";
   return result;
 }
 

@@ -539,7 +539,7 @@ TEST(InParts, CutBetweenWordsAndNeverInsideACharacter) {
 // ---- old logs ----
 
 TEST(Diagnose, RunsOverALogOfVersion1) {
-  std::ifstream file(std::filesystem::path(__FILE__).parent_path() / "../../../data/decisions-v1.jsonl");
+  std::ifstream file(SQLSHIM_SOURCE_DIR "/tests/data/decisions-v1.jsonl");
   ASSERT_TRUE(file);
   Records trail;
   for (std::string line; std::getline(file, line);)

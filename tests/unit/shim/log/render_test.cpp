@@ -335,7 +335,7 @@ TEST(Render, DeepNestingIsAnError) { EXPECT_FALSE(from_json(std::string(100'000,
 
 // A log written by the first version. It is never changed: what it holds has to be read for ever.
 TEST(Render, ALogOfVersion1StaysReadable) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "../../../data/decisions-v1.jsonl";
+  const std::filesystem::path path = SQLSHIM_SOURCE_DIR "/tests/data/decisions-v1.jsonl";
   std::ifstream file(path);
   ASSERT_TRUE(file) << path;
   std::set<std::string_view> kinds;

@@ -1,0 +1,26 @@
+#!/bin/bash
+# How CMake calls the compiler where ccache is installed: what was compiled once, in whichever checkout and build folder, is not compiled again.
+# Usage: tools/compile.sh COMPILER ARGUMENT…   in the build folder; its own paths become relative, so that two checkouts say the same
+set -eu
+arguments=("${@//"$PWD"\//}")
+root=${BASH_SOURCE[0]%/tools/*}
+# A precompiled header holds paths of its checkout, so it is never taken from another. What it says is compared instead, by the sum that stands beside it.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+case " $* " in
+*" -emit-pch "*) ;;
+*) exec ccache "${arguments[@]}" ;;
+esac
+
+"$@"
+sum_of=() output=
+while [ $# -gt 0 ]; do
+  case "$1 ${2-}" in
+  "-o "*) output=$2; shift ;;
+  "-Xclang -emit-pch") shift ;;
+  "-MT "* | "-MF "*) shift ;;
+  "-MD "* | "-c "*) ;;
+  *) sum_of+=("$1") ;;
+  esac
+  shift
+done
+"${sum_of[@]}" -E -P | sha256sum >"$output.sum"
