@@ -37,6 +37,11 @@ std::string to_string(TlsMin version) {
   return std::string(words[static_cast<std::size_t>(version)]);
 }
 
+std::string to_string(Fallback fallback) {
+  constexpr std::string_view words[] = {"on", "audit", "off"};
+  return std::string(words[static_cast<std::size_t>(fallback)]);
+}
+
 const Identity *Config::find_identity(std::string_view name) const {
   const auto found = std::ranges::find(identities, name, &Identity::name);
   return found == identities.end() ? nullptr : &*found;

@@ -131,6 +131,9 @@ enum class TlsMin { tls_1_0, tls_1_2 };
 std::string to_string(TlsMin version); ///< "1.2"
 enum class MutualAuth { required, or_verified_tls };
 enum class Unprotected { refuse, accept };
+/// Whether an attempt that failed may be followed by the next: as fallback_on says; never, but the log tells what would have followed; never.
+enum class Fallback { on, audit, off };
+std::string to_string(Fallback fallback);
 
 struct Timeouts {
   Duration connect{5000};
@@ -147,6 +150,8 @@ struct Route {
   std::string target;   ///< as typed
   std::string identity; ///< name of one; may be empty when every attempt is tcp+sql
   std::vector<AttemptKind> attempts{AttemptKind::tcp_kerberos};
+  std::vector<std::string> fallback_on; ///< ids of causes (config/fallback) after which the next attempt is made
+  Fallback fallback = Fallback::on;
   Encrypt encrypt = Encrypt::require;
   std::filesystem::path ca_file;         ///< PEM of the authorities that may vouch for the server; empty: the system's
   std::string host_name_in_certificate;  ///< empty: the target's name, as written or completed by a search suffix
@@ -160,6 +165,7 @@ struct Route {
   auth::SpnRules spn_rules;                  ///< spn_order, realm_order
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
+  bool multi_subnet = false; ///< all addresses of the target at once, as for an availability group in several subnets
   Timeouts timeouts;
   /// Whether the server leg is encrypted (its login at least) to a server whose certificate is checked.
   bool verified_tls() const { return encrypt != Encrypt::off && !trust_server_certificate; }

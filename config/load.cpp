@@ -5,6 +5,7 @@
 #include "auth/freetds_conf.hpp"
 #include "auth/host_name.hpp"
 #include "auth/target.hpp"
+#include "config/fallback.hpp"
 #include "config/resolv_conf.hpp"
 #include "config/section.hpp"
 #include "config/who.hpp"
@@ -551,12 +552,13 @@ private:
   // ---- [[route]] ----
 
   void read_route(Section &section) {
-    section.later({"fallback_on", "fallback", "multi_subnet", "failover_partner", "smb_port", "smb_encrypt"});
+    section.later({"failover_partner", "smb_port", "smb_encrypt"});
     Route route;
     route.name = read_name(section, route_names_);
     if (auto match = section.section("match")) read_match(*match, route.match);
     read_target(section, route);
     read_attempts(section, route);
+    read_fallback(section, route);
     read_route_identity(section, route);
     read_encryption(section, route);
     read_domains(section, "redirect_within", route.redirect_within);
@@ -572,6 +574,7 @@ private:
       route.unprotected = *unprotected;
     check_unprotected(section, route);
     check_stand_in(section, route);
+    if (const auto all = section.boolean("multi_subnet")) route.multi_subnet = *all;
     if (auto timeouts = section.section("timeouts")) read_timeouts(*timeouts, route.timeouts);
     section.finish();
     if (!check_shadowed(section, route)) check_usable(section, route);
@@ -649,6 +652,37 @@ private:
       if (text == other)
         return std::unexpected(fmt::format("\"{}\" is not supported by this version; write \"tcp+kerberos\"", text));
     return std::unexpected(Section::no_such_word(text, now));
+  }
+
+  static void read_fallback(Section &section, Route &route) {
+    if (const auto fallback = section.choice<Fallback>(
+            "fallback", {{"on", Fallback::on}, {"audit", Fallback::audit}, {"off", Fallback::off}}))
+      route.fallback = *fallback;
+    const auto elements = section.elements("fallback_on");
+    if (!elements) return;
+    for (const auto &element : *elements) {
+      const auto text = section.string(element);
+      if (!text) continue;
+      if (const auto *rule = find_fallback_rule(*text); !rule) {
+        std::vector<std::string_view> causes;
+        for (const auto &[cause, never] : fallback_rules())
+          if (never.empty()) causes.push_back(cause);
+        section.problem(element, Section::no_such_word(*text, causes));
+      } else if (!rule->never.empty()) {
+        section.problem(element, fmt::format("no other attempt is ever made after {}: {}; take it out", *text, rule->never));
+      } else if (std::ranges::find(route.fallback_on, *text) != route.fallback_on.end()) {
+        section.problem(element, fmt::format("\"{}\" stands here twice; take one out", *text));
+      } else {
+        route.fallback_on.push_back(*text);
+      }
+    }
+    if (!route.fallback_on.empty() && route.attempts.size() == 1)
+      section.warning("fallback_on", fmt::format("leads nowhere: {} is the only attempt; add another to attempts",
+                                                 to_string(route.attempts.front())));
+    // Behind tcp+sql the next one is for clients that gave no password.
+    if (route.fallback_on.empty() && route.attempts.size() > 1 && route.attempts[0] != AttemptKind::tcp_sql)
+      section.warning("attempts", fmt::format("{} is never made after {} has failed; list the causes that may lead to it in fallback_on",
+                                              to_string(route.attempts[1]), to_string(route.attempts[0])));
   }
 
   void read_route_identity(Section &section, Route &route) {

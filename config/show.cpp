@@ -163,6 +163,8 @@ std::string show(const Config &config, uid_t self) {
     line("target = {}", toml_string(route.target));
     if (!route.identity.empty()) line("identity = {}", toml_string(route.identity));
     line("attempts = {}", array(route.attempts, [](AttemptKind kind) { return toml_string(to_string(kind)); }));
+    line("fallback_on = {}", array(route.fallback_on, toml_string));
+    line("fallback = \"{}\"", to_string(route.fallback));
     line("encrypt = \"{}\"", to_string(route.encrypt));
     line("ca_file = {}", toml_string(route.ca_file.string()));
     line("host_name_in_certificate = {}", toml_string(route.host_name_in_certificate));
@@ -180,6 +182,7 @@ std::string show(const Config &config, uid_t self) {
     line("realm_order = {}", words(route.spn_rules.realms));
     line("mutual_auth = \"{}\"", route.mutual_auth == MutualAuth::required ? "required" : "or-verified-tls");
     line("unprotected = \"{}\"", route.unprotected == Unprotected::refuse ? "refuse" : "accept");
+    line("multi_subnet = {}", route.multi_subnet);
     const Timeouts &timeouts = route.timeouts;
     line("timeouts = {{ connect = {}, dns = {}, kdc = {}, login = {}, idle = {} }}", duration(timeouts.connect),
          duration(timeouts.dns), duration(timeouts.kdc), duration(timeouts.login), duration(timeouts.idle));

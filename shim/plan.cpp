@@ -37,7 +37,9 @@ std::vector<Attempt> make_plan(const config::Route &route, const std::string &sp
       if (!client_is_integrated) plan.push_back({kind, std::nullopt});
       continue;
     }
-    for (auto &candidate : auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, realms, route.spn_rules))
+    auto candidates = auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, realms, route.spn_rules);
+    if (candidates.empty()) plan.push_back({kind, std::nullopt});
+    for (auto &candidate : candidates)
       plan.push_back({kind, std::move(candidate)});
   }
   return plan;

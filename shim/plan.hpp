@@ -11,7 +11,7 @@ namespace shim {
 /// One transport x mechanism x SPN.
 struct Attempt {
   config::AttemptKind kind{};
-  std::optional<auth::SpnCandidate> spn; ///< Kerberos only
+  std::optional<auth::SpnCandidate> spn; ///< Kerberos only; empty where no realm is known, and the attempt can only fail
   std::string text() const;              ///< "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
 };
 
@@ -27,8 +27,7 @@ inline constexpr std::string_view no_pipes =
 /// the name that a map rule gives are the configuration's own. nullopt: within; else a sentence that says where it led.
 std::optional<std::string> leads_too_far(const config::Route &route, const auth::NameFacts &facts);
 
-/// For each attempt that the route lists, in its order, one Attempt for each SPN candidate. Kerberos without a realm yields none: an empty plan where the
-/// route lists nothing else means cause realm-unknown. tcp+sql is left out for a client that asks for integrated login: it gave no password to send on.
+/// For each attempt that the route lists, in its order, one Attempt for each SPN candidate, and one without where no realm is known. tcp+sql is left out for a client that asks for integrated login: it gave no password to send on.
 /// `spn`: the explicit one, empty where it is computed (also at a place that a redirect led to). Candidates and their realms by the route's spn_order and realm_order.
 std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
                                const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,

@@ -3,6 +3,7 @@
 #include "auth/alias.hpp"
 #include "auth/initiator.hpp"
 #include "config/value.hpp"
+#include "shim/fallback.hpp"
 #include "shim/log/render.hpp"
 #include "shim/net/connect.hpp"
 #include "shim/plan.hpp"
@@ -256,7 +257,7 @@ struct Prepared {
   Hop hop;
   std::optional<LoadedIdentity> identity;
   auth::NameFacts facts;
-  std::vector<Attempt> plan; ///< never empty
+  std::vector<Attempt> plan; ///< not empty: policy lets nobody in whom every attempt leaves out
 };
 
 /// The route's own target, or what it is an alias for.
@@ -341,8 +342,6 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   for (const auto &attempt : prepared.plan)
     made.attempts.push_back(attempt.text());
   request.trail.emit(made);
-  if (prepared.plan.empty())
-    co_return fail(step, Cause::realm_unknown, "no Kerberos realm is known for " + facts.canonical);
   prepared.hop = std::move(hop);
   co_return std::move(prepared);
 }
@@ -358,7 +357,9 @@ Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Pr
                                               const Attempt &attempt, std::string &step) {
   step = "ticket";
   Ready ready;
-  if (!attempt.spn) co_return std::move(ready);
+  if (attempt.kind == config::AttemptKind::tcp_sql) co_return std::move(ready);
+  if (!attempt.spn)
+    co_return fail(step, Cause::realm_unknown, "no Kerberos realm is known for " + prepared.facts.canonical);
   auto acquired = co_await take_ticket(request, *prepared.identity, prepared.facts, *attempt.spn);
   if (!acquired) co_return std::unexpected(std::move(acquired.error()));
   ready.ticket = std::move(*acquired);
@@ -374,7 +375,11 @@ struct Redirect {
   bool server_proven = false;
   bool password_goes_on = false;
 };
-using Tried = std::variant<Upstream, Redirect, Failure>;
+struct Failed {
+  Failure failure;
+  bool ticket_rejected = false;
+};
+using Tried = std::variant<Upstream, Redirect, Failed>;
 
 tds::ServerTls server_tls(config::Encrypt encrypt) {
   switch (encrypt) {
@@ -416,20 +421,21 @@ void warn_of_settings(UpstreamRequest &request) {
 Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, std::string &step) {
   const auto &attempt = prepared.plan[index];
   auto ready = co_await get_ready(request, prepared, attempt, step);
-  if (!ready) co_return std::move(ready.error());
+  if (!ready) co_return Failed{std::move(ready.error())};
 
   step = "connect";
   auto handshake = make_handshake(request, prepared.hop);
-  if (!handshake) co_return std::move(handshake.error());
+  if (!handshake) co_return Failed{std::move(handshake.error())};
   auto started = Clock::now();
   auto connected =
-      co_await connect_first(endpoints_of(prepared.facts), address_stagger, request.route.timeouts.connect);
+      co_await connect_first(endpoints_of(prepared.facts), request.route.multi_subnet ? Millis(0) : address_stagger,
+                             request.route.timeouts.connect);
   if (!connected)
-    co_return Failure{"connect",
+    co_return Failed{{"connect",
                       connected.error().out_of_descriptors ? Cause::limit
                       : connected.error().refused          ? Cause::connection_refused
                                                            : Cause::connection_timeout,
-                      connected.error().detail};
+                      connected.error().detail}};
   request.trail.emit(ServerConnected{to_text(connected->endpoint), number_of(index), micros_since(started)});
   warn_of_settings(request);
 
@@ -448,27 +454,40 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
   if (reply) co_return Upstream{std::move(stream), std::move(*reply)};
   if (auto *failure = std::get_if<Failure>(&reply.error())) {
     if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
-    co_return std::move(*failure);
+    co_return Failed{std::move(*failure), login.ticket_rejected};
   }
   auto &refusal = std::get<tds::ConnectRefused>(reply.error());
   co_return Redirect{std::move(*refusal.routing), login.server_proven(), !kerberos};
 }
 
-/// Another spelling of the same service may be registered; any other failure ends the login, since no policy lists it for falling back yet.
-bool goes_on(const std::vector<Attempt> &plan, std::size_t failed, Cause cause) {
-  return cause == Cause::spn_missing && failed + 1 < plan.size() && plan[failed + 1].spn &&
-         plan[failed + 1].kind == plan[failed].kind;
+/// The attempt that follows on one that failed, with what is told of it.
+std::optional<std::size_t> go_on(UpstreamRequest &request, const std::vector<Attempt> &plan, std::size_t index,
+                                 const Failed &failed) {
+  const auto diagnosed = diagnose(request.trail.records(), failed.failure).cause;
+  const auto onward =
+      what_follows(request.route, plan, {index, failed.failure.cause, diagnosed, failed.ticket_rejected});
+  if (onward.what == Follows::nothing) return std::nullopt;
+  if (onward.what == Follows::another_spn) return onward.next;
+  const auto from = plan[index].text(), to = plan[onward.next].text();
+  if (onward.what == Follows::withheld) {
+    request.trail.emit(FallbackWithheld{from, to, onward.reason});
+    return std::nullopt;
+  }
+  request.trail.emit(FallbackTaken{from, to, onward.reason});
+  return onward.next;
 }
 
 /// The attempts at one place, in the order of the plan.
 Task<Tried> log_in_at(UpstreamRequest &request, const Prepared &prepared, std::string &step) {
-  for (std::size_t i = 0;; ++i) {
+  for (std::size_t i = 0;;) {
     auto outcome = co_await try_attempt(request, prepared, i, step);
-    const auto *failure = std::get_if<Failure>(&outcome);
-    request.trail.emit(AttemptEnded{number_of(i), failure ? std::string(id(failure->cause))
+    const auto *failed = std::get_if<Failed>(&outcome);
+    request.trail.emit(AttemptEnded{number_of(i), failed ? std::string(id(failed->failure.cause))
                                                   : std::holds_alternative<Redirect>(outcome) ? "redirect"
                                                                                               : "ok"});
-    if (!failure || !goes_on(prepared.plan, i, failure->cause)) co_return outcome;
+    const auto next = failed ? go_on(request, prepared.plan, i, *failed) : std::nullopt;
+    if (!next) co_return outcome;
+    i = *next;
   }
 }
 
@@ -485,7 +504,7 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
     auto prepared = co_await prepare(request, *hop, step);
     if (!prepared) co_return std::unexpected(std::move(prepared.error()));
     auto outcome = co_await log_in_at(request, *prepared, step);
-    if (auto *failure = std::get_if<Failure>(&outcome)) co_return std::unexpected(std::move(*failure));
+    if (auto *failed = std::get_if<Failed>(&outcome)) co_return std::unexpected(std::move(failed->failure));
     if (auto *upstream = std::get_if<Upstream>(&outcome)) co_return std::move(*upstream);
 
     const auto &redirect = std::get<Redirect>(outcome);
@@ -519,15 +538,29 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
     conclude(std::move(prepared.error()));
     co_return true;
   }
-  for (std::size_t i = 0; i < prepared->plan.size(); ++i) {
-    auto ready = co_await get_ready(request, *prepared, prepared->plan[i], step);
-    if (const auto &spn = prepared->plan[i].spn)
-      candidates.push_back({spn->spn, ready && ready->ticket ? ready->ticket->ticket : nullptr});
-    if (!ready && !rehearsal) request.trail.emit(AttemptEnded{number_of(i), std::string(id(ready.error().cause))});
-    if (ready)
+  // As the login goes, and then the tickets that it would not have come to.
+  const auto &plan = prepared->plan;
+  std::vector<std::optional<auth::TicketPtr>> asked(plan.size());
+  for (std::optional<std::size_t> i = 0; i;) {
+    auto ready = co_await get_ready(request, *prepared, plan[*i], step);
+    asked[*i] = ready && ready->ticket ? ready->ticket->ticket : nullptr;
+    std::optional<std::size_t> next;
+    if (ready) {
       conclude(std::nullopt);
-    else if (!goes_on(prepared->plan, i, ready.error().cause))
-      conclude(std::move(ready.error()));
+    } else {
+      request.trail.emit(AttemptEnded{number_of(*i), std::string(id(ready.error().cause))});
+      next = go_on(request, plan, *i, {ready.error()});
+      if (!next) conclude(std::move(ready.error()));
+    }
+    i = next;
+  }
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    if (!plan[i].spn) continue;
+    if (!asked[i]) {
+      auto ready = co_await get_ready(request, *prepared, plan[i], step);
+      asked[i] = ready && ready->ticket ? ready->ticket->ticket : nullptr;
+    }
+    candidates.push_back({plan[i].spn->spn, *asked[i]});
   }
   co_return true;
 }

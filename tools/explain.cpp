@@ -121,6 +121,10 @@ struct Parts {
                           [this](const shim::AttemptEnded &event) { add(event); },
                           [this](const shim::LoginAnswered &event) { add(event); },
                           [this](const shim::TraceLine &event) { trace.add({event.text}); },
+                          [&](const shim::FallbackTaken &) {
+                            has_ticket = false;
+                            server.add({std::string(shim::name_of(record.event)), fields_of(record)});
+                          },
                           [&](const auto &) {
                             server.add({std::string(shim::name_of(record.event)), fields_of(record)});
                           }},

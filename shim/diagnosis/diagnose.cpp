@@ -104,6 +104,13 @@ Story read(std::span<const Record> trail) {
       [&](const TlsAgreed &event) {
         if (event.leg == "server") story.tls = &event;
       },
+      [&](const FallbackTaken &) {
+        // What was learned before is about another way to log in.
+        story.spn.clear();
+        story.spn_refused = nullptr;
+        story.kdc_refusal = nullptr;
+        story.ticket = nullptr;
+      },
       [&](const RedirectFollowed &) {
         // What was learned before is about another server.
         story.dns_failure = nullptr;

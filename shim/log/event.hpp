@@ -199,6 +199,12 @@ struct FallbackTaken {
   std::string from, to, reason;
   void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("reason", self.reason); }
 };
+/// There is another attempt, and policy does not make it.
+struct FallbackWithheld {
+  SQLSHIM_EVENT("fallback.withheld");
+  std::string from, to, reason;
+  void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("reason", self.reason); }
+};
 struct RedirectFollowed {
   SQLSHIM_EVENT("redirect.followed");
   std::string from, to;
@@ -272,7 +278,7 @@ struct Drained {
 using Event =
     std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored, PolicyDecided,
                  DnsAnswered, TargetAliased, TargetResolved, PlanMade, KdcAnswered, SpnTried, TicketChosen,
-                 ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken, RedirectFollowed,
+                 ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken, FallbackWithheld, RedirectFollowed,
                  LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
 
 /// One line of the decision log. `conn` is 8 hex digits, empty for an event without a connection; `us` since the connection was accepted.

@@ -630,8 +630,40 @@ const Row rows[] = {
       "MSSQLSvc/HOST:PORT@REALM"}},
     {"SpnEmptyIsComputed", with("spn = \"\"\n"), {}},
     {"RouteLater",
-     with("fallback_on = []\n"),
-     {"f:12:1: route[0].fallback_on: not supported by this version; take it out"}},
+     with("failover_partner = \"sql2\"\n"),
+     {"f:12:1: route[0].failover_partner: not supported by this version; take it out"}},
+    {"MultiSubnet", with("multi_subnet = true\n"), {}},
+    {"MultiSubnetWord",
+     with("multi_subnet = \"yes\"\n"),
+     {"f:12:16: route[0].multi_subnet: must be true or false, not a string; take the quotes off"}},
+    {"FallbackGood",
+     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = "
+          "\"audit\"\n"),
+     {}},
+    {"FallbackUnknown",
+     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-mising\", 5, \"spn-missing\", \"spn-missing\"]\n"
+          "fallback = \"of\"\n"),
+     {"f:14:12: route[0].fallback: \"of\" is unknown; did you mean \"off\"?",
+      "f:13:16: route[0].fallback_on[0]: \"spn-mising\" is unknown; did you mean \"spn-missing\"?",
+      "f:13:30: route[0].fallback_on[1]: must be a string, not an integer; put it in quotes",
+      "f:13:48: route[0].fallback_on[3]: \"spn-missing\" stands here twice; take one out"}},
+    {"FallbackNever",
+     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"preauth-failed\", \"spn-wrong-account\", "
+          "\"certificate-name\"]\n"),
+     {"f:13:16: route[0].fallback_on[0]: no other attempt is ever made after preauth-failed: the next attempt is for the "
+      "same account, and could lock it; take it out",
+      "f:13:34: route[0].fallback_on[1]: no other attempt is ever made after spn-wrong-account: the server had a ticket and "
+      "rejected it, which is no missing SPN; take it out",
+      "f:13:55: route[0].fallback_on[2]: no other attempt is ever made after certificate-name: whoever answers is not proven "
+      "to be the server; take it out"}},
+    {"FallbackOfOneAttempt",
+     with("fallback_on = [\"spn-missing\"]\n"),
+     {"f:12:15: route[0].fallback_on: warning: leads nowhere: tcp+kerberos is the only attempt; add another to attempts"}},
+    {"AttemptNeverMade",
+     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"),
+     {"f:12:12: route[0].attempts: warning: tcp+sql is never made after tcp+kerberos has failed; list the causes that may "
+      "lead to it in fallback_on"}},
+    {"AttemptForWhoGaveNoPassword", with("attempts = [\"tcp+sql\", \"tcp+kerberos\"]\n"), {}},
     {"NamesGood",
      with("names = [\"map\", \"forward-reverse\", \"reverse\", \"forward\"]\n"
           "map = [{ from = \"SQL*\", to = \"sql1.corp.test.\" }]\ncanonical_within = [\"corp.test\"]\n"

@@ -84,12 +84,12 @@ TEST_F(Show, DefaultsAreWrittenOut) {
                       "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
           "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
           std::string(
-              "attempts = [\"tcp+kerberos\"]\nencrypt = \"require\"\nca_file = \"\"\nhost_name_in_certificate = \"\"\n"
+              "attempts = [\"tcp+kerberos\"]\nfallback_on = []\nfallback = \"on\"\nencrypt = \"require\"\nca_file = \"\"\nhost_name_in_certificate = \"\"\n"
               "trust_server_certificate = false\ntls_min = \"1.2\"\nredirect_within = []\nnames = [\"forward\"]\n"
               "canonical_within = []\nspn = \"\"\nspn_order = [\"explicit\", \"port\", \"instance\", \"bare\", \"typed\"]\n"
               "realm_order = [\"explicit\", \"domain-realm\", \"srv\", \"referral\", \"default\"]\n"
               "mutual_auth = \"required\"\n"
-              "unprotected = \"refuse\"\n"
+              "unprotected = \"refuse\"\nmulti_subnet = false\n"
               "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
       })
     EXPECT_THAT(shown, HasSubstr(line));
@@ -111,6 +111,7 @@ TEST_F(Show, EveryKeyComesBack) {
       "[[identity]]\nname = \"e\"\nccache = \"KEYRING:session:x\"\n"
       "[[identity]]\nname = \"p\"\npassword_file = \"k\"\nprincipal = \"p@A.TEST\"\n"
       "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"
+      "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\nmulti_subnet = true\n"
       "encrypt = \"login\"\nca_file = \"k\"\nhost_name_in_certificate = \"other.corp.test\"\ntrust_server_certificate = true\n"
       "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n"
       "names = [\"map\", \"forward-reverse\", \"as-typed\"]\nmap = [{ from = \"Sql?\", to = \"x.\" }, { from = '*', to = \"y\" }]\n"
@@ -127,7 +128,8 @@ TEST_F(Show, EveryKeyComesBack) {
         "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
         "login = \"1h\", idle = \"2m\" }\n",
         "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
-        "encrypt = \"strict\"\n", "tls = \"required\"\n",
+        "encrypt = \"strict\"\n", "tls = \"required\"\n", "multi_subnet = true\n",
+        "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\n",
         "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n",
         "names = [\"map\", \"forward-reverse\", \"as-typed\"]\n"
         "map = [{ from = \"sql?\", to = \"x\" }, { from = \"*\", to = \"y\" }]\n"})

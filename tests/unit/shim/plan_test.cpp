@@ -8,7 +8,6 @@ namespace {
 using namespace shim;
 using config::AttemptKind;
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 auth::NameFacts facts_of(const std::string &typed, const std::string &canonical = "sql1.corp.test") {
   auth::NameFacts facts;
@@ -25,7 +24,7 @@ std::vector<std::string> plan(const config::Route &route, const auth::NameFacts 
                               bool integrated = false) {
   std::vector<std::string> attempts;
   for (const auto &attempt : make_plan(route, route.spn, facts, kerberos, {.identity = realm, .srv = {}}, integrated)) {
-    EXPECT_EQ(attempt.spn.has_value(), attempt.kind == AttemptKind::tcp_kerberos);
+    if (attempt.kind == AttemptKind::tcp_sql) EXPECT_FALSE(attempt.spn);
     attempts.push_back(attempt.text());
   }
   return attempts;
@@ -96,10 +95,12 @@ TEST(Plan, RealmOfTheIdentityWhereTheDomainTellsNone) {
             "referral");
 }
 
-TEST(Plan, NoRealmNoKerberos) {
+// It is in the plan, so that policy decides whether the next one may follow on it.
+TEST(Plan, NoRealmNoSpn) {
   const auto facts = facts_of("sql1", "sql1.other.test");
-  EXPECT_THAT(plan({}, facts), IsEmpty());
-  EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}), facts), ElementsAre("tcp+sql"));
+  EXPECT_THAT(plan({}, facts), ElementsAre("tcp+kerberos"));
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}), facts),
+              ElementsAre("tcp+kerberos", "tcp+sql"));
 }
 
 TEST(Plan, CanonicalNamesLeadOnlyWhereTheRouteSays) {
