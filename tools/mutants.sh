@@ -52,7 +52,7 @@ objects_of() {
 
 # sabotage FOLDER FILE PROGRAM BEFORE AFTER: the program, and what it starts, made anew in FOLDER with one line changed.
 sabotage() {
-  local folder=$1 file=$2 object command link library compiled="" program
+  local folder=$1 file=$2 object command honest link library compiled="" program
   mkdir -p "$folder"
   BEFORE=$4 AFTER=$5 awk '{ line = $0; sub(/^[ \t]+/, "", line); print line == ENVIRON["BEFORE"] ? ENVIRON["AFTER"] : $0 }' "$file" >"$folder/source"
   printf '{"version":0,"roots":[{"type":"file","name":"%s","external-contents":"%s"}]}\n' "$root/$file" "$folder/source" >"$folder/overlay.json"
@@ -65,7 +65,7 @@ sabotage() {
   done
   [ -n "$compiled" ] || { echo "no object of $3 is made from $file"; return 1; }
   for program in $(programs_of "$3"); do
-    link=$(command_of "$program")
+    honest=$(command_of "$program") link=$honest
     for object in $compiled; do
       library=${object%%.dir/*} library=lib/lib${library##*/}.a
       case $link in
@@ -73,6 +73,11 @@ sabotage() {
       *" $library"*) link=${link/" -o "/" $folder/${object//\//+} -o "} ;;
       esac
     done
+    # By another name of the same file, not by a symbolic link: programs look for each other beside themselves.
+    if [ "$link" = "$honest" ]; then
+      ln "$build/$program" "$folder/$program" || return 1
+      continue
+    fi
     link=${link/" -o $program "/" -o $folder/$program "}
     (cd "$build" && eval "$link") || return 1
   done

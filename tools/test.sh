@@ -28,7 +28,32 @@ build() {
   cmake --preset "$1" >/dev/null &&
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cmake --build --preset "$1" ${2:+--target "${@:2}"} -- -j "$jobs" --quiet
 }
-tests() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs"; }
+# A test that fails beside others and passes alone was short of time: it is named, and counts. A program that did not run to its end is no matter of time, and more than five are none.
+again() { # PROGRAM NAME…
+  local program=$1
+  shift
+  [ $# -gt 0 ] && [ $# -le 5 ] || return 1
+  echo "=== again, alone: ${program##*/} $*"
+  (IFS=: && "$program" --gtest_brief=1 --gtest_filter="$*")
+}
+# failed_in LOG: "PROGRAM TEST" for each that failed; "- NAME" for what failed otherwise, or did not end by itself.
+failed_in() {
+  awk '/^[0-9]+\/[0-9]+ Testing: / { name = $3; program = ""; ended = count = 0 }
+       /^Command: / { program = $2; gsub(/"/, "", program) }
+       /^\[  FAILED  \] [^ ]+\./ { test = $4; sub(/,$/, "", test); if (!((program, test) in seen)) { seen[program, test]; tests[++count] = program " " test } }
+       /^\[==========\] .* ran\./ { ended = 1 }
+       /^Test Failed\./ { if (!ended || !count) print "- " name; else for (i = 1; i <= count; ++i) print tests[i] }' "$1"
+}
+tests() {
+  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" && return
+  local failed program
+  failed=$(failed_in "build/$1/Testing/Temporary/LastTest.log")
+  [ -n "$failed" ] && ! grep -q '^- ' <<<"$failed" || return 1
+  for program in $(cut -d' ' -f1 <<<"$failed" | sort -u); do
+    # shellcheck disable=SC2046
+    again "$program" $(grep -F "$program " <<<"$failed" | cut -d' ' -f2) || return 1
+  done
+}
 
 core() { build core && tests core; }
 asan() { build asan && tests asan; }
