@@ -6,6 +6,8 @@ arguments=("${@//"$PWD"\//}")
 root=${BASH_SOURCE[0]%/tools/*}
 # A precompiled header holds paths of its checkout, so it is never taken from another. What it says is compared instead, by the sum that stands beside it.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+# A compiler in memory of large pages takes a quarter less time, where the kernel gives them to those that ask.
+export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 case " $* " in
 *" -emit-pch "*) ;;
 *) exec ccache "${arguments[@]}" ;;

@@ -23,11 +23,7 @@ stage() {
   "$@" || { echo "FAILED in stage $name"; exit 1; }
   times+=$(printf '  %-8s %3d min %02d s' "$name" $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)))$'\n'
 }
-# A compiler in memory of large pages takes a quarter less time, where the kernel gives them to those that ask.
-build() {
-  cmake --preset "$1" >/dev/null &&
-    GLIBC_TUNABLES=glibc.malloc.hugetlb=1 cmake --build --preset "$1" ${2:+--target "${@:2}"} -- -j "$jobs" --quiet
-}
+build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" ${2:+--target "${@:2}"} -- -j "$jobs" --quiet; }
 # A test that fails beside others and passes alone was short of time: it is named, and counts. A program that did not run to its end is no matter of time, and more than five are none.
 again() { # PROGRAM NAME…
   local program=$1
