@@ -2,6 +2,8 @@
 
 #include "tds/sspi.hpp"
 
+#include <algorithm>
+
 namespace shim {
 
 tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt) {
@@ -31,6 +33,10 @@ tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target
     if (const auto *trace = asked.prelogin->find(tds::PreloginToken::traceid))
       prelogin.set(tds::PreloginToken::traceid, trace->data);
   return prelogin;
+}
+
+bool sends_password(const config::Route &route) {
+  return std::ranges::find(route.attempts, config::AttemptKind::tcp_sql) != route.attempts.end();
 }
 
 std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind) {

@@ -15,6 +15,8 @@ tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::
 /// The PRELOGIN for the server leg: MARS as the client asked, its TRACEID sent on; VERSION and INSTOPT of our own. ENCRYPTION is the login machine's.
 tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target &target);
 
+/// Whether any attempt of the route sends the client's own user and password on.
+bool sends_password(const config::Route &route);
 /// What the client sent to authenticate itself and what is not used, in words for the log: empty where nothing was ignored.
 std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind);
 

@@ -387,7 +387,9 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
     co_return false;
   }
   const auto &route = *decision.route;
-  if (auto ignored = ignored_credentials(login.login, route.attempts.front()); !ignored.empty())
+  // Where a password may go on, the attempt that leaves it behind tells so when it is made.
+  const auto kind = sends_password(route) ? config::AttemptKind::tcp_sql : config::AttemptKind::tcp_kerberos;
+  if (auto ignored = ignored_credentials(login.login, kind); !ignored.empty())
     session->trail.emit(CredentialsIgnored{ignored});
 
   auto outcome = co_await reach_server(*session, route, decision.identity, login);

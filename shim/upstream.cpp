@@ -442,6 +442,8 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
   step = "server-login";
   Stream stream(std::move(connected->socket));
   const bool kerberos = attempt.kind == config::AttemptKind::tcp_kerberos;
+  if (kerberos && sends_password(request.route) && request.asked.login.sspi.empty())
+    request.trail.emit(CredentialsIgnored{ignored_credentials(request.asked.login, attempt.kind)});
   tds::ConnectLogin machine({server_prelogin(request.asked, prepared.facts.target),
                              rewrite(request.asked.login, attempt.kind, request.route.encrypt), kerberos,
                              server_tls(request.route.encrypt)});

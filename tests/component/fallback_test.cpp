@@ -107,6 +107,26 @@ TEST_F(FallbackToPassword, WithoutARealm) {
               ElementsAre("tcp+kerberos -> tcp+sql: fallback_on lists realm-unknown"));
 }
 
+// Whether the password was left behind is told by the attempt that was made, not by what the route might have done.
+TEST_F(FallbackToPassword, ThePasswordIsIgnoredByTheAttemptThatHasATicket) {
+  const auto ignored = [](const test::LoggedIn &login) {
+    std::vector<std::string> lines;
+    for (const auto &event : test::events_of<shim::CredentialsIgnored>(login.trail))
+      lines.push_back(event.what);
+    return lines;
+  };
+  auto config = route_for({"spn-missing"});
+  start(config);
+  auto login = log_in_as_sa();
+  ASSERT_TRUE(login.accepted) << login.error;
+  EXPECT_THAT(ignored(login), ElementsAre("user and password"));
+  spn_missing(config);
+  start(config);
+  login = log_in_as_sa();
+  ASSERT_TRUE(login.accepted) << login.error;
+  EXPECT_THAT(ignored(login), IsEmpty());
+}
+
 // The client is told what its last attempt met, not what came before.
 TEST_F(FallbackToPassword, WhatFollowedFailsByItself) {
   auto config = route_for({"spn-missing"});
