@@ -442,8 +442,10 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
   step = "server-login";
   Stream stream(std::move(connected->socket));
   const bool kerberos = attempt.kind == config::AttemptKind::tcp_kerberos;
-  if (kerberos && sends_password(request.route) && request.asked.login.sspi.empty())
-    request.trail.emit(CredentialsIgnored{ignored_credentials(request.asked.login, attempt.kind)});
+  const auto &asked_login = request.asked.login;
+  if (kerberos && sends_password(request.route) && asked_login.sspi.empty())
+    if (auto ignored = ignored_credentials(asked_login, attempt.kind); !ignored.empty())
+      request.trail.emit(CredentialsIgnored{std::move(ignored)});
   tds::ConnectLogin machine({server_prelogin(request.asked, prepared.facts.target),
                              rewrite(request.asked.login, attempt.kind, request.route.encrypt), kerberos,
                              server_tls(request.route.encrypt)});
