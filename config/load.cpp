@@ -658,9 +658,7 @@ private:
     if (const auto fallback = section.choice<Fallback>(
             "fallback", {{"on", Fallback::on}, {"audit", Fallback::audit}, {"off", Fallback::off}}))
       route.fallback = *fallback;
-    const auto elements = section.elements("fallback_on");
-    if (!elements) return;
-    for (const auto &element : *elements) {
+    for (const auto &element : section.elements("fallback_on").value_or(std::vector<Section::Element>{})) {
       const auto text = section.string(element);
       if (!text) continue;
       if (const auto *rule = find_fallback_rule(*text); !rule) {
@@ -669,7 +667,8 @@ private:
           if (never.empty()) causes.push_back(cause);
         section.problem(element, Section::no_such_word(*text, causes));
       } else if (!rule->never.empty()) {
-        section.problem(element, fmt::format("no other attempt is ever made after {}: {}; take it out", *text, rule->never));
+        section.problem(
+            element, fmt::format("no other attempt is ever made after {}: {}; take it out", *text, rule->never));
       } else if (std::ranges::find(route.fallback_on, *text) != route.fallback_on.end()) {
         section.problem(element, fmt::format("\"{}\" stands here twice; take one out", *text));
       } else {
@@ -680,8 +679,9 @@ private:
       section.warning("fallback_on", fmt::format("leads nowhere: {} is the only attempt; add another to attempts",
                                                  to_string(route.attempts.front())));
     // Behind tcp+sql the next one is for clients that gave no password.
-    if (route.fallback_on.empty() && route.attempts.size() > 1 && route.attempts[0] != AttemptKind::tcp_sql)
-      section.warning("attempts", fmt::format("{} is never made after {} has failed; list the causes that may lead to it in fallback_on",
+    if (!section.written("fallback_on") && route.attempts.size() > 1 && route.attempts[0] != AttemptKind::tcp_sql)
+      section.warning("attempts", fmt::format("{} is never made after {} has failed; list the causes that may lead to "
+                                              "it in fallback_on",
                                               to_string(route.attempts[1]), to_string(route.attempts[0])));
   }
 

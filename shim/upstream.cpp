@@ -21,6 +21,7 @@ using Tcp = asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
 
 constexpr Millis address_stagger{250}; // RFC 8305, 5: "Connection Attempt Delay"
+constexpr Millis all_at_once{1};       // as near as connect_first has it: none would mean one after the other
 
 std::string hex(std::uint32_t flags) {
   std::array<char, 16> text{};
@@ -428,7 +429,7 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
   if (!handshake) co_return Failed{std::move(handshake.error())};
   auto started = Clock::now();
   auto connected =
-      co_await connect_first(endpoints_of(prepared.facts), request.route.multi_subnet ? Millis(0) : address_stagger,
+      co_await connect_first(endpoints_of(prepared.facts), request.route.multi_subnet ? all_at_once : address_stagger,
                              request.route.timeouts.connect);
   if (!connected)
     co_return Failed{{"connect",

@@ -106,6 +106,7 @@ Story read(std::span<const Record> trail) {
       },
       [&](const FallbackTaken &) {
         // What was learned before is about another way to log in.
+        story.plan = nullptr;
         story.spn.clear();
         story.spn_refused = nullptr;
         story.kdc_refusal = nullptr;

@@ -31,7 +31,7 @@ protected:
   /// How the login came to the server, by the server's own record of connection `number`: "kerberos", "" for a password.
   static std::string mechanism(int number) {
     const auto record = lab_->peer().record(number);
-    return record.empty() ? "nobody came" : nlohmann::json::parse(record).value("mechanism", "");
+    return record.empty() ? "nobody came" : record.value("mechanism", "");
   }
   template <class E> static std::vector<std::string> told(const test::LoggedIn &login) {
     std::vector<std::string> lines;

@@ -635,18 +635,18 @@ const Row rows[] = {
     {"MultiSubnet", with("multi_subnet = true\n"), {}},
     {"MultiSubnetWord",
      with("multi_subnet = \"yes\"\n"),
-     {"f:12:16: route[0].multi_subnet: must be true or false, not a string; take the quotes off"}},
+     {"f:12:16: route[0].multi_subnet: must be true or false, not a string; take the quotes away"}},
     {"FallbackGood",
      with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = "
           "\"audit\"\n"),
      {}},
     {"FallbackUnknown",
      with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-mising\", 5, \"spn-missing\", \"spn-missing\"]\n"
-          "fallback = \"of\"\n"),
-     {"f:14:12: route[0].fallback: \"of\" is unknown; did you mean \"off\"?",
-      "f:13:16: route[0].fallback_on[0]: \"spn-mising\" is unknown; did you mean \"spn-missing\"?",
+          "fallback = \"offf\"\n"),
+     {"f:13:16: route[0].fallback_on[0]: \"spn-mising\" is unknown; did you mean \"spn-missing\"?",
       "f:13:30: route[0].fallback_on[1]: must be a string, not an integer; put it in quotes",
-      "f:13:48: route[0].fallback_on[3]: \"spn-missing\" stands here twice; take one out"}},
+      "f:13:48: route[0].fallback_on[3]: \"spn-missing\" stands here twice; take one out",
+      "f:14:12: route[0].fallback: \"offf\" is unknown; did you mean \"off\"?"}},
     {"FallbackNever",
      with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"preauth-failed\", \"spn-wrong-account\", "
           "\"certificate-name\"]\n"),
