@@ -24,31 +24,39 @@ stage() {
   times+=$(printf '  %-8s %3d min %02d s' "$name" $(((SECONDS - started) / 60)) $(((SECONDS - started) % 60)))$'\n'
 }
 build() { cmake --preset "$1" >/dev/null && cmake --build --preset "$1" ${2:+--target "${@:2}"} -- -j "$jobs" --quiet; }
-# A test that fails beside others and passes alone was short of time: it is named, and counts. A program that did not run to its end is no matter of time, and more than five are none.
-again() { # PROGRAM NAME…
-  local program=$1
-  shift
-  [ $# -gt 0 ] && [ $# -le 5 ] || return 1
-  echo "=== again, alone: ${program##*/} $*"
-  (IFS=: && "$program" --gtest_brief=1 --gtest_filter="$*")
-}
-# failed_in LOG: "PROGRAM TEST" for each that failed; "- NAME" for what failed otherwise, or did not end by itself.
+# A test that fails beside others and passes alone was short of time: it is named, and counts. What a sanitizer says, a program that did not run to its end, and more
+# than five are no matter of time.
+# failed_in LOG: "PROGRAM TEST" for each that failed, by ctest's log or a program's own output; "- NAME" for what is no matter of time.
 failed_in() {
-  awk '/^[0-9]+\/[0-9]+ Testing: / { name = $3; program = ""; ended = count = 0 }
+  awk '/^[0-9]+\/[0-9]+ Testing: / { name = $3; program = ""; hard = ended = count = 0 }
        /^Command: / { program = $2; gsub(/"/, "", program) }
        /^\[  FAILED  \] [^ ]+\./ { test = $4; sub(/,$/, "", test); if (!((program, test) in seen)) { seen[program, test]; tests[++count] = program " " test } }
        /^\[==========\] .* ran\./ { ended = 1 }
-       /^Test Failed\./ { if (!ended || !count) print "- " name; else for (i = 1; i <= count; ++i) print tests[i] }' "$1"
+       /(ERROR|WARNING): [A-Za-z]+Sanitizer|: runtime error: / { hard = 1 }
+       /^Test Failed\./ { if (hard || !ended || !count) print "- " name; else for (i = 1; i <= count; ++i) print tests[i] }' "$1"
 }
-tests() {
-  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" && return
+# again LOG: makes those tests again, alone, that the log has as failed.
+again() {
   local failed program
-  failed=$(failed_in "build/$1/Testing/Temporary/LastTest.log")
-  [ -n "$failed" ] && ! grep -q '^- ' <<<"$failed" || return 1
+  failed=$(failed_in "$1")
+  [ -n "$failed" ] && ! grep -q '^- ' <<<"$failed" && [ "$(wc -l <<<"$failed")" -le 5 ] || return 1
+  printf '=== again, alone:\n%s\n' "$failed"
   for program in $(cut -d' ' -f1 <<<"$failed" | sort -u); do
-    # shellcheck disable=SC2046
-    again "$program" $(grep -F "$program " <<<"$failed" | cut -d' ' -f2) || return 1
+    "$program" --gtest_brief=1 --gtest_filter="$(grep -F "$program " <<<"$failed" | cut -d' ' -f2 | paste -sd:)" || return 1
   done
+}
+tests() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j "$jobs" || again "build/$1/Testing/Temporary/LastTest.log"; }
+# program PROGRAM [ARGUMENT…]: the same of one test program.
+program() {
+  local log status=0
+  log=$(mktemp)
+  printf '1/1 Testing: %s\nCommand: "%s"\n' "$1" "$1" >"$log"
+  "$@" --gtest_brief=1 2>&1 | tee -a "$log"
+  status=${PIPESTATUS[0]}
+  echo "Test Failed." >>"$log"
+  [ "$status" -eq 0 ] || { again "$log" && status=0; } || status=1
+  rm -f "$log"
+  return "$status"
 }
 
 core() { build core && tests core; }
@@ -57,12 +65,12 @@ asan() { build asan && tests asan; }
 tsan() {
   export TSAN_OPTIONS=suppressions=$PWD/tests/tsan.supp
   build tsan shim_test component_test auth_test &&
-    build/tsan/auth_test --gtest_brief=1 --gtest_filter='*TicketStore*' &&
-    build/tsan/shim_test --gtest_brief=1 &&
-    build/tsan/component_test --gtest_brief=1 --gtest_filter=-ServeProcess.*
+    program build/tsan/auth_test --gtest_filter='*TicketStore*' &&
+    program build/tsan/shim_test &&
+    program build/tsan/component_test --gtest_filter='-ServeProcess.*'
 }
 # As a user gets it: the README's first command, and real drivers.
-release() { build release sqlshim sqlshim-lab sqlshim-control interop_test && tools/demo.sh && build/release/interop_test --gtest_brief=1 && memory; }
+release() { build release sqlshim sqlshim-lab sqlshim-control interop_test && tools/demo.sh && program build/release/interop_test && memory; }
 # What AddressSanitizer hides by the memory that it takes and keeps, shown by this program and the tests that the asan stage has built.
 memory() {
   [ ! -x build/asan/component_test ] || SQLSHIM_SERVE=$PWD/build/release/sqlshim build/asan/component_test --gtest_brief=1 --gtest_filter='Malformed.*:ServeProcess.WithoutMemory*'
