@@ -31,6 +31,7 @@ bool all_digits(std::string_view text) {
 }
 
 constexpr std::string_view default_pipe = "sql\\query";
+constexpr std::size_t longest_pipe = 255;
 constexpr std::string_view instance_prefix = "mssql$"; // of the pipes of a named instance
 
 std::string bad_instance(std::string_view instance) {
@@ -68,7 +69,8 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
   if (const auto text = foreign_prefix(lower(rest)); !text.empty()) return fault(std::string(text));
   if (!by_tcp && rest.starts_with("\\\\")) {
     const auto unc = split_unc(rest);
-    if (!unc || unc->pipe.empty() || unc->pipe.size() > 255 || unc->pipe.find_first_of("/:,") != std::string_view::npos)
+    if (!unc || unc->pipe.empty() || unc->pipe.size() > longest_pipe ||
+        unc->pipe.find_first_of("/:,") != std::string_view::npos)
       return fault("this is no path of a pipe: write \\\\sql1\\pipe\\sql\\query");
     target.pipe = unc->pipe;
     if (lower(target.pipe).starts_with(instance_prefix)) {
@@ -117,6 +119,8 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
   if (by_pipe && target.pipe.empty()) {
     target.pipe = target.instance.empty() ? "" : "MSSQL$" + target.instance + "\\";
     target.pipe += default_pipe;
+    if (target.pipe.size() > longest_pipe)
+      return fault("the name of the instance is longer than any: write np:sql1\\INSTANCE");
   }
   if (!rest.empty()) {
     if (!target.pipe.empty()) return fault("a pipe has no port: write np:sql1, or tcp:sql1,1433");

@@ -119,6 +119,7 @@ const Bad bad_rows[] = {
     {"tcp:\\\\sql1\\pipe\\sql\\query", "instance name"},
     {"np:", "the host name is empty"},
     {"np:\\\\sql1\\pipe\\" + std::string(256, 'x'), "no path of a pipe"},
+    {"np:sql1\\" + std::string(240, 'x'), "longer than any"}, // MSSQL$…\sql\query has 256 bytes
     {"lpc:sql1", "shared memory"},
     {"admin:sql1", "dedicated administrator"},
     {"(localdb)\\v11", "LocalDB"},
