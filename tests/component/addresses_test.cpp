@@ -21,6 +21,17 @@ protected:
     route.host_name_in_certificate = "sql1.corp.test";
     return config;
   }
+  /// dnsmasq may turn its answers round, and the proxy keeps the one that it has: one that has the hole first.
+  void start_hole_first(const config::Config &config) {
+    for (int tries = 0; tries < 20; ++tries) {
+      start(config);
+      const auto resolved = test::events_of<shim::TargetResolved>(log_in().trail);
+      ASSERT_EQ(resolved.size(), 1u);
+      ASSERT_EQ(resolved[0].endpoints.size(), 2u);
+      if (resolved[0].endpoints[0].starts_with(lab_->block().address(200) + ":")) return;
+    }
+    FAIL() << "the hole was never first";
+  }
   /// How long connecting took, at the quickest of five logins: what a busy machine adds is not the proxy's.
   std::chrono::microseconds least() {
     auto least = std::chrono::microseconds::max();
@@ -37,15 +48,10 @@ protected:
 TEST_F(Addresses, OneAfterTheOtherOrAllAtOnce) {
   const lab::BlackHole hole(lab_->block().address(200), lab_->sql_port());
   auto config = multi();
-  start(config);
-  const auto resolved = test::events_of<shim::TargetResolved>(log_in().trail);
-  ASSERT_EQ(resolved.size(), 1u);
-  ASSERT_EQ(resolved[0].endpoints.size(), 2u);
-  // dnsmasq turns its answers round; the proxy keeps the one that it has.
-  const bool hole_first = resolved[0].endpoints[0].starts_with(lab_->block().address(200));
-  if (hole_first) EXPECT_GE(least(), 250ms) << "RFC 8305: the second after a quarter of a second";
+  ASSERT_NO_FATAL_FAILURE(start_hole_first(config));
+  EXPECT_GE(least(), 250ms) << "RFC 8305: the second after a quarter of a second";
   config.routes[0].multi_subnet = true;
-  start(config);
+  ASSERT_NO_FATAL_FAILURE(start_hole_first(config));
   EXPECT_LT(least(), 250ms);
 }
 
