@@ -42,6 +42,7 @@ constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9: the KDC has counted it
 struct Tickets::Flight {
   std::optional<Outcome> outcome; ///< none after landing: the fetch was abandoned, try yourself
   std::vector<std::pair<Executor, std::weak_ptr<Signal>>> waiting;
+  bool forgotten = false; ///< while it was under way: its outcome is for those who waited already, and is not kept
 };
 
 /// Ends the claim however the fetch ends, also when its login is cancelled: then without an outcome.
@@ -61,17 +62,18 @@ std::shared_ptr<Tickets::Flight> Tickets::join(const auth::TicketKey &key) {
 
 void Tickets::land(const auth::TicketKey &key, std::optional<Outcome> outcome) {
   std::lock_guard lock(mutex_);
+  auto flight = flights_.extract(key).mapped();
   try {
-    if (outcome && *outcome) {
+    const bool kept = outcome && !flight->forgotten;
+    if (kept && *outcome) {
       store_.put(key, **outcome);
       forget_earlier(key);
     }
-    if (outcome && !*outcome && refusals_.count() != 0 && keeps(outcome->error()))
+    if (kept && !*outcome && refusals_.count() != 0 && keeps(outcome->error()))
       refused_[key] = {outcome->error(), std::chrono::steady_clock::now() + refusals_};
   } catch (const std::bad_alloc &) { // it serves those who wait for it, and is not kept
   }
   store_.release(key);
-  auto flight = flights_.extract(key).mapped();
   flight->outcome = std::move(outcome);
   for (auto &[executor, waiter] : flight->waiting) {
     if (waiter.expired()) continue; // its login is over, and at shutdown its thread's event loop too
@@ -101,6 +103,8 @@ void Tickets::forget() {
   store_.clear();
   stored_.clear();
   refused_.clear();
+  for (auto &[key, flight] : flights_)
+    flight->forgotten = true;
   kdcs_.forget();
   throttle_.forget();
 }
@@ -142,9 +146,10 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
       co_return *landing.outcome;
     }
     auto signal = std::make_shared<Signal>(executor);
-    bool wait = false;
+    bool wait = false, of_before = false;
     {
       std::lock_guard lock(mutex_);
+      of_before = flight->forgotten;
       // Landed between `join` and here: its outcome is there already.
       if (auto still = flights_.find(key); still != flights_.end() && still->second == flight) {
         flight->waiting.emplace_back(executor, signal);
@@ -157,7 +162,7 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
       std::lock_guard lock(mutex_);
       outcome = flight->outcome;
     }
-    if (outcome) co_return *outcome;
+    if (outcome && !of_before) co_return *outcome;
   }
 }
 

@@ -265,9 +265,10 @@ Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit, bo
     if (auto known = rules_->hosts.answer(question)) co_return std::move(*known);
   if (auto kept = find_cached(question)) co_return std::move(*kept);
   const auto rules = rules_;
+  const auto forgotten = forgotten_;
   auto answer =
       of_system ? co_await system_->ask(std::move(question), limit) : co_await ask_servers(std::move(question), limit);
-  if (rules == rules_) remember(answer); // else it is of servers that count no longer
+  if (rules == rules_ && forgotten == forgotten_) remember(answer); // else it is of servers that count no longer, or of before
   co_return answer;
 }
 

@@ -28,8 +28,11 @@ public:
   auth::SearchPolicy search();
   /// The same for one name: not at all where the hosts file has it, or the system completes.
   auth::SearchPolicy search_for(const auth::Target &target, auth::SearchPolicy policy);
-  /// Drops every cached answer (SIGHUP).
-  void forget() { cache_.clear(); }
+  /// Drops every cached answer (SIGHUP), and keeps no answer to a question that is under way: it was asked of what may have been mended since.
+  void forget() {
+    cache_.clear();
+    ++forgotten_;
+  }
 
   static constexpr std::size_t most_cached = 1024;
   static constexpr std::chrono::seconds no_data_kept{60};
@@ -51,6 +54,7 @@ private:
   std::shared_ptr<const NameRules> rules_; ///< what `channels_` and `cache_` are of
   std::vector<std::shared_ptr<Channel>> channels_;
   std::map<std::pair<std::string, auth::DnsType>, Cached> cache_;
+  std::uint64_t forgotten_ = 0; ///< how often
 };
 
 /// Answers every question at once and keeps their order. `typed`: where given, every other name that addresses are asked of was completed.

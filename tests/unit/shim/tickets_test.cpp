@@ -430,6 +430,40 @@ TEST_F(TicketsTest, WaiterMayGiveUpAlone) {
   EXPECT_EQ(outcomes.back(), "service-unknown") << "the one that asks is not disturbed";
 }
 
+TEST_F(TicketsTest, WhatIsForgottenWhileItIsUnderWayServesOnlyThoseWhoWaitedBefore) {
+  std::optional<Signal> answer(loop_.executor());
+  FakeKdc kdc(loop_.executor(), [&](TcpSocket &socket, int number) -> Task<> {
+    if (number > 1) return FakeKdc::write_and_wait(socket, with_length(krb_error(12, "", true)));
+    return [](TcpSocket &to, Signal &go_on) -> Task<> {
+      co_await go_on.wait(Millis(0));
+      co_await FakeKdc::write_and_wait(to, with_length(krb_error(7, "", true)));
+    }(socket, *answer);
+  });
+  auto &tickets = this->tickets({kdc.endpoint()}, long_time);
+  std::vector<std::string> outcomes;
+  auto log_in = [&](const char *name) -> Task<> {
+    auto result = co_await tickets.acquire(with_tgt(), spn, context());
+    outcomes.push_back(std::string(name) + " " + text_of(result) + (result.error().kept ? " (kept)" : ""));
+  };
+  loop_.spawn(log_in("asks"));
+  EXPECT_TRUE(loop_.until([&] { return kdc.requests().size() == 1; }));
+  loop_.spawn(log_in("waits"));
+  const auto forget = [&]() -> Task<> {
+    tickets.forget(); // behind "waits" on the loop
+    co_await log_in("comes later");
+  };
+  const auto let_go = [&]() -> Task<> {
+    answer->notify();
+    co_return;
+  };
+  loop_.spawn(forget());
+  loop_.spawn(let_go());
+  EXPECT_TRUE(loop_.until([&] { return outcomes.size() == 3; }));
+  EXPECT_THAT(outcomes, ElementsAre("asks service-unknown", "waits service-unknown", "comes later policy"));
+  loop_.run(log_in("the next"));
+  EXPECT_EQ(outcomes.back(), "the next policy (kept)") << "what was asked since is kept";
+}
+
 /// A worker thread with its own event loop, as the server has.
 struct Worker {
   Loop loop;

@@ -440,6 +440,23 @@ TEST_F(ResolverTest, FailuresAreKeptForAsLongAsTheConfigurationSays) {
   }
 }
 
+TEST_F(ResolverTest, AnAnswerThatIsForgottenWhileItIsUnderWayIsNotKept) {
+  FakeDns dns(loop_.executor(), [](const FakeDns::Query &query) -> std::vector<Wire> {
+    if (query.number == 1) return {}; // before it was mended
+    return {query.reply({a(query.name, 300, address_5)})};
+  });
+  Resolver resolver(loop_.executor(), {dns.address()}, Millis(60'000));
+  DnsAnswer late;
+  const auto wait = [&]() -> Task<> { late = co_await resolver.ask({"sql1.corp.test", DnsType::a}, Millis(100)); };
+  loop_.spawn(wait());
+  EXPECT_TRUE(loop_.until([&] { return !dns.queries().empty(); }));
+  resolver.forget();
+  EXPECT_TRUE(loop_.until([&] { return !late.server.empty(); }));
+  EXPECT_EQ(late.outcome, DnsOutcome::timeout);
+  EXPECT_EQ(ask(resolver).outcome, DnsOutcome::ok);
+  EXPECT_TRUE(ask(resolver).cached) << "what was asked since is kept";
+}
+
 // --- the hosts file, resolv.conf, the system ---
 
 class NamesTest : public CanonicaliseTest {
