@@ -180,8 +180,8 @@ std::optional<Event> make_event(std::string_view name) {
     if (Kind::name == name) made = Kind{};
   };
   [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (match(std::type_identity<std::variant_alternative_t<I, Event>>{}), ...);
-  }(std::make_index_sequence<std::variant_size_v<Event>>{});
+    (match(std::type_identity<std::variant_alternative_t<I, AnyEvent>>{}), ...);
+  }(std::make_index_sequence<std::variant_size_v<AnyEvent>>{});
   return made;
 }
 

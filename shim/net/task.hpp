@@ -21,51 +21,48 @@ using Timer =
     asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
 using Millis = std::chrono::milliseconds;
 
+/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
+Task<> stop_if_cancelled();
+
 namespace detail {
-/// What a task came to, as a value: Asio's operator|| flattens a std::variant, and goes on waiting for the other task after one that threw.
-template <class T> struct Boxed {
+/// Where a task leaves what it came to. Tasks race without their values: Asio's operator|| is half a minute of compile time for every ten kinds of values, and goes on waiting for the
+/// other task after one that threw.
+template <class T> struct Box {
   std::optional<T> value;
   std::exception_ptr thrown;
-};
-template <class T> Task<Boxed<T>> box(Task<T> task) {
-  Boxed<T> boxed;
-  try {
-    boxed.value.emplace(co_await std::move(task));
-  } catch (...) {
-    boxed.thrown = std::current_exception();
+  T take() {
+    if (thrown) std::rethrow_exception(thrown);
+    return std::move(*value);
   }
-  co_return boxed;
+};
+template <class T> Task<> fill(Box<T> &box, Task<T> task) {
+  try {
+    box.value.emplace(co_await std::move(task));
+  } catch (...) {
+    box.thrown = std::current_exception();
+  }
 }
-template <class T> T unbox(Boxed<T> boxed) {
-  if (boxed.thrown) std::rethrow_exception(boxed.thrown);
-  return std::move(*boxed.value);
-}
+/// Which of two tasks that never throw ended first, 0 or 1; when it returns, the other one has been cancelled and is gone.
+Task<std::size_t> race(Task<> a, Task<> b);
+/// Whether `task`, which never throws, ended within `limit`; else it has been cancelled and is gone.
+Task<bool> ends_within(Task<> task, Millis limit);
 } // namespace detail
-
-/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
-inline Task<> stop_if_cancelled() {
-  auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none)
-    throw boost::system::system_error(asio::error::operation_aborted);
-}
 
 /// Runs both until the first one ends, with a value or by throwing; the other one is cancelled at the operation where it waits.
 template <class A, class B> Task<std::variant<A, B>> first_of(Task<A> a, Task<B> b) {
-  using namespace asio::experimental::awaitable_operators;
-  auto first = co_await (detail::box(std::move(a)) || detail::box(std::move(b)));
-  if (first.index() == 0)
-    co_return std::variant<A, B>(std::in_place_index<0>, detail::unbox(std::move(std::get<0>(first))));
-  co_return std::variant<A, B>(std::in_place_index<1>, detail::unbox(std::move(std::get<1>(first))));
+  detail::Box<A> of_a;
+  detail::Box<B> of_b;
+  if (co_await detail::race(detail::fill(of_a, std::move(a)), detail::fill(of_b, std::move(b))) == 0)
+    co_return std::variant<A, B>(std::in_place_index<0>, of_a.take());
+  co_return std::variant<A, B>(std::in_place_index<1>, of_b.take());
 }
 
 /// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
 /// its frame is gone.
 template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis limit) {
   if (limit.count() == 0) co_return co_await std::move(task);
-  Timer timer(co_await asio::this_coro::executor, limit);
-  using namespace asio::experimental::awaitable_operators;
-  auto first = co_await (detail::box(std::move(task)) || timer.async_wait(as_result));
-  if (first.index() == 0) co_return std::optional<T>(detail::unbox(std::move(std::get<0>(first))));
+  detail::Box<T> box;
+  if (co_await detail::ends_within(detail::fill(box, std::move(task)), limit)) co_return box.take();
   co_await stop_if_cancelled(); // by a deadline further out: then this one says nothing
   co_return std::nullopt;
 }

@@ -77,8 +77,10 @@ inline Task<Outcome> shake(Stream &stream, TlsHandshake wanted) {
 }
 template <class A, class B> Task<std::pair<A, B>> both(Task<A> a, Task<B> b) {
   using namespace asio::experimental::awaitable_operators;
-  auto [first, second] = co_await (shim::detail::box(std::move(a)) && shim::detail::box(std::move(b)));
-  co_return std::pair<A, B>(shim::detail::unbox(std::move(first)), shim::detail::unbox(std::move(second)));
+  shim::detail::Box<A> of_a;
+  shim::detail::Box<B> of_b;
+  co_await (shim::detail::fill(of_a, std::move(a)) && shim::detail::fill(of_b, std::move(b)));
+  co_return std::pair<A, B>(of_a.take(), of_b.take());
 }
 /// Connecting and accepting side.
 inline Task<std::pair<Outcome, Outcome>> shake_hands(Stream &client, Stream &server, TlsHandshake connect,
