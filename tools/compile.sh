@@ -4,7 +4,7 @@
 set -eu
 arguments=("${@//"$PWD"\//}")
 root=${BASH_SOURCE[0]%/tools/*}
-# A precompiled header holds paths of its checkout, so it is never taken from another. What it says is compared instead, by the sum that stands beside it.
+# A precompiled header holds paths of its checkout, so it is never taken from another. What it says is compared instead, by the sum that stands beside it, and without the paths (of __FILE__).
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 CCACHE_PCH_EXTSUM=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 # A compiler in memory of large pages takes a quarter less time, where the kernel gives them to those that ask.
 export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
@@ -25,4 +25,4 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-"${sum_of[@]}" -E -P | sha256sum >"$output.sum"
+"${sum_of[@]}" -E -P | sed "s|$root/||g" | sha256sum >"$output.sum"

@@ -20,8 +20,10 @@ struct Driver {
   std::string program; ///< what runs it: "java", "node", "python3", "bash", "dblib"
   bool strict = false; ///< needs a server of TDS 8.0
 
-  /// Without blanks: a part of APP_NAME(), of file names.
+  /// Without blanks: a part of file names.
   std::string slug() const;
+  /// The same however it logs in: a part of APP_NAME().
+  std::string app() const;
   /// How it logs in to the peer itself: the same way, but by `sql` where the peer cannot do it. It takes no NTLM; and jTDS wants what follows its token in one message,
   /// where the peer sends two.
   Auth direct_auth() const;

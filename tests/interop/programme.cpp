@@ -15,20 +15,39 @@ int recorded(lab::Lab &lab) {
   return last;
 }
 
-/// Connections after number `after` whose application is one of this run's steps. Empty while one of them is still open.
-std::optional<std::map<std::string, Trace>> collect(lab::Lab &lab, const std::string &app, int after) {
-  std::map<std::string, Trace> steps;
-  const auto last = recorded(lab);
-  for (int number = after + 1; number <= last; ++number) {
-    const auto facts = lab.peer().record(number);
-    if (!facts.contains("login7")) continue;
-    const auto name = facts["login7"]["app"].get<std::string>();
-    if (!name.starts_with(app + "+")) continue;
-    if (facts.value("state", "") != "closed") return std::nullopt;
-    steps[name.substr(app.size() + 1)].connections.push_back(connection_of(number, lab.peer().received(number), facts));
+/// Of what the peer has recorded of connections after number `after`: those of this application.
+class Recorded {
+public:
+  Recorded(lab::Lab &lab, std::string app, int after)
+      : lab_(lab), prefix_(std::move(app) + "+"), after_(after), closed_(after) {}
+
+  /// Whether they are closed. What is closed is not looked at again.
+  bool closed() {
+    for (const auto last = recorded(lab_); closed_ < last; ++closed_) {
+      const auto facts = lab_.peer().record(closed_ + 1);
+      if (is_ours(facts) && facts.value("state", "") != "closed") return false;
+    }
+    return true;
   }
-  return steps;
-}
+  std::map<std::string, Trace> steps() const {
+    std::map<std::string, Trace> steps;
+    for (int number = after_ + 1; number <= closed_; ++number)
+      if (const auto facts = lab_.peer().record(number); is_ours(facts))
+        steps[app_of(facts).substr(prefix_.size())].connections.push_back(
+            connection_of(number, lab_.peer().received(number), facts));
+    return steps;
+  }
+
+private:
+  static std::string app_of(const nlohmann::json &facts) { return facts["login7"]["app"].get<std::string>(); }
+  bool is_ours(const nlohmann::json &facts) const {
+    return facts.contains("login7") && app_of(facts).starts_with(prefix_);
+  }
+
+  lab::Lab &lab_;
+  std::string prefix_; ///< what is behind it is the step
+  int after_, closed_;
+};
 
 } // namespace
 
@@ -68,7 +87,7 @@ lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const
   result["SQL_CERTIFICATE_NAME"] = direct ? lab::sql1 : "localhost";
   result["SQL_CA"] = (lab.folder() / (direct ? "ca.pem" : "state/listener.pem")).string();
   result["SQL_MODE"] = driver.mode;
-  result["SQL_APP"] = driver.slug();
+  result["SQL_APP"] = driver.app();
   result["SQL_ONLY"] = only;
   result["JAVA_TOOL_OPTIONS"] = fmt::format(
       "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} -Djavax.security.auth.useSubjectCredsOnly=false",
@@ -78,14 +97,13 @@ lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const
 }
 
 Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only) {
-  const auto before = recorded(lab);
+  Recorded connections(lab, driver.app(), recorded(lab));
   Run result;
   result.finished = lab::run({.argv = driver.command(), .environment = environment(lab, driver, way, only)}, {},
                              std::chrono::seconds(150));
-  std::optional<std::map<std::string, Trace>> steps;
-  if (!lab::eventually([&] { return (steps = collect(lab, driver.slug(), before)).has_value(); }))
+  if (!lab::eventually([&] { return connections.closed(); }))
     throw lab::LabError(driver.slug() + ": a connection stayed open after its program had ended");
-  result.steps = std::move(*steps);
+  result.steps = connections.steps();
   for (auto &[name, lines] : steps_of(result.finished.output))
     result.steps[name].lines = std::move(lines);
   return result;

@@ -27,7 +27,7 @@ struct Run {
   lab::Finished finished;
   std::map<std::string, Trace> steps;
 };
-/// Runs it, and collects what the peer has recorded of it, once its connections are closed.
+/// Runs it, and collects what the peer has recorded of it, once its connections are closed. Not twice at once for one driver in one mode: the peer tells them apart by that.
 Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only = {});
 /// What the programme finds in its environment.
 lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const std::string &only);

@@ -27,9 +27,11 @@ constexpr auto krb5_conf_template = R"([libdefaults]
   {domain} = {realm_of_domain}
 )";
 
+// MIT's own backlog is 5: a burst of logins on a busy machine then waits for seconds until the kernel sends again.
 constexpr auto kdc_conf_template = R"([kdcdefaults]
   kdc_listen = {kdc}:{port}
   kdc_tcp_listen = {tcp}
+  kdc_tcp_listen_backlog = 256
 
 [realms]
   {realm} = {{

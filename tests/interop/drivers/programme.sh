@@ -16,7 +16,7 @@ ask() {
     local login=(-U "$SQL_USER" -P -) password=$SQL_PASSWORD$'\n'
     [ "$SQL_AUTH" != ntlm ] || login=(-U "CORP\\$SQL_USER" -P -)
     [ "$SQL_AUTH" != kerberos ] || { login=(-U '' -P ''); password=''; }
-    { printf '%s' "$password"; sed 's/$/\ngo/'; } |
+    { printf '%s' "$password"; while IFS= read -r batch; do printf '%s\ngo\n' "$batch"; done; } |
       (echo $BASHPID >"$file.pid" && FREETDSCONF=$file exec tsql -S server -D reports -a "$app" "${login[@]}" -o q 2>&1) |
       sed -E 's/^([0-9]+> )+//; /^locale (is|charset)/d; /^using default charset/d; /^Default database/d; /^Password: *$/d; /^$/d'
     ;;
