@@ -53,7 +53,8 @@ std::vector<std::string> Driver::command() const {
             "-XX:-UsePerfData",
             "-Xmx768m",
             // Without its second compiler Java ciphers 5 MB of AES a second, and 170 MB of this.
-            "-Djdk.tls.client.cipherSuites=TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,TLS_CHACHA20_POLY1305_SHA256",
+            "-Djdk.tls.client.cipherSuites=TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,"
+            "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,TLS_CHACHA20_POLY1305_SHA256",
             "-cp",
             jar_of(*this) + ":" + (lab::program_folder() / "interop-classes").string(),
             "Programme"};
