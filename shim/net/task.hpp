@@ -25,7 +25,7 @@ using Millis = std::chrono::milliseconds;
 Task<> stop_if_cancelled();
 
 namespace detail {
-/// Where a task leaves what it came to. Tasks race without their values: Asio's operator|| is half a minute of compile time for every ten kinds of values, and goes on waiting for the
+/// Where a task leaves what it came to. Tasks race without their values: Asio's operator|| is made anew for each kind of value, which was a fifth of the compile time, and goes on waiting for the
 /// other task after one that threw.
 template <class T> struct Box {
   std::optional<T> value;
