@@ -85,10 +85,10 @@ TEST_P(KdcTestBoth, ConnectionsAreRacedRequestsAreNot) {
 
 TEST_P(KdcTestBoth, SilenceIsAnErrorAtTheLimit) {
   FakeKdc kdc(loop_.executor(), FakeKdc::is_silent());
-  const auto answer = ask({kdc.kdc()}, GetParam(), Millis(100));
+  const auto answer = ask({kdc.kdc()}, GetParam(), Millis(300)); // it is counted from when the KDC was asked, a while after the limit began
   ASSERT_FALSE(answer);
-  EXPECT_THAT(answer.error(), testing::ContainsRegex("no answer within [0-9]+ ms$")); // since it was asked, a while after the limit began
-  EXPECT_GE(took_, 100ms);
+  EXPECT_THAT(answer.error(), testing::ContainsRegex("no answer within [1-9][0-9][0-9]+ ms$"));
+  EXPECT_GE(took_, 300ms);
   EXPECT_LT(took_, long_time);
 }
 
