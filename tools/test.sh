@@ -70,14 +70,14 @@ tsan() {
     program build/tsan/component_test --gtest_filter='-ServeProcess.*'
 }
 # As a user gets it: the README's first command, and real drivers.
-release() { build release sqlshim sqlshim-lab sqlshim-control interop_test soak && tools/demo.sh && program build/release/interop_test && memory; }
+release() { build release sqlshim sqlshim-lab sqlshim-control interop_test && tools/demo.sh && program build/release/interop_test && memory; }
 # What AddressSanitizer hides by the memory that it takes and keeps, shown by this program and the tests that the asan stage has built.
 memory() {
   [ ! -x build/asan/component_test ] || SQLSHIM_SERVE=$PWD/build/release/sqlshim build/asan/component_test --gtest_brief=1 --gtest_filter='Malformed.*:ServeProcess.WithoutMemory*'
 }
 fuzz() { tools/fuzz.sh --seconds 5; }
 mutants() { tools/mutants.sh --sample 6; }
-soak() { { [ -x build/release/soak ] || build release sqlshim sqlshim-lab soak; } && tools/soak.sh --build build/release --minutes 2; }
+soak() { tools/soak.sh --minutes 2; }
 
 for name in $stages; do
   stage "$name" "$name"
