@@ -10,6 +10,7 @@ using testing::HasSubstr;
 using testing::MatchesRegex;
 using Udp = asio::ip::udp;
 using UdpSocket = asio::basic_datagram_socket<Udp, Executor>;
+using Replies = std::vector<tds::Bytes>;
 
 constexpr Millis long_time{20'000};
 const tds::SsrpInstance instance{
@@ -18,7 +19,7 @@ const tds::SsrpInstance instance{
 /// SQL Browser, as far as a script says: the replies to each question, by its number from 1.
 class FakeBrowser {
 public:
-  using Script = std::function<std::vector<tds::Bytes>(int)>;
+  using Script = std::function<Replies(int)>;
   FakeBrowser(Executor executor, Script script)
       : socket_(executor, Udp::endpoint(asio::ip::address_v4::loopback(), 0)),
         stranger_(executor, Udp::endpoint(asio::ip::address_v4::loopback(), 0)), script_(std::move(script)) {
@@ -47,7 +48,7 @@ private:
 };
 
 FakeBrowser::Script always(const tds::SsrpInstance &says) {
-  return [says](int) { return std::vector{tds::encode_ssrp_answer({says})}; };
+  return [says](int) { return Replies{tds::encode_ssrp_answer({says})}; };
 }
 
 class BrowserTest : public testing::Test {
@@ -74,12 +75,12 @@ TEST_F(BrowserTest, TellsThePort) {
   ASSERT_TRUE(answer) << answer.error().detail;
   EXPECT_EQ(answer->instance, instance);
   EXPECT_EQ(answer->from, browser.endpoint());
-  EXPECT_EQ(browser.questions(), (std::vector{*tds::encode_ssrp_question("INST")}));
+  EXPECT_EQ(browser.questions(), (Replies{*tds::encode_ssrp_question("INST")}));
 }
 
 TEST_F(BrowserTest, IsAskedAgainAfterASecond) {
   FakeBrowser browser(loop_.executor(), [](int number) {
-    return number == 1 ? std::vector<tds::Bytes>() : std::vector{tds::encode_ssrp_answer({instance})};
+    return number == 1 ? Replies() : Replies{tds::encode_ssrp_answer({instance})};
   });
   const auto answer = ask({browser.endpoint()});
   ASSERT_TRUE(answer) << answer.error().detail;
@@ -88,8 +89,7 @@ TEST_F(BrowserTest, IsAskedAgainAfterASecond) {
 }
 
 TEST_F(BrowserTest, AllAreAskedAtOnce) {
-  FakeBrowser silent(loop_.executor(), [](int) { return std::vector<tds::Bytes>(); }),
-      second(loop_.executor(), always(instance));
+  FakeBrowser silent(loop_.executor(), [](int) { return Replies(); }), second(loop_.executor(), always(instance));
   const auto answer = ask({silent.endpoint(), closed(), second.endpoint()});
   ASSERT_TRUE(answer) << answer.error().detail;
   EXPECT_EQ(answer->from, second.endpoint());
@@ -97,7 +97,7 @@ TEST_F(BrowserTest, AllAreAskedAtOnce) {
 }
 
 TEST_F(BrowserTest, SilenceTakesAsLongAsItMay) {
-  FakeBrowser silent(loop_.executor(), [](int) { return std::vector<tds::Bytes>(); });
+  FakeBrowser silent(loop_.executor(), [](int) { return Replies(); });
   const auto answer = ask({silent.endpoint(), closed()}, Millis(200));
   ASSERT_FALSE(answer);
   EXPECT_FALSE(answer.error().refused);
@@ -119,7 +119,7 @@ TEST_F(BrowserTest, WhatIsNoAnswerIsToldAndWaitedOn) {
   auto other = instance;
   other.instance = "OTHER";
   FakeBrowser browser(loop_.executor(), [&](int) {
-    return std::vector{tds::Bytes{5}, tds::Bytes(1500, 5), tds::encode_ssrp_answer({other})};
+    return Replies{tds::Bytes{5}, tds::Bytes(1500, 5), tds::encode_ssrp_answer({other})};
   });
   const auto answer = ask({browser.endpoint()}, Millis(200));
   ASSERT_FALSE(answer);
@@ -133,7 +133,7 @@ TEST_F(BrowserTest, OnlyWhoWasAskedAnswers) {
   forged.port = 6666;
   FakeBrowser browser(loop_.executor(), [&](int) {
     asked->send_as_stranger(tds::encode_ssrp_answer({forged}));
-    return std::vector{tds::encode_ssrp_answer({instance})};
+    return Replies{tds::encode_ssrp_answer({instance})};
   });
   asked = &browser;
   const auto answer = ask({browser.endpoint()});
