@@ -14,6 +14,8 @@ std::string to_string(AttemptKind kind) {
   switch (kind) {
   case AttemptKind::tcp_kerberos:
     return "tcp+kerberos";
+  case AttemptKind::tcp_ntlm:
+    return "tcp+ntlm";
   case AttemptKind::tcp_sql:
     return "tcp+sql";
   }

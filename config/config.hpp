@@ -101,14 +101,15 @@ struct Listener {
   bool operator==(const Listener &) const = default;
 };
 
-enum class IdentityKind { keytab, ccache, password_file };
+/// Where the credentials are: in a file that the configuration names; in the login of the client itself (its user and password); in the ccache of the proven caller.
+enum class IdentityKind { keytab, ccache, password_file, client, caller };
 
 struct Identity {
   std::string name;
   std::vector<Who> allow{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   IdentityKind kind{};
-  std::string source;       ///< path of the keytab or password file; name of the ccache
-  std::string principal;    ///< NAME@REALM; empty for a ccache without one
+  std::string source;       ///< path of the keytab or password file; name of the ccache; of caller: path of the ccache, with %{uid}; of client: empty
+  std::string principal;    ///< NAME@REALM; empty for a ccache without one, for client and for caller
   std::string account = {}; ///< the principal as written, where [domains] made it of DOMAIN\\user; else empty
   bool operator==(const Identity &) const = default;
 };
@@ -120,7 +121,7 @@ struct Match {
   bool operator==(const Match &) const = default;
 };
 
-enum class AttemptKind { tcp_kerberos, tcp_sql };
+enum class AttemptKind { tcp_kerberos, tcp_ntlm, tcp_sql };
 std::string to_string(AttemptKind kind); ///< "tcp+kerberos"
 
 /// Of the server leg: none; the login alone; all of it, begun in PRELOGIN; all of it from the first byte (TDS 8.0).
@@ -165,6 +166,7 @@ struct Route {
   auth::SpnRules spn_rules;                  ///< spn_order, realm_order
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
+  std::string failover_partner; ///< as typed: where the database is when the target does not have it (database mirroring); empty: none
   bool multi_subnet = false; ///< all addresses of the target at once, as for an availability group in several subnets
   Timeouts timeouts;
   /// Whether the server leg is encrypted (its login at least) to a server whose certificate is checked.
@@ -188,6 +190,13 @@ struct Aliases {
   bool operator==(const Aliases &) const = default;
 };
 
+/// SQL Browser of our own (UDP): where an application that asks this machine for an instance is sent.
+struct Browser {
+  std::optional<Address> address; ///< empty: none. Port 0 lets the kernel choose
+  std::map<std::string, std::string> instances; ///< instance, in capitals, to the name of a TCP listener
+  bool operator==(const Browser &) const = default;
+};
+
 struct Config {
   std::filesystem::path file;
   Log log;
@@ -197,6 +206,7 @@ struct Config {
   State state;
   std::map<std::string, std::string> domains; ///< NetBIOS domain, in capitals, to Kerberos realm; no realm stands twice
   Aliases aliases;
+  Browser browser;
   std::vector<Listener> listeners;
   std::vector<Identity> identities;
   std::vector<Route> routes; ///< the first that matches counts

@@ -75,7 +75,7 @@ std::string_view text(ClientAuth auth) {
   return words[static_cast<std::size_t>(auth)];
 }
 std::string_view key(IdentityKind kind) {
-  constexpr std::string_view words[] = {"keytab", "ccache", "password_file"};
+  constexpr std::string_view words[] = {"keytab", "ccache", "password_file", "from", "from"};
   return words[static_cast<std::size_t>(kind)];
 }
 

@@ -42,6 +42,16 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "is the server's name, add its domain to [domain_realm] in krb5.conf, or register the SPN: setspn -S {bare_spn} "
      "{account}."},
 
+    {Cause::browser_silent, "browser-silent", Fault::network,
+     "The port of the named instance {target} could not be found: SQL Browser (UDP port 1434) gave no answer.",
+     "Write the instance's TCP port in route {route}, as target = \"{name},PORT\" (SQL Server Configuration Manager, TCP/IP, IP Addresses, IPAll shows it): then nobody has to "
+     "be asked. Else start SQL Server Browser at {name} and let UDP port 1434 through from this machine. Check the spelling of the instance: SQL Browser says nothing of one "
+     "that it does not know, or that is hidden."},
+    {Cause::port_changed, "port-changed", Fault::directory,
+     "The instance {target} listens on port {port} now, and the KDC knows no service principal name {spn}: it was registered for another port.",
+     "Give the instance a fixed port (SQL Server Configuration Manager, TCP/IP, IP Addresses, IPAll: TCP Port instead of TCP Dynamic Ports) and register the SPN of that one: setspn "
+     "-S {bare_spn} {account}. Or let the service account register its SPN at each start (Read and Write servicePrincipalName on itself)."},
+
     // SPN and ticket
     {Cause::spn_missing, "spn-missing", Fault::directory,
      "The KDC knows no service principal name {spn}: it is not registered in the directory.",
@@ -132,7 +142,15 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     // mechanisms
     {Cause::mechanism_missing, "mechanism-missing", Fault::configuration,
      "GSSAPI on this machine has no mechanism for this login.",
-     "Install libgssapi-krb5-2 and look for files below /etc/gss/mech.d that name libraries which are not there."},
+     "For Kerberos install the package libgssapi-krb5-2, for NTLM gss-ntlmssp, and look for files below /etc/gss/mech.d that name libraries which are not there."},
+    {Cause::ntlm_untrusted, "ntlm-untrusted", Fault::server,
+     "The server did not accept the NTLM login of {login} (18452).",
+     "Error 17806 beside it in the server's error log tells why: 0x8009030c means a wrong password, a disabled or restricted account, or a domain that the server does not trust; 0x80090346 the "
+     "channel binding (Extended Protection). Correct the password_file of identity {identity}: repeated failures lock the account. Where NTLM is forbidden in the domain only Kerberos is left."},
+    {Cause::ntlm_no_mic, "ntlm-no-mic", Fault::server,
+     "The server's NTLM challenge has no time, so the login could not be protected against being changed on its way (MIC).",
+     "Every Windows since 2008 sends its time: check that {host}:{port} is the server meant, and that nothing in between answers for it. unprotected = \"accept\" in route {route} would log in without "
+     "that protection."},
     {Cause::mutual_auth_missing, "mutual-auth-missing", Fault::server,
      "The server at {endpoint} let the login in without proving that it is {spn}.",
      "Make sure that target {target} leads to the real server and that nothing in between answers for it. sqlshim "

@@ -21,6 +21,8 @@ enum class Cause {
   ptr_wrong,
   address_without_spn,
   suffix_wrong,
+  browser_silent,
+  port_changed,
   // SPN and ticket
   spn_missing,
   spn_wrong_account,
@@ -44,6 +46,8 @@ enum class Cause {
   password_expired,
   // mechanisms
   mechanism_missing,
+  ntlm_untrusted,
+  ntlm_no_mic,
   mutual_auth_missing,
   channel_binding_refused,
   // the server said no

@@ -116,6 +116,28 @@ struct TargetResolved {
         v("endpoints", self.endpoints), v("by", self.by);
   }
 };
+/// Where a named instance listens, as SQL Browser said it.
+struct BrowserAnswered {
+  SQLSHIM_EVENT("browser.answered");
+  std::string instance, server; ///< server: who answered, or every address that was asked
+  std::uint64_t port = 0;       ///< 0: no answer, or none that names a port; `detail` tells
+  bool cached = false;
+  std::string detail;
+  std::int64_t us = 0;
+  void fields(this auto &&self, auto &&v) {
+    v("instance", self.instance), v("server", self.server), v("port", self.port), v("cached", self.cached),
+        v("detail", self.detail), v("us", self.us);
+  }
+};
+/// Credentials that are not the configuration's own.
+struct CredentialsTaken {
+  SQLSHIM_EVENT("credentials.taken");
+  std::string from;               ///< "client", "caller"
+  std::string account, principal; ///< account: as the client typed it, or the file's name
+  void fields(this auto &&self, auto &&v) {
+    v("from", self.from), v("account", self.account), v("principal", self.principal);
+  }
+};
 struct PlanMade {
   SQLSHIM_EVENT("plan.made");
   Strings attempts; ///< "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
@@ -211,6 +233,12 @@ struct RedirectFollowed {
   int hop = 0;
   void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("hop", self.hop); }
 };
+/// The server named a failover partner, and the client is told our own address in its place.
+struct PartnerMapped {
+  SQLSHIM_EVENT("partner.mapped");
+  std::string partner, listener;
+  void fields(this auto &&self, auto &&v) { v("partner", self.partner), v("listener", self.listener); }
+};
 struct LoginAnswered {
   SQLSHIM_EVENT("login.answered");
   bool accepted = false;
@@ -277,14 +305,15 @@ struct Drained {
 
 using AnyEvent =
     std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored, PolicyDecided,
-                 DnsAnswered, TargetAliased, TargetResolved, PlanMade, KdcAnswered, SpnTried, TicketChosen,
-                 ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken, FallbackWithheld, RedirectFollowed,
-                 LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
+                 DnsAnswered, TargetAliased, TargetResolved, BrowserAnswered, CredentialsTaken, PlanMade, KdcAnswered,
+                 SpnTried, TicketChosen, ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken,
+                 FallbackWithheld, RedirectFollowed, PartnerMapped, LoginAnswered, TraceLine, Refused, Closed, Started,
+                 Warned, Reloaded, Drained>;
 /// One event. A variant whose ends and copies are in event.cpp: for so many kinds, every file spent a quarter of its compile time on them.
 struct Event : AnyEvent {
   Event();
   template <class Kind>
-    requires requires { Kind::name; }
+  requires requires { Kind::name; }
   Event(Kind kind) : AnyEvent(std::in_place_type<Kind>, std::move(kind)) {}
   Event(const Event &);
   Event(Event &&) noexcept;
