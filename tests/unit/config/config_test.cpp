@@ -48,6 +48,7 @@ TEST(Config, AddressesAsText) {
 
 TEST(Config, AttemptsAsText) {
   EXPECT_EQ(to_string(AttemptKind::tcp_kerberos), "tcp+kerberos");
+  EXPECT_EQ(to_string(AttemptKind::tcp_ntlm), "tcp+ntlm");
   EXPECT_EQ(to_string(AttemptKind::tcp_sql), "tcp+sql");
 }
 

@@ -91,6 +91,14 @@ std::string with_password(std::string_view keys) {
          std::string(keys);
 }
 
+/// A route that logs in by NTLM with a password, and more keys of it from line 13 on.
+std::string with_ntlm(std::string_view keys) {
+  return std::string(listener) +
+         "[[identity]]\nname = \"p\"\npassword_file = \"reports.keytab\"\nprincipal = \"p@A.TEST\"\n"
+         "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"p\"\nattempts = [\"tcp+ntlm\"]\n" +
+         std::string(keys);
+}
+
 TEST_F(Load, TheSmallestConfigurationHasTheDefaults) {
   const Loaded loaded = parse(with(""));
   ASSERT_THAT(loaded.problems, IsEmpty()) << loaded.problems[0].text();
@@ -529,11 +537,11 @@ const Row rows[] = {
      std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"svc\"\n",
      {"f:7:12: route[0].identity: there is no identity \"svc\"; write an [[identity]] with that name"}},
     {"Attempts",
-     with("attempts = [\"tcp+kerberos\", \"tcp+ntlm\", \"np+kerberos\", \"tcp+kerbero\", \"tcp+kerberos\"]\n"),
-     {"f:12:29: route[0].attempts[1]: \"tcp+ntlm\" is not supported by this version; write \"tcp+kerberos\"",
-      "f:12:41: route[0].attempts[2]: \"np+kerberos\" is not supported by this version; write \"tcp+kerberos\"",
-      "f:12:56: route[0].attempts[3]: \"tcp+kerbero\" is unknown; did you mean \"tcp+kerberos\"?",
-      "f:12:71: route[0].attempts[4]: \"tcp+kerberos\" stands here twice; take one out"}},
+     with("attempts = [\"tcp+kerberos\", \"np+ntlm\", \"np+kerberos\", \"tcp+kerbero\", \"tcp+kerberos\"]\n"),
+     {"f:12:29: route[0].attempts[1]: \"np+ntlm\" is not built yet; write \"tcp+ntlm\"",
+      "f:12:40: route[0].attempts[2]: \"np+kerberos\" is not built yet; write \"tcp+kerberos\"",
+      "f:12:55: route[0].attempts[3]: \"tcp+kerbero\" is unknown; did you mean \"tcp+kerberos\"?",
+      "f:12:70: route[0].attempts[4]: \"tcp+kerberos\" stands here twice; take one out"}},
     {"AttemptsNone", with("attempts = []\n"), {"f:12:12: route[0].attempts: is empty; write [\"tcp+kerberos\"]"}},
     {"PasswordOverVerifiedTls", with_password(""), {}},
     {"PasswordOverStrict", with_password("encrypt = \"strict\"\n"), {}},
@@ -563,6 +571,36 @@ const Row rows[] = {
       "is checked",
       "f:9:28: route[0].trust_server_certificate: warning: takes any certificate, an impostor's too; take it out, and name the "
       "authority in ca_file"}},
+    {"NtlmOverVerifiedTls", with_ntlm(""), {}},
+    {"NtlmOverStrict", with_ntlm("encrypt = \"strict\"\n"), {}},
+    {"NtlmOfAKeytab",
+     with("attempts = [\"tcp+ntlm\"]\n"),
+     {"f:11:12: route[0].identity: \"svc\" has no password, which tcp+ntlm needs; give it a password_file, or take tcp+ntlm out "
+      "of attempts"}},
+    {"NtlmWithoutIdentity",
+     std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+ntlm\"]\n",
+     {"f:4:1: route[0].identity: is missing; tcp+ntlm needs one, write the name of an [[identity]]"}},
+    {"NtlmInClear",
+     with_ntlm("encrypt = \"off\"\n"),
+     {"f:12:12: route[0].attempts: tcp+ntlm sends an answer that the password can be guessed from over the network, and encrypt "
+      "= \"off\" leaves it readable: write \"require\"; take tcp+ntlm out, or write unprotected = \"accept\""}},
+    {"NtlmBehindLoginAlone",
+     with_ntlm("encrypt = \"login\"\n"),
+     {"f:12:12: route[0].attempts: tcp+ntlm sends an answer that the password can be guessed from over the network, and encrypt "
+      "= \"login\" leaves it readable: write \"require\"; take tcp+ntlm out, or write unprotected = \"accept\"",
+      "f:13:11: route[0].encrypt: warning: \"login\" encrypts the login alone: queries and results go over the network in "
+      "clear; write \"require\""}},
+    {"NtlmToAnyServer",
+     with_ntlm("trust_server_certificate = true\n"),
+     {"f:12:12: route[0].attempts: tcp+ntlm sends an answer that the password can be guessed from over the network, and "
+      "trust_server_certificate = true gives it to any server: take that out, and name the authority in ca_file; take tcp+ntlm "
+      "out, or write unprotected = \"accept\"",
+      "f:13:28: route[0].trust_server_certificate: warning: takes any certificate, an impostor's too; take it out, and name the "
+      "authority in ca_file"}},
+    {"NtlmInClearAccepted",
+     with_ntlm("encrypt = \"off\"\nunprotected = \"accept\"\n"),
+     {"f:14:15: route[0].unprotected: warning: answers that passwords can be guessed from go over the network to the server "
+      "readable by anybody"}},
     {"EncryptOffWithoutPasswords", with("encrypt = \"off\"\n"), {}},
     {"EncryptStrict", with("encrypt = \"strict\"\n"), {}},
     {"EncryptUnknown",

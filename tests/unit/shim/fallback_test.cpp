@@ -12,7 +12,7 @@ namespace {
 using namespace shim;
 using config::AttemptKind;
 
-// One line each: the policy ("ATTEMPTS [on CAUSES] [audit|off]", where a Kerberos attempt stands for as many SPN candidates as its digit says), what each attempt that is made meets,
+// One line each: the policy ("ATTEMPTS [on CAUSES] [audit|off]": k Kerberos, n NTLM, s the password; a Kerberos attempt stands for as many SPN candidates as its digit says), what each attempt that is made meets,
 // which follow, and what the client hears. Words of an attempt that met something: a cause, or CAUSE>DIAGNOSED where the whole trail says it better, or CAUSE! where the server
 // rejected the ticket.
 constexpr const char *table = R"(
@@ -91,7 +91,24 @@ k1 s on spn-missing                                  | spn-missing!             
 k1 s on clock-skew                                   | clock-skew!                          | k1          | clock-skew
 k1 s on etype-refused                                | etype-refused!                       | k1          | etype-refused
 k1 s on tgt-expired                                  | tgt-expired!                         | k1          | tgt-expired
+# --- NTLM behind Kerberos, and the password behind both
+k1 n on spn-missing                                  | ok                                   | k1          | ok
+k1 n on spn-missing                                  | spn-missing ok                       | k1 n        | ok
+k2 n on spn-missing                                  | spn-missing spn-missing ok           | k1 k2 n     | ok
+k1 n on spn-missing                                  | spn-missing ntlm-untrusted!          | k1 n        | ntlm-untrusted
+k1 n on spn-missing                                  | kdc-unreachable                      | k1          | kdc-unreachable
+k1 n on spn-missing                                  | server-closed>spn-wrong-account!     | k1          | spn-wrong-account
+k1 n on spn-missing                                  | mutual-auth-missing                  | k1          | mutual-auth-missing
+k1 n on port-changed                                 | spn-missing>port-changed ok          | k1 n        | ok
+n on connection-refused                              | connection-refused                   | n           | connection-refused
+n s on mechanism-missing                             | mechanism-missing ok                 | n s         | ok
+n s on spn-missing                                   | ntlm-no-mic                          | n           | ntlm-no-mic
+n s on spn-missing                                   | password-throttled                   | n           | password-throttled
+k1 n s on spn-missing,mechanism-missing              | spn-missing mechanism-missing ok     | k1 n s      | ok
+k1 n s on spn-missing                                | spn-missing mechanism-missing        | k1 n        | mechanism-missing
+n k2 on mechanism-missing                            | mechanism-missing spn-missing ok     | n k1 k2     | ok
 # --- audit and off
+k1 n on spn-missing audit                            | spn-missing                          | k1          | spn-missing
 k1 s on spn-missing audit                            | spn-missing                          | k1          | spn-missing
 k1 s on spn-missing audit                            | kdc-unreachable                      | k1          | kdc-unreachable
 k2 s on spn-missing audit                            | spn-missing spn-missing              | k1 k2       | spn-missing
@@ -117,9 +134,9 @@ Policy policy_of(const std::string &text) {
   const auto words = words_of(text);
   for (std::size_t i = 0; i < words.size(); ++i) {
     const auto &word = words[i];
-    if (word == "s") {
-      policy.plan.push_back({AttemptKind::tcp_sql, std::nullopt});
-      policy.names.push_back("s");
+    if (word == "s" || word == "n") {
+      policy.plan.push_back({word == "s" ? AttemptKind::tcp_sql : AttemptKind::tcp_ntlm, std::nullopt});
+      policy.names.push_back(word);
     } else if (word.starts_with('k')) {
       for (int candidate = 1; candidate <= word[1] - '0'; ++candidate) {
         policy.plan.push_back({AttemptKind::tcp_kerberos, auth::SpnCandidate{}});

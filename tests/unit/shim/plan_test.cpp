@@ -65,6 +65,24 @@ TEST(Plan, PasswordsNeedNoRealmAndNoSpn) {
   EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql}), facts_of("sql1", "sql1.other.test")), ElementsAre("tcp+sql"));
 }
 
+// What NTLM needs of Kerberos: nothing.
+TEST(Plan, NtlmIsOneAttempt) {
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos, AttemptKind::tcp_ntlm}), facts_of("sql1")),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST", "tcp+ntlm"));
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_ntlm}), facts_of("sql1", "sql1.other.test"), "", true),
+              ElementsAre("tcp+ntlm"));
+}
+
+TEST(Plan, WhatNtlmNames) {
+  EXPECT_EQ(service_name("", facts_of("sql1")), "MSSQLSvc/sql1.corp.test:1433");
+  EXPECT_EQ(service_name("", facts_of("sql1,1500")), "MSSQLSvc/sql1.corp.test:1500");
+  EXPECT_EQ(service_name("MSSQLSvc/listener.corp.test:5022@CORP.TEST", facts_of("sql1")),
+            "MSSQLSvc/listener.corp.test:5022");
+  EXPECT_EQ(service_name("MSSQLSvc/listener.corp.test", facts_of("sql1")), "MSSQLSvc/listener.corp.test");
+  EXPECT_EQ(ntlm_account("svc-reports@CORP.TEST", {{"CORP", "CORP.TEST"}}), R"(CORP\svc-reports)");
+  EXPECT_EQ(ntlm_account("svc-reports@CORP.TEST", {{"OTHER", "OTHER.TEST"}}), R"(CORP.TEST\svc-reports)");
+}
+
 TEST(Plan, NoPasswordAttemptForAClientThatGaveNone) {
   EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql, AttemptKind::tcp_kerberos}), facts_of("sql1"), "", true),
               ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));

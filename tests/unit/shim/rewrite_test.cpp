@@ -72,17 +72,19 @@ void expect_rest_unchanged(const tds::Login7 &login, const tds::Login7 &asked) {
   EXPECT_EQ(login.features, asked.features);
 }
 
-TEST(Rewrite, KerberosChangesAuthenticationOnly) {
-  const auto asked = asked_login();
-  const auto login = rewrite(asked, AttemptKind::tcp_kerberos, Encrypt::require);
-  expect_rest_unchanged(login, asked);
-  EXPECT_EQ(login.tds_version, asked.tds_version);
-  EXPECT_TRUE(login.integrated_security());
-  EXPECT_EQ(login.option_flags3 & tds::option3_change_password, 0);
-  EXPECT_TRUE(login.user_name.empty());
-  EXPECT_TRUE(login.password.empty());
-  EXPECT_TRUE(login.change_password.empty());
-  EXPECT_TRUE(login.sspi.empty());
+TEST(Rewrite, KerberosAndNtlmChangeAuthenticationOnly) {
+  for (const auto kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_ntlm}) {
+    const auto asked = asked_login();
+    const auto login = rewrite(asked, kind, Encrypt::require);
+    expect_rest_unchanged(login, asked);
+    EXPECT_EQ(login.tds_version, asked.tds_version);
+    EXPECT_TRUE(login.integrated_security());
+    EXPECT_EQ(login.option_flags3 & tds::option3_change_password, 0);
+    EXPECT_TRUE(login.user_name.empty());
+    EXPECT_TRUE(login.password.empty());
+    EXPECT_TRUE(login.change_password.empty());
+    EXPECT_TRUE(login.sspi.empty());
+  }
 }
 
 TEST(Rewrite, PasswordsGoOnAsTheyCame) {

@@ -51,7 +51,7 @@ TEST(CauseOf, ContextError) {
       {Kind::etype_refused, Cause::etype_refused},       {Kind::bad_bindings, Cause::channel_binding_refused},
       {Kind::mutual_failed, Cause::mutual_auth_missing}, {Kind::mechanism_missing, Cause::mechanism_missing},
       {Kind::no_credentials, Cause::no_credentials},     {Kind::malformed, Cause::protocol_violation},
-      {Kind::other, Cause::protocol_violation},
+      {Kind::other, Cause::protocol_violation},          {Kind::no_mic, Cause::ntlm_no_mic},
   };
   for (const auto &[kind, cause] : rows)
     EXPECT_EQ(id(cause_of_context_error(kind)), id(cause)) << auth::to_string(kind);
