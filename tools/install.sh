@@ -5,7 +5,7 @@ set -eu
 
 build="clang-19 lld-19 ccache cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev freetds-dev libc-ares-dev libssl-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
        nlohmann-json3-dev"
-lab="krb5-kdc krb5-admin-server krb5-user dnsmasq-base freetds-bin faketime procps"
+lab="krb5-kdc krb5-admin-server krb5-user gss-ntlmssp dnsmasq-base freetds-bin faketime procps"
 test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates
       tdsodbc unixodbc python3-pyodbc libjtds-java"
 # For the interop test's drivers. Not asked of dpkg: many machines have them from elsewhere.

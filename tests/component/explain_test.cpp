@@ -111,6 +111,7 @@ TEST(Explain, ByTheNameOfTheRoute) {
 
 TEST(Explain, ARouteThatSendsTheClientsPasswordOn) {
   lab::Lab lab({.serve = false, .change = [](lab::Plan &plan) {
+                  plan.fallback_keys.clear();
                   plan.route_extra = "attempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n";
                 }});
   const auto planned = explain(lab, {"--route", "reports"});
@@ -124,6 +125,7 @@ TEST(Explain, ARouteThatSendsTheClientsPasswordOn) {
 
 TEST(Explain, WithoutAPasswordOnlyKerberosIsLeftOfAMixedRoute) {
   lab::Lab lab({.serve = false, .change = [](lab::Plan &plan) {
+                  plan.fallback_keys.clear();
                   plan.route_extra = "attempts = [\"tcp+sql\", \"tcp+kerberos\"]\nunprotected = \"accept\"\n";
                 }});
   const auto planned = explain(lab, {"--route", "reports"});
@@ -136,6 +138,7 @@ TEST(Explain, WithoutAPasswordOnlyKerberosIsLeftOfAMixedRoute) {
 
 TEST(Explain, WhatALoginWouldNotComeToIsNoPartOfTheDiagnosis) {
   lab::Lab lab({.fault = "spn-missing", .serve = false, .change = [](lab::Plan &plan) {
+                  plan.fallback_keys.clear();
                   plan.route_extra = "attempts = [\"tcp+sql\", \"tcp+kerberos\"]\nunprotected = \"accept\"\n";
                 }});
   const auto planned = explain(lab, {"--route", "reports"});

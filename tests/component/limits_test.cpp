@@ -429,7 +429,7 @@ TEST_F(ServeProcess, WarningsOfTheConfigurationAreInTheDecisionLog) {
   lab_.start_serve();
   EXPECT_TRUE(lab::eventually([&] { return !warnings().empty(); }));
   EXPECT_THAT(warnings(),
-              ElementsAre(AllOf(HasSubstr("sqlshim.toml:"), HasSubstr("route[2]: warning: is never reached"))));
+              ElementsAre(AllOf(HasSubstr("sqlshim.toml:"), HasSubstr("route[3]: warning: is never reached"))));
 }
 
 TEST_F(ServeProcess, ConnectionsAreLoweredToWhatTheDescriptorsAllow) {

@@ -6,6 +6,7 @@
 #include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
 #include <krb5.h>
+#include <utility>
 
 namespace lab {
 namespace {
@@ -103,6 +104,8 @@ struct Acceptor::Context {
   OM_uint32 flags = 0;
   std::optional<tds::Mechanism> framing;
   std::string initiator, spn, scheme;
+  std::optional<NtlmAcceptor> ntlm;
+  bool ntlm_answered = false; // the AUTHENTICATE_MESSAGE came
 
   ~Context() {
     OM_uint32 minor = 0;
@@ -127,6 +130,8 @@ struct Acceptor::Context {
     return step;
   }
 
+  Step accept_ntlm(tds::ByteView token);
+
   void learn_names(gss_name_t source, gss_OID mechanism) {
     initiator = display(source);
     scheme = mechanism && gss_oid_equal(mechanism, const_cast<gss_OID>(gss_mech_krb5)) ? "KERBEROS" : "NTLM";
@@ -138,6 +143,29 @@ struct Acceptor::Context {
   }
 };
 
+/// Two tokens: NEGOTIATE, then AUTHENTICATE. A refusal has no token: Windows' SQL Server answers with error 18452 alone.
+Acceptor::Step Acceptor::Context::accept_ntlm(tds::ByteView token) {
+  if (!options.ntlm) return {.text = "This server takes no NTLM."};
+  if (!ntlm) {
+    auto own = *options.ntlm;
+    own.bindings = options.bindings;
+    ntlm.emplace(std::move(own));
+    auto challenge = ntlm->challenge(token);
+    if (!challenge) return {.text = challenge.error()};
+    return {.state = Step::State::more, .token = *std::move(challenge)};
+  }
+  if (std::exchange(ntlm_answered, true)) return {.text = "An NTLM login has no third token."};
+  const auto outcome = ntlm->authenticate(token);
+  const auto &client = ntlm->client();
+  if (client.flags & ntlm::sign) flags |= GSS_C_INTEG_FLAG;
+  if (client.flags & ntlm::seal) flags |= GSS_C_CONF_FLAG;
+  if (client.binding == NtlmAcceptor::Binding::equal) flags |= GSS_C_CHANNEL_BOUND_FLAG;
+  if (!outcome) return {.bad_bindings = client.binding == NtlmAcceptor::Binding::different, .text = outcome.error()};
+  initiator = client.principal;
+  scheme = "NTLM";
+  return {.state = Step::State::complete};
+}
+
 Acceptor::Acceptor(AcceptorOptions options) : context_(std::make_unique<Context>()) {
   context_->options = std::move(options);
 }
@@ -147,6 +175,7 @@ Acceptor::Acceptor(Acceptor &&) noexcept = default;
 Acceptor::Step Acceptor::accept(tds::ByteView token) {
   auto &self = *context_;
   if (!self.framing) self.framing = tds::recognise(token);
+  if (self.framing == tds::Mechanism::ntlm) return self.accept_ntlm(token);
   OM_uint32 major = 0, minor = 0;
   if (self.credential == GSS_C_NO_CREDENTIAL) {
     // No name: any principal of the keytab will do, as a SQL Server answers to all its SPNs.
@@ -188,6 +217,9 @@ const std::string &Acceptor::initiator() const { return context_->initiator; }
 const std::string &Acceptor::spn() const { return context_->spn; }
 std::uint32_t Acceptor::flags() const { return context_->flags; }
 bool Acceptor::channel_bound() const { return context_->flags & GSS_C_CHANNEL_BOUND_FLAG; }
+const NtlmAcceptor::Client *Acceptor::ntlm() const {
+  return context_->ntlm_answered ? &context_->ntlm->client() : nullptr;
+}
 const std::string &Acceptor::scheme() const { return context_->scheme; }
 
 tds::Bytes krb_error_token(int code) {

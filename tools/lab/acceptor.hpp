@@ -1,11 +1,13 @@
-// The server's side of integrated login: a GSSAPI acceptor on a keytab, and the answers of Windows where MIT's differ.
+// The server's side of integrated login: a GSSAPI acceptor on a keytab, and the answers of Windows where MIT's differ. Raw NTLM goes to an acceptor of the lab's own.
 #pragma once
 
-#include "tds/bytes.hpp"
+#include "tools/lab/ntlm.hpp"
+
 #include "tds/sspi.hpp"
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace lab {
@@ -17,6 +19,8 @@ struct AcceptorOptions {
   /// The channel that the login came through, as GSSAPI's application data ("tls-unique:" and its bytes). A client that names another one
   /// is refused; whether one that names none is, is the caller's to decide, by `flags`. Empty: nothing is compared.
   tds::Bytes bindings = {};
+  /// Who may log in by NTLM; its `bindings` are ours. None: nobody.
+  std::optional<NtlmOptions> ntlm = {};
 };
 
 /// One security context. Never touches the network; reads the keytab, and KRB5_CONFIG as libkrb5 does.
@@ -40,9 +44,11 @@ public:
   // Facts, once known.
   tds::Mechanism framing() const;       ///< of the first token: kerberos, spnego, ntlm
   const std::string &initiator() const; ///< "svc-reports@CORP.TEST"
-  const std::string &spn() const;       ///< the principal of our keytab that was asked for
+  const std::string &spn() const;       ///< the principal of our keytab that was asked for; empty with NTLM
   std::uint32_t flags() const;          ///< what the initiator asked for, as GSS_C_*_FLAG bits
   bool channel_bound() const;           ///< the initiator named our channel (GSS_C_CHANNEL_BOUND_FLAG)
+  /// What the initiator said in its AUTHENTICATE_MESSAGE; null before, and without NTLM.
+  const NtlmAcceptor::Client *ntlm() const;
   /// KERBEROS or NTLM, as sys.dm_exec_connections names it.
   const std::string &scheme() const;
 

@@ -20,9 +20,13 @@ namespace {
 struct RouteOfLab {
   const char *name;
   const char *target;
+  const char *identity;
 };
 constexpr auto ipv6_loopback = "::1";
-constexpr RouteOfLab routes[] = {{"reports", sql1}, {"alias", "sqlalias.corp.test"}};
+constexpr std::string_view ntlm_fallback = "ntlm-fallback";
+constexpr RouteOfLab routes[] = {{"reports", sql1, "reports"},
+                                 {"alias", "sqlalias.corp.test", "reports"},
+                                 {ntlm_fallback.data(), sql1, "reports-password"}};
 
 /// The `encrypt` of a route that fits a server.
 std::string fitting_encrypt(const std::string &server_encrypt) {
@@ -37,6 +41,12 @@ std::vector<std::string> search(const Plan &plan) {
 /// What the lab's configuration says of TLS: keys of [[route]].
 std::string tls_keys(const Plan &plan) {
   return fmt::format("encrypt = \"{}\"\nca_file = \"ca.pem\"\n", plan.route_encrypt);
+}
+
+/// What the lab's configuration says of the route ntlm-fallback alone. Where a server has no TLS for all of a login, its NTLM is readable, which the route must allow.
+std::string fallback_keys(const Plan &plan) {
+  const bool readable = plan.route_encrypt == "off" || plan.route_encrypt == "login";
+  return plan.fallback_keys + (readable && !plan.fallback_keys.empty() ? "unprotected = \"accept\"\n" : "");
 }
 
 /// One login, with LOGIN7 alone as clients of TDS 7.1 may send it, until sqlshim has answered and closed. It is expected to be refused.
@@ -57,6 +67,12 @@ void spend_login(std::uint16_t port) {
   if (error != asio::error::eof) throw LabError("the lab's own login: " + error.message());
 }
 
+/// Who may log in by NTLM: those whom the KDC knows by a password, with the same one.
+std::map<std::string, std::string> accounts() {
+  const auto of_realm = [](std::string name) { return name + "@CORP.TEST"; };
+  return {{of_realm(service_account), service_password}, {of_realm("alice"), "alicepw"}, {of_realm("bob"), "bobpw"}};
+}
+
 const sigset_t &our_signals() {
   static const sigset_t set = [] {
     sigset_t fresh;
@@ -74,6 +90,7 @@ std::string full_name(const std::string &host) { return host.contains('.') ? hos
 
 Lab::Lab(LabOptions options) : options_(std::move(options)) {
   Plan plan;
+  plan.peer.accounts = accounts();
   plan.peer.encrypt = options_.server_encrypt;
   plan.peer.epa = options_.epa;
   plan.route_encrypt = fitting_encrypt(options_.server_encrypt);
@@ -99,7 +116,7 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
   if (!options_.serve) return;
   start_serve();
   for (int login = 0; login < plan.logins_before; ++login)
-    spend_login(port());
+    spend_login(port(options_.route));
 }
 
 Lab::~Lab() { stop_serve(); }
@@ -204,19 +221,21 @@ void Lab::write_configuration(const Plan &plan) const {
   auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
                           "[log]\ndecisions = \"decisions.jsonl\"\n\n"
                           "[state]\ndirectory = \"state\"\n\n"
-                          "[dns]\nservers = [\"{}\"]\nsearch = [\"{}\"]\n\n"
+                          "[dns]\nservers = [\"{0}\"]\nsearch = [\"{1}\"]\n\n"
                           "[kerberos]\nconfig = \"krb5.conf\"\n"
                           "refusals = \"0s\"  # what is mended in the KDC is seen at once\n\n"
-                          "[[identity]]\nname = \"reports\"\n{}{}\n",
-                          dns_->server(), fmt::join(search(plan), "\", \""), plan.identity, plan.identity_extra);
-  for (const auto &[name, full] : routes) {
+                          "[[identity]]\nname = \"reports\"\n{2}{4}\n"
+                          "[[identity]]\nname = \"reports-password\"\n{3}{4}\n",
+                          dns_->server(), fmt::join(search(plan), "\", \""), plan.identity, plan.password_identity,
+                          plan.identity_extra);
+  for (const auto &[name, full, identity] : routes) {
     const auto *target = !plan.other_domain.empty() && full == std::string_view(sql1) ? "sql1" : full;
     toml += fmt::format(
         "[[listener]]\nname = \"{0}\"\naddress = \"{6}:0\"\n{1}\n"
-        "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"reports\"\n"
-        "{5}{7}\n",
+        "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"{8}\"\n"
+        "{5}{7}{9}\n",
         name, plan.listener_extra, plan.route_match, target, port_suffix, tls_keys(plan), ipv6_ ? "[::1]" : "127.0.0.1",
-        plan.route_extra);
+        plan.route_extra, identity, name == ntlm_fallback ? fallback_keys(plan) : "");
   }
   write_file(folder() / "sqlshim.toml", toml);
   write_freetds_conf(plan);
@@ -270,7 +289,7 @@ void Lab::start_serve() {
   const auto program = program_folder() / "sqlshim";
   serve_.emplace(
       Command{.argv = {program, "serve", "--config", folder() / "sqlshim.toml"}, .output = folder() / "serve.log"});
-  for (const auto &[name, target] : routes) {
+  for (const auto &[name, target, identity] : routes) {
     const auto place = serve_->wait_for_line(fmt::format("listening {} ", name));
     ports_[name] = static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1)));
   }

@@ -23,8 +23,8 @@ COMMAND finds in its environment:
   SQLSHIM_SPN        the server's SPN
   KRB5_CONFIG, KRB5_KDC_PROFILE, KRB5CCNAME, FREETDSCONF (section peer), PATH
 
-Users: alice (password alicepw), bob (bobpw); svc-reports (Reports.Passw0rd) is the identity of the routes. SQL login of the
-server: sa, Lab.Passw0rd.
+Users, by Kerberos and by NTLM (domain CORP): alice (password alicepw), bob (bobpw); svc-reports (Reports.Passw0rd) is the
+identity of the routes. SQL login of the server: sa, Lab.Passw0rd.
 
 Examples:
   sqlshim lab                                a shell in the lab
@@ -86,9 +86,11 @@ int run_lab_command(std::vector<std::string> arguments) {
       ->type_name("NAME")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--route", options.route, "Which route SQLSHIM_PORT leads to: reports or alias")
+  app.add_option("--route", options.route,
+                 "Which route SQLSHIM_PORT leads to: reports (default), alias (the same server by its CNAME), or\n"
+                 "ntlm-fallback (NTLM where the KDC does not know the server's SPN: --break spn-missing)")
       ->type_name("NAME")
-      ->check(CLI::IsMember({"reports", "alias"}));
+      ->check(CLI::IsMember({"reports", "alias", "ntlm-fallback"}));
   app.add_option("--server-encrypt", options.server_encrypt,
                  "What the server makes of TLS: off has none; login covers the login alone; on (default) does as the\n"
                  "client asks; require insists; strict is TDS 8.0. The routes' `encrypt` fits")

@@ -44,6 +44,26 @@ json describe(const tds::Prelogin &asked, const tds::Prelogin &answered) {
   return {{"asked", tds::describe(asked)}, {"answered", tds::describe(answered)}};
 }
 
+json describe(const NtlmAcceptor::Client &client) {
+  return {{"user", client.user},
+          {"domain", client.domain},
+          {"workstation", client.workstation},
+          {"target_name", client.target_name},
+          {"flags", fmt::format("0x{:08x}", client.flags)},
+          {"channel_bound", client.binding == NtlmAcceptor::Binding::equal},
+          {"mic", client.mic}};
+}
+
+AcceptorOptions acceptor_options(const PeerOptions &options, const tds::Bytes &bindings) {
+  AcceptorOptions result{options.keytab, options.native_errors, bindings};
+  if (options.ntlm)
+    result.ntlm = NtlmOptions{.accounts = options.accounts,
+                              .domains = options.domains,
+                              .computer = options.server_name,
+                              .timestamp = options.ntlm_timestamp};
+  return result;
+}
+
 TlsManner manner_of(const PeerOptions &options) {
   using Fault = TlsManner::Fault;
   TlsManner manner{.in_replies = options.tls_in_replies};
@@ -186,20 +206,24 @@ Task<tds::Bytes> PeerLogin::authenticate(const tds::Login7 &login, Session &sess
     co_return login_failed(session, *options_.login_error);
   const auto bindings = channel_bindings();
   recorder_.facts({{"bindings", bindings.empty() ? "none" : "tls-unique"}, {"channel_bound", false}});
-  Acceptor acceptor({options_.keytab, options_.native_errors, bindings});
+  Acceptor acceptor(acceptor_options(options_, bindings));
   json tokens = json::array();
   tds::Bytes token = login.sspi;
   for (int round = 0; round < most_sspi_rounds; ++round) {
     auto step = acceptor.accept(token);
     const bool failed = step.state == Acceptor::Step::State::failed;
     const bool unbound = binding_refused(acceptor, step);
-    const bool send_token = !step.token.empty() && !unbound && (failed || !options_.omit_sspi_token);
+    // NTLM's only token is the challenge, which proves nothing and cannot be left out.
+    const bool withheld =
+        options_.omit_sspi_token && !failed && !step.token.empty() && acceptor.framing() != tds::Mechanism::ntlm;
+    const bool send_token = !step.token.empty() && !unbound && !withheld;
     tokens.push_back({{"received", token.size()}, {"sent", send_token ? step.token.size() : 0}});
     recorder_.facts({{"tokens", tokens},
                      {"flags", acceptor.flags()},
                      {"channel_bound", acceptor.channel_bound()},
                      {"initiator", acceptor.initiator()},
                      {"spn", acceptor.spn()}});
+    if (acceptor.ntlm()) recorder_.fact("ntlm", describe(*acceptor.ntlm()));
     if (failed) recorder_.facts({{"outcome", "refused"}, {"krb_error", step.krb_error}, {"gss_error", step.text}});
     if (unbound) recorder_.fact("epa", step.bad_bindings ? "mismatch" : "unbound");
     if (unbound || (failed && step.token.empty())) co_return login_untrusted(session);
@@ -208,8 +232,7 @@ Task<tds::Bytes> PeerLogin::authenticate(const tds::Login7 &login, Session &sess
       if (failed) throw ConnectionEnded("the client's ticket was rejected");
       co_await at(Moment::sspi_answered);
     }
-    const bool proof_withheld = options_.omit_sspi_token && !step.token.empty();
-    if (step.state == Acceptor::Step::State::complete || proof_withheld) {
+    if (step.state == Acceptor::Step::State::complete || withheld) {
       // LOGINACK follows in a message of its own, unasked: the client has nothing left to send.
       session.login = windows_name(acceptor.initiator(), options_);
       session.auth_scheme = acceptor.scheme().empty() ? "KERBEROS" : acceptor.scheme();

@@ -40,7 +40,7 @@ private:
   Channel &channel_;
   Recorder &recorder_;
   std::uint16_t spid_ = 0;
-  std::string principal_; // who logged in by Kerberos
+  std::string principal_; // who logged in by Kerberos or NTLM
   bool mars_ = false;
 };
 

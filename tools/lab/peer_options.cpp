@@ -50,6 +50,9 @@ template <class Options, class Visitor> void each_field(Options &o, Visitor &&fi
   field("epa", o.epa);
   field("logins", o.logins);
   field("principals", o.principals);
+  field("accounts", o.accounts);
+  field("ntlm", o.ntlm);
+  field("ntlm_timestamp", o.ntlm_timestamp);
   field("domains", o.domains);
   field("databases", o.databases);
   field("close_at", o.close_at);

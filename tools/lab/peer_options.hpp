@@ -59,9 +59,13 @@ struct PeerOptions {
 
   // Who may log in, and to what.
   std::map<std::string, std::string> logins = {{"sa", "Lab.Passw0rd"}}; ///< SQL logins with their passwords
-  /// Kerberos principals that have a login here; none: everybody with a good ticket.
+  /// Principals that have a login here, by Kerberos or NTLM; none: everybody with a good ticket or password.
   std::optional<std::vector<std::string>> principals;
-  std::map<std::string, std::string> domains = {{"CORP.TEST", "CORP"}}; ///< realm to NetBIOS domain, for SUSER_SNAME()
+  std::map<std::string, std::string> accounts; ///< by NTLM: principals with their passwords ("svc-reports@CORP.TEST")
+  bool ntlm = true;           ///< else every NTLM login is refused (18452), as where it is forbidden in the domain
+  bool ntlm_timestamp = true; ///< the challenge has a time; else clients cannot protect their login (no MIC)
+  std::map<std::string, std::string> domains = {
+      {"CORP.TEST", "CORP"}}; ///< realm to NetBIOS domain, for SUSER_SNAME() and NTLM
   std::vector<std::string> databases = {"master", "tempdb",
                                         "reports"}; ///< the first is where a login without database starts
 

@@ -34,6 +34,11 @@ void spoil_certificate(Plan &plan, Plan::Wrong how) {
   plan.certificate = how;
 }
 
+/// The password file of every route's identity.
+void use_password(Plan &plan, std::string_view file, std::string_view principal) {
+  plan.identity = plan.password_identity = fmt::format("password_file = \"{}\"\nprincipal = \"{}\"\n", file, principal);
+}
+
 /// MIT's KDC never answers 8 (PRINCIPAL_NOT_UNIQUE); Active Directory's does. Here its 7 becomes one: error-code [6] INTEGER in the KRB-ERROR.
 tds::Bytes not_unique_for_unknown(tds::ByteView, tds::Bytes reply) {
   constexpr std::array<std::uint8_t, 5> unknown{0xa6, 0x03, 0x02, 0x01, 0x07};
@@ -76,7 +81,7 @@ constexpr auto faults = std::to_array<Fault>({
      }},
     // realm and KDC
     {"realm-unknown", "the identity belongs to a realm that krb5.conf does not know",
-     [](Plan &p) { p.identity = "password_file = \"reports.password\"\nprincipal = \"svc-reports@NOWHERE.TEST\"\n"; }},
+     [](Plan &p) { use_password(p, "reports.password", "svc-reports@NOWHERE.TEST"); }},
     {"realm-wrong", "krb5.conf puts sql1 into a realm that the KDC does not know",
      [](Plan &p) { p.realm.realm_of_domain = "OTHER.TEST"; }},
     {"kdc-unreachable", "the KDC is down", [](Plan &p) { p.kdc_runs = false; }},
@@ -101,12 +106,12 @@ constexpr auto faults = std::to_array<Fault>({
      [](Plan &p) { p.spoil_realm = [](Realm &r) { r.change_key(service_account); }; }},
     {"preauth-failed", "the identity's password file holds another password",
      [](Plan &p) {
-       p.identity = "password_file = \"wrong.password\"\nprincipal = \"svc-reports@CORP.TEST\"\n";
+       use_password(p, "wrong.password", "svc-reports@CORP.TEST");
        p.spoil_realm = [](Realm &r) { write_file(r.folder() / "wrong.password", "not.the.password\n"); };
      }},
     {"password-throttled", "the password file is wrong, and two logins before (the lab's own) were refused for it",
      [](Plan &p) {
-       p.identity = "password_file = \"wrong.password\"\nprincipal = \"svc-reports@CORP.TEST\"\n";
+       use_password(p, "wrong.password", "svc-reports@CORP.TEST");
        p.spoil_realm = [](Realm &r) { write_file(r.folder() / "wrong.password", "not.the.password\n"); };
        p.logins_before = 2;
      }},

@@ -301,6 +301,8 @@ TEST(PeerOptionsJson, survives_the_way_to_the_process_and_back) {
   options.tls_min = "1.0";
   options.tls_max = "1.1";
   options.epa = "required";
+  options.accounts = {{"alice@CORP.TEST", "alicepw"}};
+  options.ntlm = options.ntlm_timestamp = false;
   options.hang_at = Moment::tls;
   options.tls_in_replies = options.tls_garbage = true;
   options.login_delay = std::chrono::milliseconds(7);
