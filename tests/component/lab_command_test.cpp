@@ -82,4 +82,39 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
   std::cout << ids.size() << " faults, each with its cause and remedy\n";
 }
 
+TEST(LabCommand, NtlmFollowsOnAMissingSpnOnTheRouteForThat) {
+  struct Row {
+    std::vector<std::string> options;
+    std::string scheme; ///< auth_scheme
+    std::string record; ///< a part of the peer's record
+  };
+  const std::string bound = R"("channel_bound":true,"domain":"CORP.TEST")",
+                    unbound = R"("channel_bound":false,"domain":"CORP.TEST")";
+  const Row rows[] = {
+      {{}, "KERBEROS", R"("mechanism":"spnego")"},
+      {{"--break", "spn-missing"}, "NTLM", bound},
+      {{"--break", "spn-missing", "--epa", "required"}, "NTLM", bound},
+      {{"--break", "spn-missing", "--server-encrypt", "strict", "--epa", "required"}, "NTLM", bound},
+      {{"--break", "spn-missing", "--server-encrypt", "login"}, "NTLM", bound},
+      {{"--break", "spn-missing", "--server-encrypt", "off"}, "NTLM", unbound},
+      {{"--break", "spn-wrong-account"},
+       "spn-wrong-account: ",
+       R"("krb_error":41)"},                                   // a ticket that was rejected is no missing SPN
+      {{"--break", "preauth-failed"}, "preauth-failed: ", ""}, // nor is a wrong password
+  };
+  for (const auto &row : rows) {
+    std::vector<std::string> argv{lab::program_folder() / "sqlshim", "lab", "--route", "ntlm-fallback"};
+    argv.insert(argv.end(), row.options.begin(), row.options.end());
+    argv.insert(argv.end(), {"--", "sh", "-c", command_for("") + "; tr -d ' \\n' < $SQLSHIM_LAB/peer/0001.json"});
+    const auto ran = lab::run({.argv = argv});
+    SCOPED_TRACE(testing::PrintToString(row.options) + "\n" + ran.output);
+    EXPECT_THAT(ran.output, HasSubstr(row.scheme));
+    EXPECT_THAT(ran.output, HasSubstr(row.record));
+    if (row.scheme != "KERBEROS") EXPECT_THAT(ran.output, Not(HasSubstr("KERBEROS")));
+    if (row.scheme == "NTLM")
+      EXPECT_THAT(ran.output, AllOf(HasSubstr(R"("mic":)"), HasSubstr(R"("target_name":"MSSQLSvc/sql1.corp.test:)"),
+                                    HasSubstr(R"("user":"svc-reports")")));
+  }
+}
+
 } // namespace
