@@ -198,15 +198,19 @@ Task<Tickets::Outcome> Tickets::fetch(LoadedIdentity identity, std::string spn, 
   }
 }
 
+std::optional<TicketError> Tickets::password_shut(const auth::Identity &identity) {
+  const auto wait = throttle_.shut(identity);
+  if (!wait) return std::nullopt;
+  return TicketError{error_of(auth::Kind::preauth_failed,
+                              identity.principal() + " was refused " + std::to_string(Throttle::most) +
+                                  " times within an hour; it is not tried again for " + std::to_string(wait->count()) +
+                                  " s, unless " + identity.spec().path + " changes"),
+                     Cause::password_throttled};
+}
+
 Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace) {
   const auto &who = *identity.identity;
-  if (auto wait = throttle_.shut(who))
-    co_return std::unexpected(
-        TicketError{error_of(auth::Kind::preauth_failed,
-                             who.principal() + " was refused " + std::to_string(Throttle::most) +
-                                 " times within an hour; it is not tried again for " + std::to_string(wait->count()) +
-                                 " s, unless " + who.spec().path + " changes"),
-                    Cause::password_throttled});
+  if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
   auto outcome = co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
   if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed) throttle_.refused(who);
   co_return outcome;
