@@ -609,10 +609,12 @@ bool may_have_moved(const Failed &failed, const std::vector<Attempt> &plan, std:
 }
 
 /// Forgets the port, and asks SQL Browser again where it was a kept one. Whether the instance is elsewhere.
-Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, std::string &step) {
+Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, std::string &step) {
   const auto &target = prepared.facts.target;
-  request.browsers.flush(target.host, target.instance);
-  if (prepared.port_from != PortFrom::kept) co_return false;
+  const bool kept = prepared.port_from == PortFrom::kept;
+  // Who registers an SPN at last does not move the instance by that.
+  if (kept || cause != Cause::spn_missing) request.browsers.flush(target.host, target.instance);
+  if (!kept) co_return false;
   prepared.port_from = PortFrom::browser; // once in a login
   step = "resolve";
   const auto port = co_await ask_for_port(request, prepared.facts, request.route.timeouts.dns);
@@ -629,7 +631,7 @@ Task<Tried> log_in_at(UpstreamRequest &request, Prepared &prepared, std::string 
                                                                                               : "ok"});
     // Before anything else follows on the failure: what failed may have been the port alone.
     if (failed && prepared.port_from != PortFrom::configuration && may_have_moved(*failed, prepared.plan, i))
-      if (co_await has_moved(request, prepared, step)) co_return Moved{};
+      if (co_await has_moved(request, prepared, failed->failure.cause, step)) co_return Moved{};
     const auto next = failed ? go_on(request, prepared.plan, i, *failed) : std::nullopt;
     if (!next) co_return outcome;
     i = *next;

@@ -36,7 +36,7 @@ private:
   std::optional<Process> process_;
 };
 
-/// Where a named instance listens now: the first line of the file that its process writes beside its configuration; 0: nowhere yet.
+/// Where a named instance listens now, by the file that its process writes beside `config`; 0: nowhere yet.
 std::uint16_t port_now(const fs::path &config);
 
 /// The process: reads its options from `config`, prints "listening ADDRESS:PORT", serves until SIGTERM or SIGINT. Its exit status. SIGUSR1 moves a named instance to another port, as a restart with
