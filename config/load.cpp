@@ -84,7 +84,6 @@ public:
 
   void read(const toml::table &table) {
     Section top(report_, table, "");
-    top.later({"browser"});
     if (auto section = top.section("log")) read_log(*section);
     if (config_.log.decisions != "-") config_.log.decisions = from_folder(config_.log.decisions.string());
     if (auto section = top.section("limits")) read_limits(*section);
@@ -99,6 +98,7 @@ public:
       read_identity(section);
     for (Section &section : top.sections("route"))
       read_route(section);
+    if (auto section = top.section("browser")) read_browser(*section);
     if (!top.has("listener"))
       report_.problem(
           {}, "listener",
@@ -475,6 +475,75 @@ private:
     return std::nullopt;
   }
 
+  // ---- [browser] ----
+
+  void read_browser(Section &section) {
+    Browser &browser = config_.browser;
+    if ((browser.address = section.value(
+             "address", +[](std::string_view text) { return parse_address(text, 1434); })) &&
+        !is_loopback(*browser.address))
+      section.problem("address",
+                      fmt::format("\"{}\" is not loopback, and no listener can be reached from other machines; write "
+                                  "\"{}\"",
+                                  browser.address->text(),
+                                  Address{browser.address->ip.contains('.') ? "127.0.0.1" : "::1",
+                                          browser.address->port}.text()));
+    if (auto instances = section.section("instances")) read_instances(*instances);
+    if (!section.has("address"))
+      section.problem("address", "is missing, so nobody would be answered; write address = \"127.0.0.1:1434\"");
+    if (!section.has("instances"))
+      section.problem("instances", "is missing; write instances = { INSTANCE = \"listener\" }");
+    section.finish();
+  }
+
+  void read_instances(Section &section) {
+    std::size_t written = 0;
+    for (const auto &element : section.entries()) {
+      ++written;
+      std::string name = element.key;
+      std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+      if (auto fault = instance_fault(name); !fault.empty()) {
+        section.problem(element, std::move(fault));
+        continue;
+      }
+      const auto listener = section.string(element);
+      if (!listener) continue;
+      const auto found = std::ranges::find(config_.listeners, *listener, &Listener::name);
+      if (found == config_.listeners.end()) {
+        std::vector<std::string_view> names;
+        for (const Listener &one : config_.listeners)
+          names.push_back(one.name);
+        section.problem(element, names.empty() ? "there is no listener at all"
+                                               : Section::no_such_word(*listener, names));
+      } else if (!found->address) {
+        if (found->unix_path)
+          section.problem(element, fmt::format("listener \"{}\" is a Unix socket, and SQL Browser tells ports; name "
+                                               "one that has an address",
+                                               *listener));
+      } else if (!config_.browser.instances.try_emplace(name, *listener).second) {
+        section.problem(element,
+                        fmt::format("instance {} stands here twice, since capitals do not count; take one out", name));
+      } else if (config_.browser.address && config_.browser.address->ip != found->address->ip) {
+        section.warning(element, fmt::format("applications connect to the address that they asked, {}, and listener "
+                                             "\"{}\" is on {}",
+                                             config_.browser.address->ip, *listener, found->address->ip));
+      }
+    }
+    if (written == 0) section.problem("", "names no instance; write { INSTANCE = \"listener\" }");
+  }
+
+  /// Why SQL Browser cannot be asked for an instance. Empty: it can.
+  static std::string instance_fault(std::string_view name) {
+    constexpr std::size_t longest = 32; // bytes, MC-SQLR 2.2.3
+    if (name.empty() || name.size() > longest)
+      return fmt::format("\"{}\" is no name of an instance: SQL Browser knows names of 1 to {} characters", name,
+                         longest);
+    const auto strange = [](unsigned char c) { return c <= 0x20 || c >= 0x7F || std::string_view("\\/:;,@[]\"").contains(static_cast<char>(c)); };
+    if (std::ranges::any_of(name, strange))
+      return fmt::format("\"{}\" holds a character that no instance has; write letters, digits, _ and $", name);
+    return {};
+  }
+
   // ---- [[identity]] ----
 
   void read_identity(Section &section) {
@@ -552,7 +621,7 @@ private:
   // ---- [[route]] ----
 
   void read_route(Section &section) {
-    section.later({"failover_partner", "smb_port", "smb_encrypt"});
+    section.later({"smb_port", "smb_encrypt"});
     Route route;
     route.name = read_name(section, route_names_);
     if (auto match = section.section("match")) read_match(*match, route.match);
@@ -575,6 +644,7 @@ private:
     check_unprotected(section, route);
     check_stand_in(section, route);
     if (const auto all = section.boolean("multi_subnet")) route.multi_subnet = *all;
+    read_partner(section, route);
     if (auto timeouts = section.section("timeouts")) read_timeouts(*timeouts, route.timeouts);
     section.finish();
     if (!check_shadowed(section, route)) check_usable(section, route);
@@ -614,6 +684,18 @@ private:
     if (auto fault = target_fault(*typed); !fault.empty()) section.problem("target", std::move(fault));
   }
 
+  static void read_partner(Section &section, Route &route) {
+    const auto typed = section.string("failover_partner");
+    if (!typed || typed->empty()) return; // "" says: none
+    route.failover_partner = *typed;
+    if (auto fault = target_fault(*typed); !fault.empty())
+      section.problem("failover_partner", std::move(fault));
+    else if (const auto partner = auth::parse_target(*typed), target = auth::parse_target(route.target);
+             target && partner->host == target->host && partner->instance == target->instance &&
+             partner->port == target->port)
+      section.warning("failover_partner", "is the target itself, which would only be tried twice; name the other server");
+  }
+
   /// Why sqlshim cannot go to a target. Empty: it can.
   static std::string target_fault(const std::string &typed) {
     const auto target = auth::parse_target(typed);
@@ -621,8 +703,8 @@ private:
     if (!target->pipe.empty())
       return "named pipes are not supported by this version; write the server's name and port, as \"sql1,1433\"";
     if (!target->instance.empty() && !target->port)
-      return fmt::format("the port of a named instance cannot be looked up by this version; write it, as '{},PORT'",
-                         typed);
+      if (const auto fault = instance_fault(target->instance); !fault.empty())
+        return fmt::format("{}; write the port, as '{},PORT'", fault, typed);
     return {};
   }
 

@@ -132,6 +132,15 @@ std::string show(const Config &config, uid_t self) {
   for (const auto &[name, target] : config.aliases.table)
     line("{} = {}", toml_string(name), toml_string(target));
 
+  if (config.browser.address) {
+    std::string instances;
+    for (const auto &[instance, listener] : config.browser.instances)
+      instances += fmt::format("{} {} = {}", instances.empty() ? "" : ",", toml_string(instance), toml_string(listener));
+    line("\n[browser]");
+    line("address = {}", toml_string(config.browser.address->text()));
+    line("instances = {{{} }}", instances);
+  }
+
   for (const Listener &listener : config.listeners) {
     line("\n[[listener]]");
     line("name = {}", toml_string(listener.name));
@@ -183,6 +192,7 @@ std::string show(const Config &config, uid_t self) {
     line("mutual_auth = \"{}\"", route.mutual_auth == MutualAuth::required ? "required" : "or-verified-tls");
     line("unprotected = \"{}\"", route.unprotected == Unprotected::refuse ? "refuse" : "accept");
     line("multi_subnet = {}", route.multi_subnet);
+    line("failover_partner = {}", toml_string(route.failover_partner));
     const Timeouts &timeouts = route.timeouts;
     line("timeouts = {{ connect = {}, dns = {}, kdc = {}, login = {}, idle = {} }}", duration(timeouts.connect),
          duration(timeouts.dns), duration(timeouts.kdc), duration(timeouts.login), duration(timeouts.idle));

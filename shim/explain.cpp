@@ -61,6 +61,7 @@ struct Workshop {
   Identities identities;
   Tickets tickets;
   TlsContexts tls;
+  Browsers browsers;
   asio::io_context io{1}; // after what its waiting tasks use: they are destroyed with it
   std::shared_ptr<SystemNames> system = std::make_shared<SystemNames>();
   Resolver own = by(config::Resolver::own), by_system = by(config::Resolver::system);
@@ -115,6 +116,8 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   if (!target) co_return comparison;
   comparison.facts =
       co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns, [](const auth::DnsAnswer &) {});
+  // Drivers ask SQL Browser as the login did.
+  if (const auto known = shop.browsers.find(target->host, target->instance)) comparison.facts.browser_port = known->port;
   std::optional<LoadedIdentity> loaded;
   if (identity) {
     auto got = co_await shop.identities.get(*identity, timeouts.kdc);
@@ -288,8 +291,9 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
   } else {
     UpstreamRequest request{
-        config,        route,        decision.identity, asked,    trail,
-        shop.resolver, shop.tickets, shop.identities,   shop.tls, config.log.level <= config::Level::debug};
+        config,       route,           decision.identity, asked,         trail,
+        shop.resolver, shop.tickets,    shop.identities,   shop.tls,      shop.browsers,
+        config.log.level <= config::Level::debug};
     if (connect) {
       auto outcome = shop.run(open_upstream(request));
       if (!outcome) tell_end(outcome.error(), trail.records().size());

@@ -38,4 +38,17 @@ Onward what_follows(const config::Route &route, std::span<const Attempt> plan, c
   return withheld("fallback is \"off\"");
 }
 
+bool leads_to_partner(Cause cause) {
+  switch (cause) {
+  case Cause::name_not_found:
+  case Cause::browser_silent:
+  case Cause::connection_refused:
+  case Cause::connection_timeout:
+  case Cause::database_denied:
+    return true;
+  default:
+    return false;
+  }
+}
+
 } // namespace shim

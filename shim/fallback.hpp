@@ -34,4 +34,8 @@ struct Onward {
 /// `diagnosed`; never after a ticket that the server rejected, nor after a cause of which config::FallbackRule says never, whatever is listed.
 Onward what_follows(const config::Route &route, std::span<const Attempt> plan, const Met &met);
 
+/// Whether what a login came to at the route's target may be otherwise at its failover partner: nobody was reached, or the server has not got the database (it may be the mirror by now). A server
+/// that refuses who is asking, or is not proven, leads nowhere.
+bool leads_to_partner(Cause cause);
+
 } // namespace shim

@@ -16,8 +16,9 @@ struct Attempt {
 };
 
 inline constexpr std::uint16_t default_port = 1433, smb_port = 445;
-/// The port of a target: as typed, else 1433, and 445 of a pipe. (A named instance without a port needs SQL Browser, which comes later: see `needs_browser`.)
+/// The port of a target: as typed, else 1433, and 445 of a pipe.
 std::uint16_t port_of(const auth::Target &target);
+/// A named instance without a port, which is SQL Browser's to tell.
 bool needs_browser(const auth::Target &target);
 /// What is said of a target that is a named pipe, until there are attempts by np.
 inline constexpr std::string_view no_pipes =

@@ -35,6 +35,40 @@ tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target
   return prelogin;
 }
 
+PartnerMap map_partners(tds::ByteView tokens, tds::Version version, const std::string &own) {
+  PartnerMap map;
+  tds::Reader reader(tokens, "login reply");
+  const auto keep = [&](std::size_t from, std::size_t to) {
+    map.tokens.insert(map.tokens.end(), tokens.begin() + static_cast<std::ptrdiff_t>(from),
+                      tokens.begin() + static_cast<std::ptrdiff_t>(to));
+  };
+  while (reader.left() > 0) {
+    const auto start = reader.offset();
+    const auto token = tds::decode_token(reader, version);
+    if (!token) {
+      keep(start, tokens.size());
+      break;
+    }
+    const auto *change = std::get_if<tds::EnvChange>(&*token);
+    if (!change || change->type != tds::EnvChangeType::mirroring_partner) {
+      keep(start, reader.offset());
+      continue;
+    }
+    map.partners.push_back(tds::to_utf8(change->new_text()));
+    if (own.empty()) continue;
+    constexpr std::size_t longest = 255; // units of a B_VARCHAR
+    const auto name = tds::to_utf16(own).substr(0, longest);
+    tds::Writer out;
+    out.u8(static_cast<std::uint8_t>(name.size()));
+    out.utf16(name);
+    out.u8(0); // the old value
+    tds::Writer mapped;
+    tds::encode_token(mapped, tds::EnvChange{change->type, std::move(out).bytes()}, version);
+    map.tokens.insert(map.tokens.end(), mapped.bytes().begin(), mapped.bytes().end());
+  }
+  return map;
+}
+
 bool sends_password(const config::Route &route) {
   return std::ranges::find(route.attempts, config::AttemptKind::tcp_sql) != route.attempts.end();
 }

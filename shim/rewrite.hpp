@@ -15,6 +15,15 @@ tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::
 /// The PRELOGIN for the server leg: MARS as the client asked, its TRACEID sent on; VERSION and INSTOPT of our own. ENCRYPTION is the login machine's.
 tds::Prelogin server_prelogin(const tds::LoginRequest &asked, const auth::Target &target);
 
+/// A login reply as the client gets it, and the failover partners that the server named in it.
+struct PartnerMap {
+  tds::Bytes tokens;
+  std::vector<std::string> partners; ///< as the server says them; what came from outside
+};
+/// ENVCHANGE 13 (MS-TDS 2.2.7.9) tells the client where to go when this server is gone: past us, to a name that may mean nothing where the client is. In its place it gets `own`, the listener
+/// as a client would type it; nothing where `own` is empty. All other bytes stay as they are; so does a reply from where on it cannot be read.
+PartnerMap map_partners(tds::ByteView tokens, tds::Version version, const std::string &own);
+
 /// Whether any attempt of the route sends the client's own user and password on.
 bool sends_password(const config::Route &route);
 /// What the client sent to authenticate itself and what is not used, in words for the log: empty where nothing was ignored.

@@ -1,5 +1,6 @@
 #include "shim/server.hpp"
 
+#include "shim/browser_responder.hpp"
 #include "shim/net/connect.hpp"
 #include "shim/session.hpp"
 
@@ -149,6 +150,10 @@ std::string text_of(const config::Identity &identity) {
   return identity.principal.empty() ? text : text + " of " + identity.principal;
 }
 
+std::string text_of(const tds::ServerVersion &version) {
+  return fmt::format("{}.{}.{}.{}", version.major, version.minor, version.build, version.sub_build);
+}
+
 /// One thread with the connections it was given. They live and die here: no locks on the data path.
 class Worker {
 public:
@@ -224,8 +229,8 @@ public:
             options.kdcinfo),
         users_(std::move(options.look_up_user)), limits_(config_->limits),
         tls_(config_, [&log](std::string what) { log.emit(Warned{std::move(what)}); }),
-        common_{log,        tickets_,   identities_, users_, limits_, tls_, std::move(options.prove_uid),
-                ::getuid(), log.debug()} {
+        common_{log,  tickets_,  identities_,
+                users_, limits_, tls_, browsers_, std::move(options.prove_uid), ::getuid(), log.debug()} {
     limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
     auto threads =
         options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
@@ -253,6 +258,7 @@ public:
       listening_.push_back({listener.name, bound_address(*socket)});
       sockets_.push_back(std::move(*socket));
     }
+    if (auto opened = open_responder(); !opened) return opened;
     for (auto &worker : workers_)
       worker->run();
     Started started{SQLSHIM_VERSION, config_->file.string(), {}, {}};
@@ -275,12 +281,14 @@ public:
 
   void forget() override {
     tickets_.forget();
+    browsers_.forget();
     for (auto &worker : workers_)
       worker->forget();
     tls_.reload();
     log_.reopen();
     log_.emit(
-        Reloaded{"tickets, KDC refusals and DNS answers forgotten; certificates read and decision log opened anew"});
+        Reloaded{"tickets, KDC refusals, DNS answers and ports of instances forgotten; certificates read and decision "
+                 "log opened anew"});
   }
 
   std::size_t drain(std::chrono::milliseconds limit) override {
@@ -313,6 +321,28 @@ public:
   }
 
 private:
+  /// SQL Browser, where it is configured: it tells the ports that were bound.
+  std::expected<void, std::string> open_responder() {
+    const auto &browser = config_->browser;
+    if (!browser.address) return {};
+    std::vector<tds::SsrpInstance> instances;
+    std::array<char, 256> host{};
+    ::gethostname(host.data(), host.size() - 1);
+    for (const auto &[instance, name] : browser.instances)
+      for (std::size_t i = 0; i < config_->listeners.size(); ++i) {
+        const auto &listener = config_->listeners[i];
+        if (listener.name != name || !listener.address) continue;
+        const auto &bound = listening_[i].address;
+        const auto port = static_cast<std::uint16_t>(std::stoul(bound.substr(bound.rfind(':') + 1)));
+        instances.push_back({host.data(), instance, text_of(listener.version), false, port, {}});
+      }
+    auto opened = BrowserResponder::open(acceptor_io_.get_executor(), *browser.address, std::move(instances));
+    if (!opened) return std::unexpected("[browser]: " + opened.error());
+    responder_ = std::move(*opened);
+    listening_.push_back({"browser", responder_->address()});
+    return {};
+  }
+
   using Waiter = asio::posix::basic_stream_descriptor<Executor>;
 
   Task<> try_identity(const config::Identity &identity) {
@@ -389,6 +419,7 @@ private:
     closing_ = true;
     waiters_.clear();
     sockets_.clear();
+    responder_.reset();
   }
 
   void hand_to_worker(OwnedDescriptor fd, std::size_t listener, std::optional<Admission> admission) {
@@ -419,6 +450,7 @@ private:
   Users users_;
   Limits limits_;
   TlsContexts tls_;
+  Browsers browsers_;
   Common common_;
   std::mutex idle_mutex_;
   std::condition_variable idle_;
@@ -431,6 +463,7 @@ private:
   asio::io_context acceptor_io_{1};
   // From here on touched on the acceptor's thread only, once that runs. A waiter has a descriptor of its own: Asio closes what it waits for.
   std::vector<std::unique_ptr<Waiter>> waiters_;
+  std::unique_ptr<BrowserResponder> responder_; // null: none is configured
   bool closing_ = false;
   std::thread acceptor_thread_;
 };

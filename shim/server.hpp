@@ -30,8 +30,9 @@ public:
   };
 
   virtual ~Server() = default; ///< stops it: what still runs is closed
+  /// The listeners in the order of the configuration, then "browser" where there is one (UDP).
   virtual const std::vector<Listening> &listening() const = 0;
-  /// SIGHUP: empties ticket store, kept KDC refusals and DNS caches, and opens the decision log anew (rotation).
+  /// SIGHUP: empties ticket store, kept KDC refusals, DNS caches and kept ports of instances, and opens the decision log anew (rotation).
   virtual void forget() = 0;
   /// Stops accepting, and waits for running connections at most `limit`; then closes them. Returns how many it had to close.
   virtual std::size_t drain(std::chrono::milliseconds limit) = 0;

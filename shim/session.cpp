@@ -9,6 +9,7 @@
 #include "shim/upstream.hpp"
 
 #include <array>
+#include <cstring>
 
 namespace shim {
 namespace {
@@ -275,6 +276,7 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
                           session.parts.common.tickets,
                           session.parts.common.identities,
                           session.parts.common.tls,
+                          session.parts.common.browsers,
                           session.parts.common.trace};
   auto outcome = co_await first_of(open_upstream(request), watch(*session.client));
   if (auto *left = std::get_if<ClientLeft>(&outcome)) co_return std::move(*left);
@@ -283,10 +285,25 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
   co_return std::move(*opened);
 }
 
+/// Where the client has connected to, as it would type it: "127.0.0.1,14330". Empty for a Unix socket, which no client can type.
+std::string own_address(const Socket &client) {
+  boost::system::error_code error;
+  const auto local = client.local_endpoint(error);
+  const int family = local.protocol().family();
+  if (error || (family != AF_INET && family != AF_INET6)) return {};
+  asio::ip::tcp::endpoint endpoint;
+  endpoint.resize(local.size());
+  std::memcpy(endpoint.data(), local.data(), local.size());
+  return endpoint.address().to_string() + "," + std::to_string(endpoint.port());
+}
+
 /// The server's own answer, then bytes both ways. Returns once the relay runs by itself.
 Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Millis idle) {
-  auto reply =
-      tds::encode_message(tds::PacketType::reply, upstream.reply.tokens, tds::login_packet_size, upstream.reply.spid);
+  const auto own = own_address(session->client->socket());
+  const auto mapped = map_partners(upstream.reply.tokens, upstream.reply.version, own);
+  for (const auto &partner : mapped.partners)
+    session->trail.emit(PartnerMapped{partner, own});
+  auto reply = tds::encode_message(tds::PacketType::reply, mapped.tokens, tds::login_packet_size, upstream.reply.spid);
   session->answered();
   auto sent = co_await with_deadline(session->client->write(reply), farewell_limit);
   if (!sent || *sent) {

@@ -1,6 +1,7 @@
 // One connection from accept to relay: the story of the design, top to bottom.
 #pragma once
 
+#include "shim/browsers.hpp"
 #include "shim/connections.hpp"
 #include "shim/limits.hpp"
 #include "shim/log/log.hpp"
@@ -20,6 +21,7 @@ struct Common {
   Users &users;
   Limits &limits;
   TlsContexts &tls;
+  Browsers &browsers;
   UidProver prove_uid;
   uid_t self; ///< the uid that "self" means
   bool trace = false;

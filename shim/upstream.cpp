@@ -5,6 +5,7 @@
 #include "config/value.hpp"
 #include "shim/fallback.hpp"
 #include "shim/log/render.hpp"
+#include "shim/net/browser.hpp"
 #include "shim/net/connect.hpp"
 #include "shim/plan.hpp"
 #include "shim/redirect.hpp"
@@ -52,6 +53,7 @@ struct LoginAttempt {
   config::AttemptKind kind{};
   std::string prelogin_asked;
   bool ticket_rejected = false; ///< the server refused the ticket, or closed on it
+  bool wrong_instance = false;  ///< another instance than the one that was asked for listens there
   int round = 0;
   bool prelogin_told = false;
   std::size_t messages_told = 0;
@@ -161,6 +163,9 @@ struct LoginAttempt {
       ticket_rejected = cause == Cause::login_untrusted || cause == Cause::ntlm_untrusted;
       return failure(cause, detail);
     }
+    case wrong_instance:
+      this->wrong_instance = true;
+      break;
     case protocol_violation:
       break;
     }
@@ -252,36 +257,104 @@ std::vector<Tcp::endpoint> endpoints_of(const auth::NameFacts &facts) {
   return endpoints;
 }
 
+/// For the log, and for diagnose, which takes "was" for another port than before.
+std::string where_before(const InstancePort &known) {
+  return known.before ? fmt::format("{}{}", was_at_port, known.before) : "";
+}
+
 /// Where a login is being tried: the route's own target, then wherever redirects have led it.
 struct Hop {
   int number = 0;
   auth::Target target;
-  std::string spn; ///< the route's explicit one, which holds for its own target alone
+  std::string spn;      ///< the route's explicit one, which holds for its own target alone
+  bool partner = false; ///< the route's failover partner, or where it sent us
 };
+
+/// Who says at which port an instance is: the configuration (also of what is no named instance), SQL Browser just now, SQL Browser for an earlier login.
+enum class PortFrom { configuration, browser, kept };
 
 /// What is known before the first attempt at one place.
 struct Prepared {
   Hop hop;
   std::optional<LoadedIdentity> identity;
   auth::NameFacts facts;
+  PortFrom port_from = PortFrom::configuration;
   std::vector<Attempt> plan; ///< not empty: policy lets nobody in whom every attempt leaves out
 };
 
-/// The route's own target, or what it is an alias for.
-std::expected<Hop, Failure> first_hop(UpstreamRequest &request) {
-  const auto &route = request.route;
+/// The place that was typed, or what it is an alias for.
+std::expected<Hop, Failure> hop_to(UpstreamRequest &request, const std::string &target, std::string spn) {
   const auto &aliases = request.config.aliases;
-  auto typed = auth::parse_target(route.target);
+  auto typed = auth::parse_target(target);
   if (!typed) return fail("resolve", Cause::name_not_found, typed.error());
   auto meant =
       auth::replace_aliases(std::move(*typed), {auth::source_of(aliases.table), auth::source_of(aliases.freetds_conf)});
   if (!meant) return fail("resolve", Cause::name_not_found, meant.error());
   for (auto &[from, to, by] : meant->replacements)
     request.trail.emit(TargetAliased{std::move(from), std::move(to), std::move(by)});
-  if (needs_browser(meant->target))
-    return fail("resolve", Cause::name_not_found,
-                route.target + " names an instance without a port, and SQL Browser is not asked yet: write host,port");
-  return Hop{0, std::move(meant->target), route.spn};
+  return Hop{0, std::move(meant->target), std::move(spn)};
+}
+std::expected<Hop, Failure> first_hop(UpstreamRequest &request) {
+  return hop_to(request, request.route.target, request.route.spn);
+}
+
+/// The route's failover partner, where `failure` of its target leads there.
+std::optional<Hop> partner_of(UpstreamRequest &request, const Hop &hop, const Failure &failure) {
+  const auto &route = request.route;
+  if (route.failover_partner.empty() || hop.partner || hop.number > 0 || !leads_to_partner(failure.cause))
+    return std::nullopt;
+  request.trail.emit(partner_is_tried(route.name, route.target, failure.cause, route.failover_partner));
+  auto partner = hop_to(request, route.failover_partner, "");
+  if (!partner) return std::nullopt; // load has refused such a one
+  partner->partner = true;
+  return std::move(*partner);
+}
+
+/// Asks SQL Browser where the instance of `facts` listens, and keeps what it says.
+Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &request, const auth::NameFacts &facts,
+                                                         Millis limit) {
+  constexpr std::size_t most = 64; // as many addresses as SqlClient tries; each is a socket
+  const auto &target = facts.target;
+  BrowserAnswered event;
+  event.instance = target.instance;
+  std::vector<asio::ip::udp::endpoint> servers;
+  for (const auto &address : facts.addresses) {
+    boost::system::error_code error;
+    const auto ip = asio::ip::make_address(address, error);
+    if (error || servers.size() == most) continue;
+    servers.emplace_back(ip, tds::ssrp_port);
+    event.server += (event.server.empty() ? "" : ", ") + to_text(Tcp::endpoint(ip, tds::ssrp_port));
+  }
+  const auto asked = Clock::now();
+  auto answer = co_await ask_browser(std::move(servers), target.instance, limit);
+  event.us = micros_since(asked);
+  if (answer) event.server = to_text(Tcp::endpoint(answer->from.address(), answer->from.port()));
+  if (answer && answer->instance.port) {
+    const auto known = request.browsers.put(target.host, target.instance, *answer->instance.port);
+    event.port = known.port;
+    event.detail = where_before(known);
+    request.trail.emit(event);
+    co_return known.port;
+  }
+  event.detail = answer ? "the instance does not listen on TCP" : answer.error().detail;
+  request.trail.emit(event);
+  co_return fail("resolve", Cause::browser_silent, std::move(event.detail));
+}
+
+/// Puts the port of the named instance into `prepared`: the one that is kept, else SQL Browser's.
+Task<std::optional<Failure>> find_port(UpstreamRequest &request, Prepared &prepared, Millis limit) {
+  auto &target = prepared.facts.target;
+  if (const auto known = request.browsers.find(target.host, target.instance)) {
+    request.trail.emit(BrowserAnswered{target.instance, "", known->port, true, where_before(*known), 0});
+    prepared.port_from = PortFrom::kept;
+    target.port = known->port;
+    co_return std::nullopt;
+  }
+  const auto port = co_await ask_for_port(request, prepared.facts, limit);
+  if (!port) co_return port.error();
+  prepared.port_from = PortFrom::browser;
+  target.port = *port;
+  co_return std::nullopt;
 }
 
 /// What DNS is to be asked for the realm of what will be asked of the KDC: nothing where the SPN has its own, or another source comes first.
@@ -328,12 +401,23 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
     prepared.facts.driver = driver->id;
   }
   const auto &facts = prepared.facts;
-  TargetResolved event{facts.target.typed, facts.canonical, port_of(facts.target), facts.via, {}, facts.by_text()};
-  for (const auto &endpoint : endpoints_of(facts))
-    event.endpoints.push_back(to_text(endpoint));
+  auto too_far = leads_too_far(request.route, facts);
+  std::optional<Failure> no_port;
+  if (!too_far && needs_browser(hop.target)) {
+    no_port = co_await find_port(request, prepared, left_of(request.route.timeouts.dns, started));
+    hop.target.port = facts.target.port;
+  }
+  TargetResolved event{facts.target.typed, facts.canonical, 0, facts.via, {}, facts.by_text()};
+  if (needs_browser(facts.target)) {
+    event.endpoints = facts.addresses; // of an instance whose port nobody knows
+  } else {
+    event.port = port_of(facts.target);
+    for (const auto &endpoint : endpoints_of(facts))
+      event.endpoints.push_back(to_text(endpoint));
+  }
   request.trail.emit(event);
-  if (auto where = leads_too_far(request.route, facts))
-    co_return fail(step, Cause::canonical_name_foreign, std::move(*where));
+  if (too_far) co_return fail(step, Cause::canonical_name_foreign, std::move(*too_far));
+  if (no_port) co_return std::unexpected(std::move(*no_port));
 
   auth::RealmFacts realms;
   if (prepared.identity) {
@@ -402,8 +486,11 @@ struct Redirect {
 struct Failed {
   Failure failure;
   bool ticket_rejected = false;
+  bool wrong_instance = false;
 };
-using Tried = std::variant<Upstream, Redirect, Failed>;
+/// The instance is at another port than was thought.
+struct Moved {};
+using Tried = std::variant<Upstream, Redirect, Failed, Moved>;
 
 tds::ServerTls server_tls(config::Encrypt encrypt) {
   switch (encrypt) {
@@ -426,7 +513,9 @@ std::expected<TlsHandshake, Failure> make_handshake(const UpstreamRequest &reque
   auto context = request.tls.connecting(request.route);
   if (!context) return fail("connect", Cause::certificate_untrusted, context.error());
   handshake.context = std::move(*context);
-  handshake.names = certificate_names(request.route, hop.target, request.resolver.search().search, hop.number);
+  // host_name_in_certificate is the target's alone: a partner is checked by its own name, as is where a redirect led to.
+  const int hops = hop.number + (hop.partner ? 1 : 0);
+  handshake.names = certificate_names(request.route, hop.target, request.resolver.search().search, hops);
   if (!hop.target.is_address) handshake.server_name = handshake.names.front();
   return handshake;
 }
@@ -484,7 +573,10 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
   if (auto *failure = std::get_if<Failure>(&reply.error())) {
     if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
     if (failure->cause == Cause::ntlm_untrusted) request.tickets.password_refused(*prepared.identity->identity);
-    co_return Failed{std::move(*failure), login.ticket_rejected};
+    if (login.wrong_instance)
+      failure->detail += fmt::format(" Another instance than {} listens at {}.", prepared.facts.target.instance,
+                                     to_text(connected->endpoint));
+    co_return Failed{std::move(*failure), login.ticket_rejected, login.wrong_instance};
   }
   auto &refusal = std::get<tds::ConnectRefused>(reply.error());
   co_return Redirect{std::move(*refusal.routing), login.server_proven(),
@@ -508,17 +600,54 @@ std::optional<std::size_t> go_on(UpstreamRequest &request, const std::vector<Att
   return onward.next;
 }
 
+/// Whether an attempt failed as it would where the instance is at another port by now: nobody listens, or another instance does, or the KDC knows none of the SPNs by that port any more.
+bool may_have_moved(const Failed &failed, const std::vector<Attempt> &plan, std::size_t index) {
+  const auto cause = failed.failure.cause;
+  const bool last_spelling = index + 1 == plan.size() || plan[index + 1].kind != plan[index].kind;
+  return failed.wrong_instance || cause == Cause::connection_refused || cause == Cause::connection_timeout ||
+         (cause == Cause::spn_missing && last_spelling);
+}
+
+/// Forgets the port, and asks SQL Browser again where it was a kept one. Whether the instance is elsewhere.
+Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, std::string &step) {
+  const auto &target = prepared.facts.target;
+  const bool kept = prepared.port_from == PortFrom::kept;
+  // Who registers an SPN at last does not move the instance by that.
+  if (kept || cause != Cause::spn_missing) request.browsers.flush(target.host, target.instance);
+  if (!kept) co_return false;
+  prepared.port_from = PortFrom::browser; // once in a login
+  step = "resolve";
+  const auto port = co_await ask_for_port(request, prepared.facts, request.route.timeouts.dns);
+  co_return port && *port != port_of(target);
+}
+
 /// The attempts at one place, in the order of the plan.
-Task<Tried> log_in_at(UpstreamRequest &request, const Prepared &prepared, std::string &step) {
+Task<Tried> log_in_at(UpstreamRequest &request, Prepared &prepared, std::string &step) {
   for (std::size_t i = 0;;) {
     auto outcome = co_await try_attempt(request, prepared, i, step);
     const auto *failed = std::get_if<Failed>(&outcome);
     request.trail.emit(AttemptEnded{number_of(i), failed ? std::string(id(failed->failure.cause))
                                                   : std::holds_alternative<Redirect>(outcome) ? "redirect"
                                                                                               : "ok"});
+    // Before anything else follows on the failure: what failed may have been the port alone.
+    if (failed && prepared.port_from != PortFrom::configuration && may_have_moved(*failed, prepared.plan, i))
+      if (co_await has_moved(request, prepared, failed->failure.cause, step)) co_return Moved{};
     const auto next = failed ? go_on(request, prepared.plan, i, *failed) : std::nullopt;
     if (!next) co_return outcome;
     i = *next;
+  }
+}
+
+/// What a login came to at one place, wherever that is by now. `where` gets its name and port.
+Task<Tried> visit(UpstreamRequest &request, const Hop &hop, std::string &where, std::string &step) {
+  where = place(hop.target);
+  for (bool again = false;; again = true) {
+    auto prepared = co_await prepare(request, hop, step);
+    if (!prepared) co_return Failed{std::move(prepared.error())};
+    where = place(prepared->hop.target);
+    if (again && prepared->port_from == PortFrom::kept) prepared->port_from = PortFrom::browser; // kept a moment ago
+    auto outcome = co_await log_in_at(request, *prepared, step);
+    if (!std::holds_alternative<Moved>(outcome)) co_return outcome;
   }
 }
 
@@ -526,16 +655,24 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
   step = "resolve";
   auto hop = first_hop(request);
   if (!hop) co_return std::unexpected(std::move(hop.error()));
-  if (!hop->target.pipe.empty())
-    co_return fail(step, Cause::name_not_found, request.route.target + " is a named pipe: " + std::string(no_pipes));
-  const auto first = hop->target;
+  auto first = hop->target;
   std::vector<std::string> been_to;
+  std::string before; // what the target came to, where its partner is tried
   for (;;) {
-    been_to.push_back(place(hop->target));
-    auto prepared = co_await prepare(request, *hop, step);
-    if (!prepared) co_return std::unexpected(std::move(prepared.error()));
-    auto outcome = co_await log_in_at(request, *prepared, step);
-    if (auto *failed = std::get_if<Failed>(&outcome)) co_return std::unexpected(std::move(failed->failure));
+    step = "resolve";
+    if (!hop->target.pipe.empty())
+      co_return fail(step, Cause::name_not_found, hop->target.typed + " is a named pipe: " + std::string(no_pipes));
+    auto outcome = co_await visit(request, *hop, been_to.emplace_back(), step);
+    if (auto *failed = std::get_if<Failed>(&outcome)) {
+      if (auto partner = partner_of(request, *hop, failed->failure)) {
+        before = fmt::format("; before that, the target {}: {}", request.route.target, id(failed->failure.cause));
+        *hop = std::move(*partner);
+        first = hop->target;
+        continue;
+      }
+      failed->failure.detail += before;
+      co_return std::unexpected(std::move(failed->failure));
+    }
     if (auto *upstream = std::get_if<Upstream>(&outcome)) co_return std::move(*upstream);
 
     const auto &redirect = std::get<Redirect>(outcome);
@@ -548,7 +685,7 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
                                  .been_to = been_to});
     if (!next) co_return fail("server-login", Cause::redirect_refused, next.error());
     request.trail.emit(RedirectFollowed{been_to.back(), place(*next), hop->number + 1});
-    *hop = Hop{hop->number + 1, std::move(*next), ""};
+    *hop = Hop{hop->number + 1, std::move(*next), "", hop->partner};
   }
 }
 
@@ -564,7 +701,10 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
     conclude(std::move(hop.error()));
     co_return true;
   }
-  auto prepared = co_await prepare(request, std::move(*hop), step);
+  auto prepared = co_await prepare(request, *hop, step);
+  if (!prepared)
+    if (auto partner = partner_of(request, *hop, prepared.error()))
+      prepared = co_await prepare(request, std::move(*partner), step);
   if (!prepared) {
     conclude(std::move(prepared.error()));
     co_return true;
@@ -662,6 +802,10 @@ Cause cause_of_server_error(std::uint32_t number) {
   switch (number) {
   case 18452:
     return Cause::login_untrusted;
+  case 954:  // it is a mirror
+  case 955:  // a mirror without quorum
+  case 976:  // a replica that may not be read
+  case 983:  // a replica that is neither primary nor secondary
   case 4060:
     return Cause::database_denied;
   default:

@@ -1,6 +1,7 @@
 // The server leg: from a route to a logged-in connection, or to the one failure that explains why not.
 #pragma once
 
+#include "shim/browsers.hpp"
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/log/log.hpp"
 #include "shim/net/stream.hpp"
@@ -27,10 +28,13 @@ struct UpstreamRequest {
   Tickets &tickets;
   Identities &identities;
   const TlsContexts &tls;
+  Browsers &browsers; ///< where named instances were found
   bool trace; ///< libkrb5's trace into the trail
 };
 
-/// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that a redirect leads to, within the bounds of shim/redirect. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
+/// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that a redirect leads to, within the bounds of shim/redirect.
+/// The port of a named instance is SQL Browser's to tell; where a port that was kept leads nowhere, it is asked again, once. Where the target cannot be reached, or has not got the database (`leads_to_partner`),
+/// the same is done once more at the route's failover partner. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
 /// timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the step where that was. May be cancelled at any point.
 Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request);
 

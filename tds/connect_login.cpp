@@ -137,7 +137,7 @@ ConnectAction ConnectLogin::after_prelogin() {
   if (auto refused = agree_on_tls()) return *std::move(refused);
   const auto *instance = answered_->find(PreloginToken::instopt);
   if (instance && !instance->data.empty() && instance->data.front() != 0)
-    return violation("The server's PRELOGIN answer says: instance name refused.");
+    return refuse(ConnectFault::wrong_instance, "The server's PRELOGIN answer says: instance name refused.");
   if (request_.prelogin.mars() && !answered_->mars())
     return refuse(ConnectFault::mars_refused, "MARS was asked for, and the server has none.");
 

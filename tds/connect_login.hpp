@@ -62,7 +62,8 @@ enum class ConnectFault {
   redirect,            ///< routing; `detail` is "server,port". Comes also without LOGINACK (`acknowledged`): before
                        ///< following it, the caller must know that its context is complete
   context_incomplete,  ///< LOGINACK while the security context still waits for the server's proof
-  protocol_violation,  ///< also: the server knows no instance of that name; our LOGIN7 cannot be written
+  wrong_instance,      ///< PRELOGIN's answer says that another instance than the one in INSTOPT listens here
+  protocol_violation,  ///< also: our LOGIN7 cannot be written
 };
 struct ConnectRefused {
   ConnectFault fault{};

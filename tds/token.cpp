@@ -232,8 +232,8 @@ void encode_tds4_error(Writer &out, const ServerMessage &message) {
 } // namespace
 
 std::u16string EnvChange::new_text() const {
-  if (type != EnvChangeType::database && type != EnvChangeType::language && type != EnvChangeType::packet_size)
-    return {};
+  using enum EnvChangeType;
+  if (type != database && type != language && type != packet_size && type != mirroring_partner) return {};
   Reader reader(data, "ENVCHANGE");
   Fields in(reader);
   return in.utf16(in.u8("NewValue"), "NewValue");

@@ -47,6 +47,7 @@ enum class EnvChangeType : std::uint8_t {
   language = 2,
   packet_size = 4,
   collation = 7,
+  mirroring_partner = 13,
   routing = 20,
   enhanced_routing = 21
 };
@@ -55,7 +56,7 @@ enum class EnvChangeType : std::uint8_t {
 struct EnvChange {
   EnvChangeType type{};
   Bytes data;
-  /// The new value of a B_VARCHAR change (database, language, packet size); empty where there is none.
+  /// The new value of a B_VARCHAR change (database, language, packet size, mirroring partner); empty where there is none.
   std::u16string new_text() const;
   bool operator==(const EnvChange &) const = default;
 };

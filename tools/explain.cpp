@@ -107,6 +107,7 @@ struct Parts {
                           [this](const shim::PolicyDecided &event) { add(event); },
                           [this](const shim::DnsAnswered &event) { add(event); },
                           [this](const shim::TargetAliased &event) { add(event); },
+                          [this](const shim::BrowserAnswered &event) { add(event); },
                           [this](const shim::TargetResolved &event) { add(event); },
                           [this](const shim::PlanMade &event) { add(event); },
                           [this](const shim::KdcAnswered &event) { add(event); },
@@ -144,6 +145,14 @@ struct Parts {
   }
   void add(const shim::TargetAliased &event) {
     target.add({"alias", fmt::format("{} is {} (by {})", event.from, event.to, event.by)});
+  }
+  void add(const shim::BrowserAnswered &event) {
+    const auto what = event.port ? fmt::format("{} is at port {}{}", event.instance, event.port,
+                                               event.detail.empty() ? "" : ", " + event.detail)
+                                 : fmt::format("no port of {}: {}", event.instance, event.detail);
+    resolved.add({"SQL Browser", fmt::format("{} ({})", what,
+                                             event.cached ? "kept"
+                                                          : fmt::format("{}, {}", event.server, millis(event.us)))});
   }
   void add(const shim::TargetResolved &event) {
     is_resolved = true;

@@ -19,6 +19,8 @@ constexpr std::int64_t preauth_required = 25; ///< a round of the AS exchange, n
 constexpr std::int64_t skew = 37;
 constexpr std::uint64_t most_informative_class = 10; ///< a message of a higher class is an error (MS-TDS 2.2.7.10)
 
+constexpr std::string_view partner_tried = " is tried"; ///< ends what `partner_is_tried` makes
+
 template <class... F> struct Overloaded : F... { using F::operator()...; };
 
 /// What matters of a trail, gathered in one walk. Pointers are into the trail; null: did not happen.
@@ -29,6 +31,7 @@ struct Story {
   const PolicyDecided *policy = nullptr;
   const DnsAnswered *dns_failure = nullptr;
   const TargetResolved *target = nullptr;
+  const BrowserAnswered *browser = nullptr; ///< the last answer that names a port
   const PlanMade *plan = nullptr;
   const KdcAnswered *kdc = nullptr;         ///< the last answer
   const KdcAnswered *kdc_refusal = nullptr; ///< the last error that no ticket followed
@@ -51,6 +54,21 @@ struct Story {
 
 Story read(std::span<const Record> trail) {
   Story story;
+  const auto at_another_server = [&] { // what was learned before is about another one
+    story.dns_failure = nullptr;
+    story.alias_end.clear();
+    story.target = nullptr;
+    story.browser = nullptr;
+    story.plan = nullptr;
+    story.spn.clear();
+    story.spn_refused = nullptr;
+    story.kdc_refusal = nullptr;
+    story.ticket = nullptr;
+    story.connected = nullptr;
+    story.tls = nullptr;
+    story.messages.clear();
+    story.token_sent = story.token_answered = false;
+  };
   const auto take = Overloaded{
       [&](const Accepted &event) { story.accepted = &event; },
       [&](const CallerProven &event) { story.caller = &event; },
@@ -68,6 +86,9 @@ Story read(std::span<const Record> trail) {
         const auto typed = auth::parse_target(event.typed);
         story.typed_short = typed && !typed->is_address && !typed->host.contains('.') &&
                             (event.via == "dns" || event.via == "system"); // the hosts file completes nothing
+      },
+      [&](const BrowserAnswered &event) {
+        if (event.port != 0) story.browser = &event;
       },
       [&](const PlanMade &event) { story.plan = &event; },
       [&](const KdcAnswered &event) {
@@ -117,19 +138,9 @@ Story read(std::span<const Record> trail) {
         story.kdc_refusal = nullptr;
         story.ticket = nullptr;
       },
-      [&](const RedirectFollowed &) {
-        // What was learned before is about another server.
-        story.dns_failure = nullptr;
-        story.alias_end.clear();
-        story.target = nullptr;
-        story.plan = nullptr;
-        story.spn.clear();
-        story.spn_refused = nullptr;
-        story.ticket = nullptr;
-        story.connected = nullptr;
-        story.tls = nullptr;
-        story.messages.clear();
-        story.token_sent = story.token_answered = false;
+      [&](const RedirectFollowed &) { at_another_server(); },
+      [&](const Warned &event) {
+        if (event.what.ends_with(partner_tried)) at_another_server();
       },
       [&](const TokenExchanged &event) {
         story.token_sent |= event.sent > 0;
@@ -224,7 +235,11 @@ Cause sharpen(const Story &story, const Failure &failure) {
   Cause cause = failure.cause;
   if (story.spn_refused && cause != Cause::deadline)
     cause = cause_of_kind_text(story.spn_refused->kind).value_or(cause);
-  return cause == Cause::spn_missing ? cause_of_name(story).value_or(cause) : cause;
+  if (cause != Cause::spn_missing) return cause;
+  if (const auto of_name = cause_of_name(story)) return *of_name;
+  // An SPN that is written has its port from nobody but who wrote it.
+  const bool computed = !story.spn_refused || story.spn_refused->why != "explicit";
+  return computed && story.browser && story.browser->detail.starts_with(was_at_port) ? Cause::port_changed : cause;
 }
 
 /// For causes that can be anybody's: who was to act in that step.
@@ -344,14 +359,14 @@ bool shows(Area area, const Event &event) {
                      std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
                      std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::ticket:
-    return is_one_of(std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{},
+    return is_one_of(std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
                      std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::connection:
     return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetAliased>{},
-                     std::type_identity<TargetResolved>{}, std::type_identity<AttemptEnded>{});
+                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{}, std::type_identity<AttemptEnded>{});
   case Area::tls:
     return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<TargetAliased>{},
-                     std::type_identity<TargetResolved>{}, std::type_identity<ServerConnected>{},
+                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{}, std::type_identity<ServerConnected>{},
                      std::type_identity<PreloginAnswered>{}, std::type_identity<TlsAgreed>{});
   case Area::server:
     return is_one_of(std::type_identity<TicketChosen>{}, std::type_identity<ServerConnected>{},
@@ -418,6 +433,8 @@ Facts facts_of(const Story &story, const Failure &failure) {
   if (story.dns_failure) facts["name"] = facts["target"] = story.dns_failure->question;
   if (story.target) {
     facts["target"] = story.target->typed;
+    if (const auto typed = auth::parse_target(story.target->typed); typed && !typed->instance.empty())
+      facts["name"] = typed->host;
     facts["host"] = story.target->fqdn;
     facts["port"] = fmt::to_string(story.target->port);
     facts["canonical"] = story.alias_end.empty() ? story.target->fqdn : story.alias_end;
@@ -543,6 +560,12 @@ std::optional<Diagnosis> diagnose(std::span<const Record> trail) {
   const CauseEntry *known = find_cause(refused->cause);
   if (!known) return std::nullopt;
   return diagnose(trail, Failure{.step = refused->step, .cause = known->cause, .detail = refused->detail});
+}
+
+Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause,
+                        const std::string &partner) {
+  return {fmt::format("route {}: target {} could not be reached ({}): its failover_partner {}{}", route, target,
+                      id(cause), partner, partner_tried)};
 }
 
 Refused refused(const Diagnosis &diagnosis, const Failure &failure) {

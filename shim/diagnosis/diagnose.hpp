@@ -39,12 +39,19 @@ std::optional<Cause> cause_of(auth::Kind kind);
 /// - a KDC that answers 37 and is not followed by a ticket is clock-skew, whatever the step made of it;
 /// - a ticket that was refused for a reason that spn.tried tells;
 /// - an SPN that is unknown because its host is an address, a PTR's, an alias that was taken as typed, or a short name completed by a suffix of
-///   no known realm: address-without-spn, ptr-wrong, alias-not-canonical, suffix-wrong.
+///   no known realm: address-without-spn, ptr-wrong, alias-not-canonical, suffix-wrong;
+/// - a computed SPN that is unknown where SQL Browser tells another port of the instance than before (`was_at_port`) is port-changed.
 Diagnosis diagnose(std::span<const Record> trail, const Failure &failure);
 
 /// For an old log: finds the failure in the trail itself (event `refused`). nullopt: the connection was not refused, or for a cause that this
 /// version does not know.
 std::optional<Diagnosis> diagnose(std::span<const Record> trail);
+
+/// How the detail of browser.answered begins where the instance was found at another port before, which follows.
+inline constexpr std::string_view was_at_port = "was at port ";
+
+/// Tells that a route's failover partner is tried, since its target failed by `cause`. What stands before it in a trail is about another server.
+Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause, const std::string &partner);
 
 /// The event that tells of a refusal.
 Refused refused(const Diagnosis &diagnosis, const Failure &failure);

@@ -75,7 +75,7 @@ public:
     std::optional<shim::Rehearsal> done;
     shim::UpstreamRequest request{
         config_, route_, config_.find_identity(route_.identity), asked_, trail, resolver_, tickets_, identities_,
-        tls_,    false};
+        tls_,    browsers_, false};
     asio::co_spawn(io_, shim::rehearse(request), [&](std::exception_ptr error, shim::Rehearsal rehearsal) {
       if (!error) done = std::move(rehearsal);
     });
@@ -109,6 +109,7 @@ private:
   shim::Identities identities_;
   shim::Tickets tickets_;
   shim::TlsContexts tls_;
+  shim::Browsers browsers_;
   asio::io_context io_{1};
   shim::Resolver resolver_;
 };

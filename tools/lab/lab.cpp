@@ -107,6 +107,7 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
     sql_port_ = 11433;
     fmt::print(stderr, "lab: another program holds port 1433 on all addresses: the lab's servers listen on 11433.\n");
   }
+  if (!options_.instance.empty()) instance_port_ = free_port(address(0));
   bring_up_realm(plan);
   bring_up_dns(plan);
   make_certificates(plan);
@@ -135,7 +136,7 @@ void Lab::bring_up_realm(Plan &plan) {
       fmt::format("addprinc -pw {} +requires_preauth {}\nktadd -norandkey -k {} {}\n", service_password,
                   service_account, (folder() / "reports.keytab").string(), service_account);
   for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
-    commands += fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn(host(index)), keytab.string());
+    commands += fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn(index), keytab.string());
   realm_->kadmin(commands); // one run: each costs a tenth of a second
   for (const auto &made : {keytab, folder() / "reports.keytab"})
     fs::permissions(made, fs::perms::owner_read | fs::perms::owner_write);
@@ -193,7 +194,11 @@ void Lab::make_certificates(const Plan &plan) const {
 PeerOptions Lab::peer_options(const Plan &plan, std::size_t index) const {
   auto options = plan.peer;
   options.address = address(index);
-  options.port = sql_port_;
+  options.port = first_port(index);
+  if (index == 0 && !options_.instance.empty()) {
+    options.instance = options_.instance;
+    options.spn_host = sql1;
+  }
   options.keytab = folder() / "peer.keytab";
   options.certificate = folder() / "peer.pem";
   options.key = folder() / "peer.key";
@@ -214,10 +219,14 @@ void Lab::bring_up_servers(Plan &plan) {
     peers_.push_back(std::make_unique<Peer>(folder(), peer_options(plan, index), realm_->environment(),
                                             index == 0 ? "peer" : "peer-" + name));
   }
+  if (options_.instance.empty()) return;
+  browser_.emplace(address(0), options_.instance, [config = folder() / "peer.json"] { return port_now(config); });
 }
 
 void Lab::write_configuration(const Plan &plan) const {
-  const auto port_suffix = sql_port_ == 1433 ? std::string() : fmt::format(",{}", sql_port_);
+  const auto port_suffix = !options_.instance.empty() ? R"(\\)" + options_.instance
+                           : sql_port_ == 1433        ? std::string()
+                                                      : fmt::format(",{}", sql_port_);
   auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
                           "[log]\ndecisions = \"decisions.jsonl\"\n\n"
                           "[state]\ndirectory = \"state\"\n\n"
@@ -249,7 +258,7 @@ void Lab::write_freetds_conf(const Plan &plan) const {
   write_file(folder() / "freetds.conf",
              fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = {}\n  ca file = {}\n"
                          "  check certificate hostname = no\n  spn = {}\n",
-                         peer_host(), sql_port_, encryption, (folder() / "ca.pem").string(), spn()));
+                         peer_host(), first_port(0), encryption, (folder() / "ca.pem").string(), spn()));
 }
 
 std::string Lab::host(std::size_t index) const { return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1)); }
@@ -257,8 +266,11 @@ std::string Lab::address(std::size_t index) const {
   return ipv6_ ? ipv6_loopback : block_.server(static_cast<int>(index));
 }
 std::string Lab::peer_host() const { return options_.netns ? sql1 : address(0); }
-std::string Lab::spn(const std::string &host) const { return fmt::format("MSSQLSvc/{}:{}", host, sql_port_); }
-std::string Lab::spn() const { return spn(sql1) + "@" + realm_->name(); }
+std::uint16_t Lab::first_port(std::size_t index) const {
+  return index == 0 && instance_port_ ? instance_port_ : sql_port_;
+}
+std::string Lab::spn(std::size_t index) const { return fmt::format("MSSQLSvc/{}:{}", host(index), first_port(index)); }
+std::string Lab::spn() const { return spn(0) + "@" + realm_->name(); }
 
 std::uint16_t Lab::port(const std::string &route) const {
   const auto found = ports_.find(route);
@@ -274,7 +286,7 @@ Environment Lab::environment() const {
   result["SQLSHIM_CONFIG"] = folder() / "sqlshim.toml";
   result["SQLSHIM_SPN"] = spn();
   result["SQLSHIM_PEER_HOST"] = peer_host();
-  result["SQLSHIM_PEER_PORT"] = std::to_string(sql_port_);
+  result["SQLSHIM_PEER_PORT"] = std::to_string(first_port(0));
   const bool peer_of_sql1 = !peers_.empty() && peers_.front()->address() == address(0);
   result["SQLSHIM_PEER_PID"] = peer_of_sql1 ? std::to_string(peers_.front()->pid()) : "";
   result["FREETDSCONF"] = folder() / "freetds.conf";

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tools/lab/black_hole.hpp"
+#include "tools/lab/browser.hpp"
 #include "tools/lab/dns.hpp"
 #include "tools/lab/peer.hpp"
 #include "tools/lab/plan.hpp"
@@ -17,6 +18,7 @@ struct LabOptions {
   std::string epa = "allowed";         ///< --epa: off, allowed, required
   /// --cname, alias and target by their full names: the alias's own record goes. A target that nobody knows gets sql1's address, and no PTR.
   std::vector<std::pair<std::string, std::string>> cnames = {};
+  std::string instance = {}; ///< --instance: sql1 is a named instance, at a port that SQL Browser tells
   bool no_ptr = false; ///< --no-ptr: no server's address has a name
   bool netns =
       false; ///< --netns: the process is in one (`enter_netns`); DNS is on port 53 there and resolves for every program
@@ -44,7 +46,13 @@ public:
   Process &serve() { return *serve_; }
 
   std::string spn() const;                             ///< of sql1, with realm: what SQLSHIM_SPN says
-  std::uint16_t sql_port() const { return sql_port_; } ///< 1433; 11433 where another program holds 0.0.0.0:1433
+  std::uint16_t sql_port() const {
+    return sql_port_;
+  } ///< of all servers but a named instance: 1433; 11433 where another program holds 0.0.0.0:1433
+  /// Where sql1 listens now, if it is a named instance: it moves on SIGUSR1.
+  std::uint16_t instance_port() const { return port_now(folder() / "peer.json"); }
+  /// The SQL Browser of a lab with a named instance.
+  BrowserService &browser() { return *browser_; }
   /// Where `sqlshim serve` listens for that route.
   std::uint16_t port(const std::string &route = "reports") const;
   std::string decisions() const { return read_file(folder() / "decisions.jsonl"); }
@@ -71,18 +79,21 @@ private:
   std::string host(std::size_t index) const;
   std::string address(std::size_t index) const; ///< of that host
   std::string peer_host() const;                ///< where COMMAND finds sql1
-  std::string spn(const std::string &host) const;
+  std::string spn(std::size_t index) const;     ///< of that host, without realm
+  std::uint16_t first_port(std::size_t index) const; ///< where that host listens at first
 
   LabOptions options_;
   TemporaryFolder folder_;
   Block block_;
   std::uint16_t sql_port_ = 1433;
+  std::uint16_t instance_port_ = 0; // of sql1 at first, where it is a named instance
   bool ipv6_ = false;
   std::optional<KdcFront> front_;
   std::optional<Realm> realm_;
   std::optional<Dns> dns_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::optional<BlackHole> black_hole_;
+  std::optional<BrowserService> browser_;
   std::optional<Process> serve_;
   std::map<std::string, std::uint16_t> ports_; // of sqlshim, by listener
 };

@@ -112,6 +112,7 @@ tds::Bytes login_accepted(const Session &session, const tds::Login7 &login, cons
   token(text_change(tds::EnvChangeType::packet_size, size, size));
   if (const auto ack = granted_features(session, login); session.version.generation() >= 74 && !ack.features.empty())
     token(ack);
+  if (!options.partner.empty()) token(text_change(tds::EnvChangeType::mirroring_partner, options.partner, ""));
   if (options.route) token(routing_change(*options.route));
   token(tds::Done{});
   return std::move(out).bytes();

@@ -108,6 +108,17 @@ int run_lab_command(std::vector<std::string> arguments) {
       ->type_name("A=B")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option(
+         "--instance", options.instance,
+         "sql1 is the named instance NAME, at a port of the kernel's choice that SQL Browser (UDP 1434 of its\n"
+         "address) tells; the routes' target is sql1.corp.test\\NAME. SIGUSR1 to $SQLSHIM_PEER_PID moves it to\n"
+         "another port, with its SPN; $SQLSHIM_LAB/peer.port says which")
+      ->type_name("NAME")
+      ->check([](const std::string &name) {
+        const bool good = !name.empty() && name.size() <= 16 &&
+                          std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+        return good ? std::string() : name + ": an instance is named by 1 to 16 letters, digits and _";
+      });
   app.add_flag("--no-ptr", options.no_ptr, "No server's address has a name in DNS");
   app.add_flag(
       "--netns", options.netns,

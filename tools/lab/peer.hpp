@@ -36,7 +36,11 @@ private:
   std::optional<Process> process_;
 };
 
-/// The process: reads its options from `config`, prints "listening ADDRESS:PORT", serves until SIGTERM or SIGINT. Its exit status.
+/// Where a named instance listens now, by the file that its process writes beside `config`; 0: nowhere yet.
+std::uint16_t port_now(const fs::path &config);
+
+/// The process: reads its options from `config`, prints "listening ADDRESS:PORT", serves until SIGTERM or SIGINT. Its exit status. SIGUSR1 moves a named instance to another port, as a restart with
+/// a dynamic port does: with its SPN (in the KDC of KRB5_CONFIG and KRB5_KDC_PROFILE, and in its keytab), and connections end. The port is in a file, CONFIG with the ending .port.
 int run_peer(const fs::path &config);
 
 } // namespace lab

@@ -64,6 +64,15 @@ AcceptorOptions acceptor_options(const PeerOptions &options, const tds::Bytes &b
   return result;
 }
 
+/// INSTOPT names an instance, in any case, and it is not `own`.
+bool asks_for_another(const tds::Prelogin &asked, const std::string &own) {
+  const auto *instopt = asked.find(tds::PreloginToken::instopt);
+  if (!instopt) return false;
+  const std::string name(instopt->data.begin(), std::ranges::find(instopt->data, std::uint8_t{0}));
+  const auto small = [](unsigned char c) { return std::tolower(c); };
+  return !name.empty() && !std::ranges::equal(name, own, {}, small, small);
+}
+
 TlsManner manner_of(const PeerOptions &options) {
   using Fault = TlsManner::Fault;
   TlsManner manner{.in_replies = options.tls_in_replies};
@@ -169,6 +178,8 @@ Task<> PeerLogin::answer_prelogin(tds::ByteView payload) {
   auto answer = tds::answer_prelogin(*asked, shown_version);
   if (answer.has(tds::PreloginToken::encryption)) answer.set_encryption(agreed.answer);
   if (answer.has(tds::PreloginToken::mars) && options_.refuse_mars) answer.set_mars(false);
+  if (!options_.instance.empty() && asks_for_another(*asked, options_.instance))
+    answer.set(tds::PreloginToken::instopt, {1}); // MS-TDS 2.2.6.5: another instance than this one
   mars_ = answer.mars();
   recorder_.facts({{"state", "prelogin"}, {"prelogin", describe(*asked, answer)}});
   if (agreed.mode == TlsMode::clear) recorder_.fact("mode", "clear");

@@ -42,6 +42,8 @@ template <class Options, class Visitor> void each_field(Options &o, Visitor &&fi
   field("keytab", o.keytab);
   field("records", o.records);
   field("server_name", o.server_name);
+  field("instance", o.instance);
+  field("spn_host", o.spn_host);
   field("encrypt", o.encrypt);
   field("certificate", o.certificate);
   field("key", o.key);
@@ -67,6 +69,7 @@ template <class Options, class Visitor> void each_field(Options &o, Visitor &&fi
   field("early_garbage", o.early_garbage);
   field("login_error", o.login_error);
   field("route", o.route);
+  field("partner", o.partner);
   field("login_delay", o.login_delay);
 }
 

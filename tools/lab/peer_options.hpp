@@ -47,6 +47,9 @@ struct PeerOptions {
   std::filesystem::path keytab;  ///< read anew at each login; empty: no integrated login
   std::filesystem::path records; ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
   std::string server_name = "SQL1";
+  /// Its instance name: PRELOGIN that asks for another one is answered so; empty: any will do. With it, SIGUSR1 moves the peer to another port (`run_peer`).
+  std::string instance;
+  std::string spn_host; ///< of a named instance, whose SPNs are by port: "sql1.corp.test"; empty: it moves without one
 
   // TLS, as reference.md says of --server-encrypt.
   std::string encrypt = "off";       ///< off, login, on, require, strict
@@ -82,6 +85,7 @@ struct PeerOptions {
   bool early_garbage = false;                ///< bytes that are no TDS, at once after accepting
   std::optional<LoginError> login_error;
   std::optional<RouteTo> route;
+  std::string partner;                      ///< ENVCHANGE 13 in the login reply: the mirroring partner; empty: none
   std::chrono::milliseconds login_delay{0}; ///< before the answer to LOGIN7
 };
 

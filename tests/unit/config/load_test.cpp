@@ -293,7 +293,7 @@ const Row rows[] = {
       "f: route: there is none, so every login would be refused; write [[route]] with name, target and identity"}},
     {"UnknownTable", with("[kerberso]\n"), {"f:12:2: kerberso: unknown key; did you mean \"kerberos\"?"}},
     {"UnknownKey", with("tarpet = \"x\"\n"), {"f:12:1: route[0].tarpet: unknown key; did you mean \"target\"?"}},
-    {"LaterTable", with("[browser]\nx = 1\n"), {"f:12:2: browser: not supported by this version; take it out"}},
+    {"LaterKey", with("smb_port = 445\n"), {"f:12:1: route[0].smb_port: not supported by this version; take it out"}},
     {"RouteAsTable",
      std::string(listener) + "[route]\n",
      {"f:4:1: route: there may be several of them; write [[route]] with two brackets"}},
@@ -331,7 +331,7 @@ const Row rows[] = {
     {"Aliases",
      with(
          "[aliases]\nweb = \"sql1\"\nWEB = \"sql2\"\ndb.corp.test = \"sql1\"\na = \"b\"\nb = \"a\"\npipe = \"np:x\"\nn = "
-         "5\n\"x y\" = \"sql1\"\ninst = 'sql1\\INST'\n"),
+         "5\n\"x y\" = \"sql1\"\ninst = 'sql1\\a;b'\n"),
      {"f:14:7: aliases.WEB: \"web\" stands here twice, since capitals do not count; take one out",
       "f:15:1: aliases.db: must be a string, not a table; a name with dots stands in quotes, as \"web.corp.test\" = "
       "\"sql1.corp.test\"",
@@ -342,8 +342,8 @@ const Row rows[] = {
       "f:19:5: aliases.n: must be a string, not an integer; put it in quotes",
       "f:20:9: aliases.x y: the host name holds a character that no host name has: only letters, digits, '-', '_' and '.' "
       "are",
-      "f:21:8: aliases.inst: the port of a named instance cannot be looked up by this version; write it, as "
-      "'sql1\\INST,PORT'"}},
+      "f:21:8: aliases.inst: \"a;b\" holds a character that no instance has; write letters, digits, _ and $; write the "
+      "port, as 'sql1\\a;b,PORT'"}},
     {"AliasFiles",
      with("[aliases]\nfreetds_conf = [\"\", 5, \"absent.conf\"]\n"),
      {"f:13:17: aliases.freetds_conf[0]: is empty; write the path of a freetds.conf, or true for FreeTDS's own search "
@@ -667,20 +667,50 @@ const Row rows[] = {
      {"f:12:7: route[0].spn: \"sql1:1433\" is no SPN of SQL Server; write MSSQLSvc/HOST:PORT or "
       "MSSQLSvc/HOST:PORT@REALM"}},
     {"SpnEmptyIsComputed", with("spn = \"\"\n"), {}},
-    {"RouteLater",
-     with("failover_partner = \"sql2\"\n"),
-     {"f:12:1: route[0].failover_partner: not supported by this version; take it out"}},
+    {"FailoverPartner", with("failover_partner = 'sql2\\INST'\n"), {}},
+    {"FailoverPartnerEmptyIsNone", with("failover_partner = \"\"\n"), {}},
+    {"FailoverPartnerByPipe",
+     with("failover_partner = \"np:sql2\"\n"),
+     {"f:12:20: route[0].failover_partner: named pipes are not supported by this version; write the server's name and "
+      "port, as \"sql1,1433\""}},
+
+    // [browser]
+    {"BrowserGood", with("[browser]\naddress = \"127.0.0.1\"\ninstances = { inst = \"l\" }\n"), {}},
+    {"BrowserWithoutAnything",
+     with("[browser]\n"),
+     {"f:12:2: browser.address: is missing, so nobody would be answered; write address = \"127.0.0.1:1434\"",
+      "f:12:2: browser.instances: is missing; write instances = { INSTANCE = \"listener\" }"}},
+    {"BrowserAddress",
+     with("[browser]\naddress = \"0.0.0.0:1434\"\ninstances = { INST = \"l\" }\n"),
+     {"f:13:11: browser.address: \"0.0.0.0:1434\" is not loopback, and no listener can be reached from other machines; "
+      "write \"127.0.0.1:1434\"",
+      "f:14:22: browser.instances.INST: warning: applications connect to the address that they asked, 0.0.0.0, and "
+      "listener \"l\" is on 127.0.0.1"}},
+    {"BrowserInstances",
+     with("[browser]\naddress = \"127.0.0.1:0\"\n[browser.instances]\nINST = \"l\"\ninst = \"l\"\nDW = \"ll\"\nN = 5\n"
+          "\"a b\" = \"l\"\nA123456789012345678901234567890123 = \"l\"\n"),
+     {"f:16:8: browser.instances.inst: instance INST stands here twice, since capitals do not count; take one out",
+      "f:17:6: browser.instances.DW: \"ll\" is unknown; did you mean \"l\"?",
+      "f:18:5: browser.instances.N: must be a string, not an integer; put it in quotes",
+      "f:19:9: browser.instances.a b: \"A B\" holds a character that no instance has; write letters, digits, _ and $",
+      "f:20:38: browser.instances.A123456789012345678901234567890123: \"A123456789012345678901234567890123\" is no name "
+      "of an instance: SQL Browser knows names of 1 to 32 characters"}},
+    {"BrowserNoInstances",
+     with("[browser]\naddress = \"127.0.0.1:0\"\ninstances = { }\n"),
+     {"f:14:13: browser.instances: names no instance; write { INSTANCE = \"listener\" }"}},
     {"MultiSubnet", with("multi_subnet = true\n"), {}},
     {"MultiSubnetWord",
      with("multi_subnet = \"yes\"\n"),
      {"f:12:16: route[0].multi_subnet: must be true or false, not a string; take the quotes away"}},
     {"FallbackGood",
-     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = "
-          "\"audit\"\n"),
+     with(
+         "attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = "
+         "\"audit\"\n"),
      {}},
     {"FallbackUnknown",
-     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-mising\", 5, \"spn-missing\", \"spn-missing\"]\n"
-          "fallback = \"offf\"\n"),
+     with(
+         "attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-mising\", 5, \"spn-missing\", \"spn-missing\"]\n"
+         "fallback = \"offf\"\n"),
      {"f:13:16: route[0].fallback_on[0]: \"spn-mising\" is unknown; did you mean \"spn-missing\"?",
       "f:13:30: route[0].fallback_on[1]: must be a string, not an integer; put it in quotes",
       "f:13:48: route[0].fallback_on[3]: \"spn-missing\" stands here twice; take one out",

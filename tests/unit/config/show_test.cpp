@@ -104,6 +104,7 @@ TEST_F(Show, EveryKeyComesBack) {
       "[kerberos]\nconfig = \"krb5.conf:/dev/null\"\nrefusals = \"1500ms\"\n"
       "[state]\ndirectory = \"kept here\"\n"
       "[domains]\nCORP = \"CORP.TEST\"\n\"LAB&CO\" = \"LAB.TEST\"\n"
+      "[browser]\naddress = \"::1\"\ninstances = { inst = \"six\", \"A$\" = \"six\" }\n"
       "[[listener]]\nname = \"l\"\nunix = \"run/l \\u00e4\\\".sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\"]\n"
       "client_auth = \"sql\"\nversion = \"15.0.2000\"\ntls = \"required\"\ncertificate = \"k\"\nkey = \"krb5.conf\"\n"
       "[[listener]]\nname = \"six\"\naddress = \"[0:0::1]:0\"\nclient_auth = \"integrated\"\ntls = \"off\"\n"
@@ -111,7 +112,7 @@ TEST_F(Show, EveryKeyComesBack) {
       "[[identity]]\nname = \"e\"\nccache = \"KEYRING:session:x\"\n"
       "[[identity]]\nname = \"p\"\npassword_file = \"k\"\nprincipal = \"p@A.TEST\"\n"
       "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"
-      "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\nmulti_subnet = true\n"
+      "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\nmulti_subnet = true\nfailover_partner = 'sql2\\INST'\n"
       "encrypt = \"login\"\nca_file = \"k\"\nhost_name_in_certificate = \"other.corp.test\"\ntrust_server_certificate = true\n"
       "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n"
       "names = [\"map\", \"forward-reverse\", \"as-typed\"]\nmap = [{ from = \"Sql?\", to = \"x.\" }, { from = '*', to = \"y\" }]\n"
@@ -128,7 +129,8 @@ TEST_F(Show, EveryKeyComesBack) {
         "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
         "login = \"1h\", idle = \"2m\" }\n",
         "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
-        "encrypt = \"strict\"\n", "tls = \"required\"\n", "multi_subnet = true\n",
+        "encrypt = \"strict\"\n", "tls = \"required\"\n", "multi_subnet = true\nfailover_partner = \"sql2\\\\INST\"\n",
+        "[browser]\naddress = \"[::1]:1434\"\ninstances = { \"A$\" = \"six\", \"INST\" = \"six\" }\n",
         "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\n",
         "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n",
         "names = [\"map\", \"forward-reverse\", \"as-typed\"]\n"

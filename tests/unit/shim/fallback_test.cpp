@@ -263,5 +263,13 @@ TEST(Fallback, TheReasonSaysWhatPolicyDid) {
   EXPECT_EQ(reason("k1 s on clock-skew", "clock-skew!"), "never after a ticket that the server rejected");
 }
 
+TEST(LeadsToPartner, OnlyWhereTheTargetIsNotThereOrHasNotGotTheDatabase) {
+  std::vector<std::string> leads;
+  for (const auto &entry : all_causes())
+    if (leads_to_partner(entry.cause)) leads.emplace_back(entry.id);
+  EXPECT_THAT(leads, testing::UnorderedElementsAre("name-not-found", "browser-silent", "connection-refused",
+                                                   "connection-timeout", "database-denied"));
+}
+
 } // namespace
 } // namespace shim_test

@@ -202,5 +202,58 @@ TEST(IgnoredCredentials, PasswordsThatGoOnAreNotIgnored) {
   EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_sql), "");
 }
 
+tds::Bytes reply_with(std::vector<std::u16string> partners) {
+  std::vector<tds::Token> tokens{tds::LoginAck{1, tds::tds_7_4, u"Microsoft SQL Server", {16, 0, 3, 232}}};
+  for (const auto &partner : partners) {
+    tds::Writer data;
+    data.u8(static_cast<std::uint8_t>(partner.size()));
+    data.utf16(partner);
+    data.u8(0);
+    tokens.push_back(tds::EnvChange{tds::EnvChangeType::mirroring_partner, std::move(data).bytes()});
+  }
+  tokens.push_back(tds::EnvChange{tds::EnvChangeType::database, {1, 'x', 0, 0}});
+  tokens.push_back(tds::Done{});
+  return tds::encode_tokens(tokens, tds::tds_7_4);
+}
+
+TEST(MapPartners, TheClientComesBackToUs) {
+  const auto map = map_partners(reply_with({u"SQL2"}), tds::tds_7_4, "127.0.0.1,14330");
+  EXPECT_EQ(map.tokens, reply_with({u"127.0.0.1,14330"}));
+  EXPECT_THAT(map.partners, testing::ElementsAre("SQL2"));
+}
+
+TEST(MapPartners, NoAddressNoPartner) {
+  const auto map = map_partners(reply_with({u"SQL2", u"SQL3"}), tds::tds_7_4, "");
+  EXPECT_EQ(map.tokens, reply_with({}));
+  EXPECT_THAT(map.partners, testing::ElementsAre("SQL2", "SQL3"));
+}
+
+TEST(MapPartners, WhatNamesNoneStaysAsItIs) {
+  const auto reply = reply_with({});
+  const auto map = map_partners(reply, tds::tds_7_4, "127.0.0.1,14330");
+  EXPECT_EQ(map.tokens, reply);
+  EXPECT_THAT(map.partners, testing::IsEmpty());
+}
+
+TEST(MapPartners, CutAnywhereItStaysReadableUpToThere) {
+  const auto reply = reply_with({u"SQL2"}), mapped = reply_with({u"x"});
+  for (std::size_t size = 0; size < reply.size(); ++size) {
+    const auto map = map_partners(tds::ByteView(reply).first(size), tds::tds_7_4, "x");
+    const auto kept = map.partners.empty()
+                          ? tds::Bytes(reply.begin(), reply.begin() + static_cast<std::ptrdiff_t>(size))
+                          : tds::Bytes(mapped.begin(), mapped.end() - static_cast<std::ptrdiff_t>(reply.size() - size));
+    EXPECT_EQ(map.tokens, kept) << size;
+  }
+}
+
+TEST(MapPartners, APartnerWithoutANameIsReplacedToo) {
+  tds::Bytes reply = tds::encode_tokens({tds::EnvChange{tds::EnvChangeType::mirroring_partner, {}},
+                                         tds::EnvChange{tds::EnvChangeType::mirroring_partner, {200, 'x'}}},
+                                        tds::tds_7_4);
+  const auto map = map_partners(reply, tds::tds_7_4, "");
+  EXPECT_THAT(map.tokens, testing::IsEmpty());
+  EXPECT_EQ(map.partners.size(), 2u);
+}
+
 } // namespace
 } // namespace shim_test

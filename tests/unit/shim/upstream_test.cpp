@@ -84,7 +84,9 @@ TEST(ChannelBinding, IsTheClientsFirstFinishedAndNothingWhereThereIsNone) {
 
 TEST(CauseOf, ServerError) {
   const std::pair<std::uint32_t, Cause> rows[] = {{18452, Cause::login_untrusted}, {18456, Cause::login_denied},
-                                                  {4060, Cause::database_denied},  {17806, Cause::login_denied},
+                                                  {4060, Cause::database_denied},  {954, Cause::database_denied},
+                                                  {955, Cause::database_denied},   {976, Cause::database_denied},
+                                                  {983, Cause::database_denied},   {17806, Cause::login_denied},
                                                   {0, Cause::login_denied},        {4294967295, Cause::login_denied}};
   for (const auto &[number, cause] : rows)
     EXPECT_EQ(id(cause_of_server_error(number)), id(cause)) << number;

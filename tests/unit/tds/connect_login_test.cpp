@@ -314,7 +314,7 @@ std::vector<ConnectScript> refused_scripts() {
       script("mars_answered_0", {sends_prelogin(true), answers(2, 0)}, "mars_refused", "MARS", nullptr, mars_request),
       script("mars_not_answered", {sends_prelogin(true), answers(2, std::nullopt)}, "mars_refused", "MARS", nullptr,
              mars_request),
-      script("instance_name_refused", {sends_prelogin(), answers(2, 0, 1)}, "protocol_violation",
+      script("instance_name_refused", {sends_prelogin(), answers(2, 0, 1)}, "wrong_instance",
              "instance name refused"),
       script("malformed_prelogin_answer", {sends_prelogin(), gets(PacketType::reply, hex("ff"))}, "protocol_violation",
              "PRELOGIN VERSION"),
@@ -594,7 +594,7 @@ std::vector<ConnectScript> connect_tls_scripts() {
                    request.prelogin.set_mars(true);
                    return request;
                  }),
-          script("full_and_instance_name_refused", {ask_on, answers(1, 0, 1)}, "protocol_violation",
+          script("full_and_instance_name_refused", {ask_on, answers(1, 0, 1)}, "wrong_instance",
                  "instance name refused", nullptr, over(require)),
 
           // What comes in clear behind the PRELOGIN answer must not be taken for what TLS brings.

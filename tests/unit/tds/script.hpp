@@ -75,6 +75,8 @@ inline std::string outcome(ConnectFault fault) {
     return "redirect";
   case ConnectFault::context_incomplete:
     return "context_incomplete";
+  case ConnectFault::wrong_instance:
+    return "wrong_instance";
   case ConnectFault::protocol_violation:
     return "protocol_violation";
   }

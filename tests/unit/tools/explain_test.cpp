@@ -46,6 +46,15 @@ std::vector<Event> operator+(std::vector<Event> left, const std::vector<Event> &
   return left;
 }
 
+TEST(Explain, WhatSqlBrowserSaid) {
+  const auto text = [](BrowserAnswered event) { return commands::render(with({std::move(event)}), {}, false); };
+  EXPECT_THAT(text({"INST", "10.0.0.1:1434", 50002, false, "was at port 50001", 1500}),
+              HasSubstr("SQL Browser  INST is at port 50002, was at port 50001 (10.0.0.1:1434, 1.500 ms)\n"));
+  EXPECT_THAT(text({"INST", "", 50002, true, "", 0}), HasSubstr("INST is at port 50002 (kept)\n"));
+  EXPECT_THAT(text({"INST", "10.0.0.1:1434", 0, false, "no answer within 1000 ms", 1000}),
+              HasSubstr("no port of INST: no answer within 1000 ms (10.0.0.1:1434"));
+}
+
 TEST(Explain, TheWholeStoryOfALogin) {
   auto explanation = with(
       until_plan + std::vector<Event>{

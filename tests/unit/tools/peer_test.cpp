@@ -211,6 +211,16 @@ TEST_F(PeerTest, shows_each_fault_of_the_login_reply) {
     }
   EXPECT_TRUE(routed);
 
+  options = {};
+  options.partner = "SQL2";
+  peer.restart(options);
+  std::u16string partner;
+  for (const auto &token : Client(peer.address(), peer.port()).log_in(sql_login()))
+    if (const auto *change = std::get_if<tds::EnvChange>(&token);
+        change && change->type == tds::EnvChangeType::mirroring_partner)
+      partner = change->new_text();
+  EXPECT_EQ(partner, u"SQL2");
+
   options.route = RouteTo{.server = "sql2\\INST", .port = 1444, .enhanced = true, .database = "reports"};
   peer.restart(options);
   const auto enhanced = Client(peer.address(), peer.port()).log_in(sql_login());

@@ -322,6 +322,59 @@ TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
   }
 }
 
+// ---- named instances and partners ----
+
+constexpr auto by_port = "MSSQLSvc/sql1.corp.test:50002@CORP.TEST";
+std::vector<Event> at_instance(std::string detail, std::string why = "port") {
+  return {BrowserAnswered{"INST", "10.0.0.5:1434", 50002, false, std::move(detail), 1},
+          TargetResolved{"sql1\\INST", "sql1.corp.test", 50002, "dns", {"10.0.0.5:50002"}, "forward"},
+          PlanMade{{std::string("tcp+kerberos ") + by_port}},
+          preauth,
+          not_found,
+          SpnTried{by_port, std::move(why), "refused", "service-unknown", ""}};
+}
+
+TEST(Diagnose, AnSpnForTheOldPortIsAPortThatHasChanged) {
+  const auto missing = failure("ticket", Cause::spn_missing);
+  const auto moved = diagnose(asked + at_instance(std::string(was_at_port) + "50001"), missing);
+  EXPECT_EQ(id(moved.cause), "port-changed");
+  EXPECT_THAT(moved.sentence, AllOf(HasSubstr("sql1\\INST"), HasSubstr("50002"), HasSubstr(by_port)));
+  EXPECT_THAT(moved.evidence, Contains(HasSubstr("browser.answered")));
+  EXPECT_EQ(moved.said_by, "KDC");
+  EXPECT_EQ(id(diagnose(asked + at_instance(""), missing).cause), "spn-missing");
+  EXPECT_EQ(id(diagnose(asked + at_instance(std::string(was_at_port) + "50001", "explicit"), missing).cause),
+            "spn-missing");
+  // An answer that names no port says nothing of a change.
+  EXPECT_EQ(id(diagnose(asked + std::vector<Event>{BrowserAnswered{"INST", "x", 0, false, "was at port 1", 1}} +
+                            at_instance(""),
+                        missing)
+                   .cause),
+            "spn-missing");
+}
+
+TEST(Diagnose, ASilentBrowserNamesTheServer) {
+  const auto silent = diagnose(
+      asked + std::vector<Event>{BrowserAnswered{"INST", "10.0.0.5:1434", 0, false, "no answer within 2000 ms", 1},
+                                 TargetResolved{"sql1\\INST", "sql1.corp.test", 0, "dns", {"10.0.0.5"}, "forward"}},
+      failure("resolve", Cause::browser_silent, "no answer within 2000 ms"));
+  EXPECT_EQ(id(silent.cause), "browser-silent");
+  EXPECT_THAT(silent.remedy, HasSubstr("target = \"sql1,PORT\""));
+  EXPECT_THAT(silent.evidence, Contains(HasSubstr("browser.answered")));
+  EXPECT_EQ(silent.said, "no answer within 2000 ms");
+}
+
+TEST(Diagnose, WhatCameBeforeThePartnerIsAboutAnotherServer) {
+  const auto after =
+      connected + std::vector<Event>{untrusted, partner_is_tried("r", "sql1", Cause::connection_refused, "sql2")};
+  const auto diagnosis = diagnose(
+      after + std::vector<Event>{TargetResolved{"sql2", "sql2.corp.test", 1433, "dns", {"10.0.0.6:1433"}, "forward"}},
+      failure("connect", Cause::connection_refused, "10.0.0.6:1433: Connection refused"));
+  EXPECT_EQ(diagnosis.spn, "");
+  EXPECT_THAT(diagnosis.sentence, AllOf(HasSubstr("10.0.0.6:1433"), Not(HasSubstr("10.0.0.5"))));
+  EXPECT_EQ(partner_is_tried("r", "sql1", Cause::connection_refused, "sql2").what,
+            "route r: target sql1 could not be reached (connection-refused): its failover_partner sql2 is tried");
+}
+
 TEST(Diagnose, NamesThePrincipalThatAsked) {
   SpnTried tried = refused;
   tried.client = "svc-reports@CORP.TEST";
