@@ -50,6 +50,8 @@ std::string_view to_string(Kind kind) {
     return "mutual-failed";
   case Kind::malformed:
     return "malformed";
+  case Kind::no_mic:
+    return "no-mic";
   case Kind::mechanism_missing:
     return "mechanism-missing";
   case Kind::other:

@@ -39,6 +39,7 @@ enum class Kind {
   keytab_mismatch,    ///< the keytab's key is not the KDC's (preauth failed or reply undecryptable with a keytab)
   mutual_failed,      ///< the server's proof was wrong
   malformed,          ///< a reply that cannot be decoded
+  no_mic,             ///< NTLM messages that could be changed on their way
   mechanism_missing,
   other,
 };

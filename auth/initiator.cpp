@@ -1,104 +1,17 @@
 #include "auth/initiator.hpp"
 
+#include "auth/gss.hpp"
 #include "auth/handles.hpp"
 
-#include <gssapi/gssapi.h>
-#include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
 
 namespace auth {
 
 namespace {
 
-gss_OID_desc krb5_oid{9, const_cast<char *>("\x2a\x86\x48\x86\xf7\x12\x01\x02\x02")}; // 1.2.840.113554.1.2.2, RFC 4121
-gss_OID_desc spnego_oid{6, const_cast<char *>("\x2b\x06\x01\x05\x05\x02")};           // 1.3.6.1.5.5.2, RFC 4178
-
-/// Owns one GSSAPI object.
-template <class T, auto Release> class Gss {
-public:
-  Gss() = default;
-  Gss(const Gss &) = delete;
-  Gss &operator=(const Gss &) = delete;
-  ~Gss() {
-    OM_uint32 minor = 0;
-    if (object_) Release(&minor, &object_);
-  }
-  T get() const { return object_; }
-  T *out() { return &object_; }
-
-private:
-  T object_{};
-};
-
-OM_uint32 delete_context(OM_uint32 *minor, gss_ctx_id_t *context) {
-  return gss_delete_sec_context(minor, context, GSS_C_NO_BUFFER);
-}
-
-using GssName = Gss<gss_name_t, gss_release_name>;
-using GssCredential = Gss<gss_cred_id_t, gss_release_cred>;
-using GssContext = Gss<gss_ctx_id_t, delete_context>;
-
-class GssBuffer {
-public:
-  GssBuffer() = default;
-  GssBuffer(const GssBuffer &) = delete;
-  GssBuffer &operator=(const GssBuffer &) = delete;
-  ~GssBuffer() {
-    OM_uint32 minor = 0;
-    gss_release_buffer(&minor, &buffer_);
-  }
-  gss_buffer_t out() { return &buffer_; }
-  Bytes bytes() const {
-    const auto *begin = static_cast<const std::uint8_t *>(buffer_.value);
-    return begin ? Bytes(begin, begin + buffer_.length) : Bytes();
-  }
-  std::string text() const {
-    return buffer_.value ? std::string(static_cast<const char *>(buffer_.value), buffer_.length) : std::string();
-  }
-
-private:
-  gss_buffer_desc buffer_ = GSS_C_EMPTY_BUFFER;
-};
-
-/// GSSAPI's sentences for one code.
-std::string status_text(OM_uint32 code, int type, gss_OID mechanism) {
-  std::string text;
-  OM_uint32 minor = 0, more = 0;
-  do {
-    GssBuffer line;
-    if (GSS_ERROR(gss_display_status(&minor, code, type, mechanism, &more, line.out()))) break;
-    text += (text.empty() ? "" : ". ") + line.text();
-  } while (more);
-  return text;
-}
-
-Kind kind_of_major(OM_uint32 major) {
-  switch (GSS_ROUTINE_ERROR(major)) {
-  case GSS_S_BAD_BINDINGS:
-    return Kind::bad_bindings;
-  case GSS_S_CREDENTIALS_EXPIRED:
-  case GSS_S_CONTEXT_EXPIRED:
-    return Kind::ticket_expired;
-  case GSS_S_NO_CRED:
-    return Kind::no_credentials;
-  case GSS_S_BAD_MECH:
-  case GSS_S_UNAVAILABLE:
-    return Kind::mechanism_missing;
-  default:
-    return Kind::other;
-  }
-}
-
-/// The minor code gives a sentence only: the mechanism glue gives codes numbers of its own, so it cannot be compared with anything.
-Error gss_error(OM_uint32 major, OM_uint32 minor, gss_OID mechanism) {
-  std::string text = status_text(major, GSS_C_GSS_CODE, mechanism);
-  if (minor) text += ": " + status_text(minor, GSS_C_MECH_CODE, mechanism);
-  return {.kind = kind_of_major(major), .code = major, .text = std::move(text), .said = {}, .server_time = {}};
-}
-
 /// A principal's exact name. Never host-based: GSSAPI would canonicalise it by DNS.
 OM_uint32 import_principal(OM_uint32 *minor, const std::string &principal, GssName &name) {
-  gss_buffer_desc buffer{principal.size(), const_cast<char *>(principal.data())};
+  auto buffer = borrowed(principal);
   return gss_import_name(minor, &buffer, const_cast<gss_OID>(GSS_KRB5_NT_PRINCIPAL_NAME), name.out());
 }
 
@@ -152,14 +65,9 @@ public:
         return gss_error(major, minor, mechanism_);
     }
 
-    GssName holder;
-    GssBuffer holder_text;
-    if (const auto major = gss_inquire_cred(&minor, credential_.get(), holder.out(), nullptr, nullptr, nullptr);
-        GSS_ERROR(major))
-      return gss_error(major, minor, mechanism_);
-    if (const auto major = gss_display_name(&minor, holder.get(), holder_text.out(), nullptr); GSS_ERROR(major))
-      return gss_error(major, minor, mechanism_);
-    source_ = holder_text.text();
+    auto holder = holder_of(credential_, mechanism_);
+    if (!holder) return std::move(holder.error());
+    source_ = std::move(*holder);
     if (source_ == ticket.client) return std::nullopt;
     return Error{.kind = Kind::no_credentials,
                  .code = 0,
@@ -174,12 +82,10 @@ public:
     if (security_.get() && server_token.empty())
       return std::unexpected(Error{
           .kind = Kind::malformed, .code = 0, .text = "the server's token is empty", .said = {}, .server_time = {}});
-    gss_buffer_desc in{server_token.size(), const_cast<std::uint8_t *>(server_token.data())};
+    auto in = borrowed(server_token);
     GssBuffer out;
     OM_uint32 minor = 0, granted = 0;
-    // Address types and lengths stay zero: only the application data is bound.
-    gss_channel_bindings_struct bindings{};
-    bindings.application_data = {channel_.size(), channel_.data()};
+    auto bindings = bindings_to(channel_);
     const OM_uint32 major =
         gss_init_sec_context(&minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0,
                              channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,

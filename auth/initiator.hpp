@@ -9,7 +9,7 @@
 
 namespace auth {
 
-enum class Wrapping { spnego, raw_kerberos };
+enum class Wrapping { spnego, raw };
 
 struct InitiatorOptions {
   Wrapping wrapping = Wrapping::spnego;

@@ -702,12 +702,12 @@ private:
   }
 
   static Parsed<AttemptKind> attempt_of(std::string_view text) {
-    constexpr std::string_view now[] = {"tcp+kerberos", "tcp+sql"};
-    for (const AttemptKind kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_sql})
+    constexpr std::string_view now[] = {"tcp+kerberos", "tcp+ntlm", "tcp+sql"};
+    for (const AttemptKind kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_ntlm, AttemptKind::tcp_sql})
       if (text == to_string(kind)) return kind;
-    for (const std::string_view other : {"tcp+ntlm", "np+kerberos", "np+ntlm"})
+    for (const std::string_view other : {"np+kerberos", "np+ntlm"})
       if (text == other)
-        return std::unexpected(fmt::format("\"{}\" is not supported by this version; write \"tcp+kerberos\"", text));
+        return std::unexpected(fmt::format("\"{}\" is not built yet; write \"tcp+{}\"", text, text.substr(3)));
     return std::unexpected(Section::no_such_word(text, now));
   }
 
@@ -742,11 +742,14 @@ private:
                                               to_string(route.attempts[1]), to_string(route.attempts[0])));
   }
 
+  static bool has(const Route &route, AttemptKind kind) {
+    return std::ranges::find(route.attempts, kind) != route.attempts.end();
+  }
+
   void read_route_identity(Section &section, Route &route) {
-    const bool kerberos = std::ranges::find(route.attempts, AttemptKind::tcp_kerberos) != route.attempts.end();
     if (const auto identity = section.string("identity")) {
       route.identity = *identity;
-      if (identity_names_.contains(*identity)) return;
+      if (identity_names_.contains(*identity)) return check_ntlm_identity(section, route);
       std::vector<std::string_view> names;
       for (const auto &[name, where] : identity_names_)
         names.push_back(name);
@@ -754,9 +757,25 @@ private:
                       names.empty()
                           ? fmt::format("there is no identity \"{}\"; write an [[identity]] with that name", *identity)
                           : Section::no_such_word(*identity, names));
-    } else if (!section.has("identity") && kerberos) {
-      section.problem("identity", "is missing; tcp+kerberos needs one, write the name of an [[identity]]");
+      return;
     }
+    const auto needy =
+        std::ranges::find_if(route.attempts, [](AttemptKind kind) { return kind != AttemptKind::tcp_sql; });
+    if (!section.has("identity") && needy != route.attempts.end())
+      section.problem("identity",
+                      fmt::format("is missing; {} needs one, write the name of an [[identity]]", to_string(*needy)));
+  }
+
+  /// NTLM is made of a password; a key or a ticket is none.
+  void check_ntlm_identity(Section &section, const Route &route) {
+    const auto *identity = config_.find_identity(route.identity);
+    if (!has(route, AttemptKind::tcp_ntlm) || !identity) return;
+    if (identity->kind == IdentityKind::password_file || identity->kind == IdentityKind::client) return;
+    section.problem(
+        "identity",
+        fmt::format(
+            "\"{}\" has no password, which tcp+ntlm needs; give it a password_file, or take tcp+ntlm out of attempts",
+            identity->name));
   }
 
   void read_encryption(Section &section, Route &route) {
@@ -915,22 +934,33 @@ private:
                                    "names = [\"forward-reverse\", \"forward\"]");
   }
 
-  /// Passwords go only where TLS is, to a server whose certificate was checked.
+  /// Passwords, and what NTLM makes of one, go only where TLS is, to a server whose certificate was checked.
   static void check_unprotected(Section &section, const Route &route) {
-    const bool password = std::ranges::find(route.attempts, AttemptKind::tcp_sql) != route.attempts.end();
-    if (!password || route.verified_tls()) return;
+    const bool password = has(route, AttemptKind::tcp_sql), ntlm = has(route, AttemptKind::tcp_ntlm);
+    // With "login" NTLM's answer would be outside of TLS: only the first packet is within.
+    const bool half = ntlm && route.encrypt == Encrypt::login;
+    if ((!password && !ntlm) || (route.verified_tls() && !half)) return;
     const bool clear = route.encrypt == Encrypt::off;
+    const auto *attempt = password && !half ? "tcp+sql" : "tcp+ntlm";
+    const auto *what =
+        password && !half ? "the application's password" : "an answer that the password can be guessed from";
     if (route.unprotected == Unprotected::refuse)
-      section.problem("attempts", fmt::format("tcp+sql sends the application's password over the network, and {}; take "
-                                              "tcp+sql out, or write unprotected = \"accept\"",
-                                              clear ? "encrypt = \"off\" leaves it readable: write \"require\""
-                                                    : "trust_server_certificate = true gives it to any server: take "
-                                                      "that out, and name the authority in ca_file"));
+      section.problem(
+          "attempts",
+          fmt::format(
+              "{} sends {} over the network, and {}; take {} out, or write unprotected = \"accept\"", attempt, what,
+              clear ? "encrypt = \"off\" leaves it readable: write \"require\""
+              : half
+                  ? "encrypt = \"login\" leaves it readable: write \"require\""
+                  : "trust_server_certificate = true gives it to any server: take that out, and name the authority in ca_file",
+              attempt));
     else
-      section.warning("unprotected",
-                      clear
-                          ? "passwords of applications go over the network to the server readable by anybody"
-                          : "passwords of applications go to whoever answers as the server: no certificate is checked");
+      section.warning(
+          "unprotected",
+          fmt::format("{} go {}",
+                      password && !half ? "passwords of applications" : "answers that passwords can be guessed from",
+                      clear || half ? "over the network to the server readable by anybody"
+                                    : "to whoever answers as the server: no certificate is checked"));
   }
 
   static void check_stand_in(Section &section, const Route &route) {

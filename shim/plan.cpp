@@ -1,6 +1,7 @@
 #include "shim/plan.hpp"
 
 #include "auth/host_name.hpp"
+#include "config/value.hpp"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -28,6 +29,18 @@ std::optional<std::string> leads_too_far(const config::Route &route, const auth:
                      facts.by_text(), fmt::join(route.canonical_within, " or "));
 }
 
+std::string service_name(const std::string &spn, const auth::NameFacts &facts) {
+  if (!spn.empty()) return spn.substr(0, spn.find('@'));
+  return fmt::format("MSSQLSvc/{}:{}", facts.canonical, port_of(facts.target));
+}
+
+std::string ntlm_account(const std::string &principal, const std::map<std::string, std::string> &domains) {
+  auto account = config::windows_account(principal, domains);
+  if (!account.empty()) return account;
+  const auto at = principal.rfind('@');
+  return at == principal.npos ? principal : principal.substr(at + 1) + "\\" + principal.substr(0, at);
+}
+
 std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
                                const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,
                                bool client_is_integrated) {
@@ -35,6 +48,10 @@ std::vector<Attempt> make_plan(const config::Route &route, const std::string &sp
   for (auto kind : route.attempts) {
     if (kind == config::AttemptKind::tcp_sql) {
       if (!client_is_integrated) plan.push_back({kind, std::nullopt});
+      continue;
+    }
+    if (kind == config::AttemptKind::tcp_ntlm) {
+      plan.push_back({kind, std::nullopt});
       continue;
     }
     auto candidates = auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, realms, route.spn_rules);

@@ -10,7 +10,7 @@ tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::
   auto login = asked.clone();
   if (login.tds_version == tds::tds_8_0 && encrypt != config::Encrypt::strict) login.tds_version = tds::tds_7_4;
   login.sspi.clear(); // the client's own token never goes to the server
-  if (kind == config::AttemptKind::tcp_kerberos) {
+  if (kind != config::AttemptKind::tcp_sql) {
     login.option_flags2 |= tds::option2_integrated_security;
     login.option_flags3 &= static_cast<std::uint8_t>(~tds::option3_change_password);
     login.user_name.clear();

@@ -7,7 +7,7 @@
 
 namespace shim {
 
-/// For Kerberos: integrated security on; user, password, change-password and the client's own token gone. For tcp+sql: as the client sent it, less a token. Everything else
+/// For Kerberos and NTLM: integrated security on; user, password, change-password and the client's own token gone. For tcp+sql: as the client sent it, less a token. Everything else
 /// (application, host, process id, language, database, packet size, intent, features) stays the client's, so that APP_NAME(), HOST_NAME(), logon triggers and
 /// Resource Governor keep working. TDS 8.0 becomes 7.4 where the server leg is not strict; the client's version stays otherwise, because the results are relayed.
 tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt);

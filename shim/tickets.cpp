@@ -220,6 +220,15 @@ Task<Tickets::Outcome> Tickets::fetch(LoadedIdentity identity, std::string spn, 
   }
 }
 
+std::optional<TicketError> Tickets::password_shut(const auth::Identity &identity) {
+  const auto wait = throttle_.shut(identity);
+  if (!wait) return std::nullopt;
+  auto text = identity.principal() + " was refused " + std::to_string(Throttle::most) +
+              " times within an hour; it is not tried again for " + std::to_string(wait->count()) + " s";
+  if (!identity.spec().path.empty()) text += ", unless " + identity.spec().path + " changes";
+  return TicketError{error_of(auth::Kind::preauth_failed, std::move(text)), Cause::password_throttled};
+}
+
 Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace) {
   const auto &who = *identity.identity;
   // One proof of a principal at a time: many logins, each with a password of its own, would all be tried before the first is counted.
@@ -229,13 +238,7 @@ Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchC
       co_await landed(std::move(flight), key);
     turn.emplace(*this, key, std::nullopt);
   }
-  if (auto wait = throttle_.shut(who)) {
-    auto text = who.principal() + " was refused " + std::to_string(Throttle::most) +
-                " times within an hour; it is not tried again for " + std::to_string(wait->count()) + " s";
-    if (!who.spec().path.empty()) text += ", unless " + who.spec().path + " changes";
-    co_return std::unexpected(
-        TicketError{error_of(auth::Kind::preauth_failed, std::move(text)), Cause::password_throttled});
-  }
+  if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
   auto outcome = co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
   if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed) throttle_.refused(who);
   co_return outcome;

@@ -45,6 +45,10 @@ public:
   void rejected(const AcquiredTicket &ticket) { store_.drop(ticket.key, ticket.ticket); }
   /// Forgets whatever is kept of that identity, tickets, TGT and refusals; what is still being fetched for it is not kept when it comes.
   void discard(const LoadedIdentity &identity);
+  /// NTLM offers the password to a server, which asks a domain controller: its refusals count with those of the KDCs. `password_shut`: why the identity's password is not to be tried at this
+  /// time; nullopt: it may be.
+  std::optional<TicketError> password_shut(const auth::Identity &identity);
+  void password_refused(const auth::Identity &identity) { throttle_.refused(identity); }
   /// Forgets every ticket, every kept refusal, refused passwords, and which KDC answered or failed (SIGHUP).
   void forget();
   std::size_t size() const { return store_.size(); }

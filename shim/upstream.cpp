@@ -1,7 +1,7 @@
 #include "shim/upstream.hpp"
 
 #include "auth/alias.hpp"
-#include "auth/initiator.hpp"
+#include "auth/ntlm_initiator.hpp"
 #include "config/value.hpp"
 #include "shim/fallback.hpp"
 #include "shim/log/render.hpp"
@@ -49,7 +49,7 @@ struct LoginAttempt {
   TlsHandshake handshake; ///< how the server leg's TLS is made, where the machine asks for it
   tds::ConnectLogin machine;
   std::unique_ptr<auth::Initiator> initiator; ///< null for tcp+sql
-  std::string mechanism;
+  config::AttemptKind kind{};
   std::string prelogin_asked;
   bool ticket_rejected = false; ///< the server refused the ticket, or closed on it
   int round = 0;
@@ -59,7 +59,12 @@ struct LoginAttempt {
   bool server_verified = false; ///< by its certificate
 
   /// Proven by either means: what may be trusted to come from the server that was meant.
-  bool server_proven() const { return context_complete || server_verified; }
+  bool server_proven() const { return (context_complete && !ntlm()) || server_verified; }
+  bool ntlm() const { return kind == config::AttemptKind::tcp_ntlm; }
+  /// Whether a certificate that was verified stands in for the server's token: where the route says so, and always with NTLM, which has no such token.
+  bool certificate_stands_in() const {
+    return server_verified && (ntlm() || request.route.mutual_auth == config::MutualAuth::or_verified_tls);
+  }
 
   /// Writes down what the machine has learned since the last call.
   void tell() {
@@ -81,7 +86,7 @@ struct LoginAttempt {
     auto step = initiator->step(need.server_token);
     TokenExchanged event;
     event.round = ++round;
-    event.mechanism = mechanism;
+    event.mechanism = ntlm() ? "ntlm" : "spnego";
     event.received = need.server_token.size();
     if (!step) {
       trail.emit(event);
@@ -94,12 +99,12 @@ struct LoginAttempt {
     event.flags_granted = hex(step->flags_granted);
     event.done = context_complete = step->complete;
     trail.emit(event);
-    // Where the route says so, a certificate that was verified stands in for the server's token.
-    const bool stands_in = server_verified && request.route.mutual_auth == config::MutualAuth::or_verified_tls;
-    if (step->complete && !step->mutual && !stands_in)
+    const bool stands_in = certificate_stands_in();
+    const bool unproven_will_do = ntlm() && request.route.unprotected == config::Unprotected::accept;
+    if (step->complete && !step->mutual && !stands_in && !unproven_will_do)
       return Failure{"server-login", Cause::mutual_auth_missing,
                      "the security context is complete, but the server did not prove itself"};
-    machine.token(std::move(step->token), step->complete || stands_in);
+    machine.token(std::move(step->token), step->complete || (stands_in && !ntlm()));
     return std::nullopt;
   }
 
@@ -150,9 +155,10 @@ struct LoginAttempt {
       Cause cause = Cause::login_denied;
       if (refusal.server_error) {
         cause = cause_of_server_error(refusal.server_error->number);
+        if (cause == Cause::login_untrusted && ntlm()) cause = Cause::ntlm_untrusted;
         detail = std::to_string(refusal.server_error->number) + ": " + tds::to_utf8(refusal.server_error->text);
       }
-      ticket_rejected = cause == Cause::login_untrusted;
+      ticket_rejected = cause == Cause::login_untrusted || cause == Cause::ntlm_untrusted;
       return failure(cause, detail);
     }
     case protocol_violation:
@@ -353,12 +359,29 @@ struct Ready {
   std::unique_ptr<auth::Initiator> initiator;
 };
 
+/// NTLM with the identity's password, unless a server or a KDC has refused it too often.
+Task<std::expected<Ready, Failure>> get_ntlm_ready(UpstreamRequest &request, const Prepared &prepared) {
+  const auto &identity = *prepared.identity->identity;
+  if (auto shut = request.tickets.password_shut(identity))
+    co_return fail("ticket", Cause::password_throttled, words_of(shut->error));
+  auto account = ntlm_account(identity.principal(), request.config.domains);
+  request.trail.emit(CredentialsTaken{"ntlm", account, identity.principal()});
+  auto made =
+      auth::make_ntlm_initiator(identity, {.account = std::move(account),
+                                           .service = service_name(prepared.hop.spn, prepared.facts),
+                                           .wrapping = auth::Wrapping::raw,
+                                           .require_mic = request.route.unprotected == config::Unprotected::refuse});
+  if (!made) co_return fail("ticket", cause_of_context_error(made.error().kind), words_of(made.error()));
+  co_return Ready{std::nullopt, std::move(*made)};
+}
+
 /// Before connecting: a wrong SPN costs the server nothing.
 Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Prepared &prepared,
                                               const Attempt &attempt, std::string &step) {
   step = "ticket";
   Ready ready;
   if (attempt.kind == config::AttemptKind::tcp_sql) co_return std::move(ready);
+  if (attempt.kind == config::AttemptKind::tcp_ntlm) co_return co_await get_ntlm_ready(request, prepared);
   if (!attempt.spn)
     co_return fail(step, Cause::realm_unknown, "no Kerberos realm is known for " + prepared.facts.canonical);
   auto acquired = co_await take_ticket(request, *prepared.identity, prepared.facts, *attempt.spn);
@@ -442,27 +465,30 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
 
   step = "server-login";
   Stream stream(std::move(connected->socket));
-  const bool kerberos = attempt.kind == config::AttemptKind::tcp_kerberos;
+  const bool integrated = attempt.kind != config::AttemptKind::tcp_sql;
+  handshake->bound = attempt.kind == config::AttemptKind::tcp_ntlm;
   const auto &asked_login = request.asked.login;
-  if (kerberos && sends_password(request.route) && asked_login.sspi.empty())
+  if (integrated && sends_password(request.route) && asked_login.sspi.empty())
     if (auto ignored = ignored_credentials(asked_login, attempt.kind); !ignored.empty())
       request.trail.emit(CredentialsIgnored{std::move(ignored)});
   tds::ConnectLogin machine({server_prelogin(request.asked, prepared.facts.target),
-                             rewrite(request.asked.login, attempt.kind, request.route.encrypt), kerberos,
+                             rewrite(request.asked.login, attempt.kind, request.route.encrypt), integrated,
                              server_tls(request.route.encrypt)});
   auto asked = tds::describe(machine.asked());
   LoginAttempt login{
-      request,  request.trail,   stream, std::move(*handshake), std::move(machine), std::move(ready->initiator),
-      "spnego", std::move(asked)};
+      request,      request.trail,   stream, std::move(*handshake), std::move(machine), std::move(ready->initiator),
+      attempt.kind, std::move(asked)};
   auto reply = co_await login.run();
   login.tell();
   if (reply) co_return Upstream{std::move(stream), std::move(*reply)};
   if (auto *failure = std::get_if<Failure>(&reply.error())) {
     if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
+    if (failure->cause == Cause::ntlm_untrusted) request.tickets.password_refused(*prepared.identity->identity);
     co_return Failed{std::move(*failure), login.ticket_rejected};
   }
   auto &refusal = std::get<tds::ConnectRefused>(reply.error());
-  co_return Redirect{std::move(*refusal.routing), login.server_proven(), !kerberos};
+  co_return Redirect{std::move(*refusal.routing), login.server_proven(),
+                     attempt.kind != config::AttemptKind::tcp_kerberos};
 }
 
 /// The attempt that follows on one that failed, with what is told of it.
@@ -594,6 +620,7 @@ Cause cause_of_context_error(auth::Kind kind) {
   case etype_refused:
   case bad_bindings:
   case mutual_failed:
+  case no_mic:
   case mechanism_missing:
   case no_credentials:
     return *cause_of(kind);

@@ -34,6 +34,7 @@ struct Story {
   const KdcAnswered *kdc_refusal = nullptr; ///< the last error that no ticket followed
   const SpnTried *spn_refused = nullptr;    ///< the first of the candidates refused since the last ticket
   const TicketChosen *ticket = nullptr;
+  const CredentialsTaken *credentials = nullptr;
   const ServerConnected *connected = nullptr;
   // Of the last server that was connected to:
   const TlsAgreed *tls = nullptr;
@@ -94,6 +95,10 @@ Story read(std::span<const Record> trail) {
         story.spn = event.spn;
         story.spn_refused = nullptr;
         story.kdc_refusal = nullptr;
+      },
+      [&](const CredentialsTaken &event) {
+        story.credentials = &event;
+        story.client = event.principal;
       },
       [&](const ServerConnected &event) {
         story.connected = &event;
@@ -244,12 +249,14 @@ Area area_of(Cause cause) {
   switch (cause) {
   case Cause::name_not_found:
   case Cause::canonical_name_foreign:
+  case Cause::browser_silent:
     return Area::names;
 
   case Cause::alias_not_canonical:
   case Cause::ptr_wrong:
   case Cause::address_without_spn:
   case Cause::suffix_wrong:
+  case Cause::port_changed:
     return Area::spn;
 
   case Cause::spn_missing:
@@ -277,6 +284,8 @@ Area area_of(Cause cause) {
 
   case Cause::spn_wrong_account:
   case Cause::server_key_old:
+  case Cause::ntlm_untrusted:
+  case Cause::ntlm_no_mic:
   case Cause::mutual_auth_missing:
   case Cause::channel_binding_refused:
   case Cause::login_untrusted:
@@ -328,11 +337,12 @@ bool shows(Area area, const Event &event) {
                      std::type_identity<PolicyDecided>{});
   case Area::names:
     return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<DnsAnswered>{},
-                     std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{});
+                     std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{},
+                     std::type_identity<BrowserAnswered>{});
   case Area::spn:
     return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetAliased>{},
-                     std::type_identity<TargetResolved>{}, std::type_identity<KdcAnswered>{},
-                     std::type_identity<SpnTried>{});
+                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
+                     std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::ticket:
     return is_one_of(std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{},
                      std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
@@ -433,6 +443,7 @@ Facts facts_of(const Story &story, const Failure &failure) {
   }
   if (const std::size_t dot = facts["host"].find('.'); dot != std::string::npos)
     facts["domain"] = facts["host"].substr(dot + 1);
+  if (story.credentials) facts["login"] = facts["windows_login"] = story.credentials->account;
   if (story.ticket) {
     const std::string &client = story.ticket->client;
     facts["principal"] = facts["login"] = client;
@@ -496,6 +507,8 @@ std::optional<Cause> cause_of(auth::Kind kind) {
     return Cause::mutual_auth_missing;
   case auth::Kind::malformed:
     return Cause::protocol_violation;
+  case auth::Kind::no_mic:
+    return Cause::ntlm_no_mic;
   case auth::Kind::mechanism_missing:
     return Cause::mechanism_missing;
   case auth::Kind::ok:

@@ -60,6 +60,7 @@ struct TlsHandshake {
   TlsContextPtr context;
   bool accept{};          ///< we are the server
   bool within_prelogin{}; ///< TDS 7: the handshake in PRELOGIN packets, TLS 1.2 at most; else bare, with ALPN (TDS 8)
+  bool bound{};           ///< TLS 1.2 at most, since 1.3 has no channel binding that a server takes
   std::vector<std::uint8_t> received; ///< bytes of it that were read already
   std::vector<std::string>
       names; ///< connecting: one of them must be the certificate's; an IP address is checked as an address. Empty only with verify = false

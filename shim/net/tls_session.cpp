@@ -201,7 +201,7 @@ TlsSession::TlsSession(int descriptor, TlsHandshake wanted)
   auto *bio = wire_.make_bio();
   SSL_set_bio(ssl, bio, bio);
   // Within PRELOGIN clients hang on TLS 1.3: what it sends after the handshake they take for PRELOGIN packets still.
-  if (within_prelogin_) SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
+  if (within_prelogin_ || wanted.bound) SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
   if (accept_) {
     SSL_set_accept_state(ssl);
     return;

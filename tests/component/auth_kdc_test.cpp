@@ -435,7 +435,7 @@ protected:
 };
 
 TEST_F(AuthInitiator, BothWrappingsWithMutualAuthentication) {
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     SCOPED_TRACE(wrapping == Wrapping::spnego ? "spnego" : "raw");
     Acceptor acceptor(file("peer.keytab"));
     const auto ours = initiator({.wrapping = wrapping, .mutual = true});
@@ -455,7 +455,7 @@ TEST_F(AuthInitiator, BothWrappingsWithMutualAuthentication) {
 
 TEST_F(AuthInitiator, WithoutMutualAuthenticationTheServerProvesNothing) {
   Acceptor raw(file("peer.keytab"));
-  const Handshake done = run(*initiator({.wrapping = Wrapping::raw_kerberos, .mutual = false}), raw);
+  const Handshake done = run(*initiator({.wrapping = Wrapping::raw, .mutual = false}), raw);
   ASSERT_FALSE(done.error) << done.error->text;
   EXPECT_TRUE(done.last.complete);
   EXPECT_FALSE(done.last.mutual);
@@ -477,7 +477,7 @@ TEST_F(AuthInitiator, WithoutMutualAuthenticationTheServerProvesNothing) {
 TEST_F(AuthInitiator, IsBoundToItsChannelAndToNoOther) {
   constexpr OM_uint32 bound = 0x800; // GSS_C_CHANNEL_BOUND_FLAG, of the acceptor alone
   const std::string channel = "tls-unique:0123456789ab";
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     SCOPED_TRACE(wrapping == Wrapping::spnego ? "spnego" : "raw");
     const auto accept = [&](const std::string &given, const std::string &demanded) {
       Acceptor acceptor(file("peer.keytab"));
@@ -509,7 +509,7 @@ TEST_F(AuthInitiator, FramingOfTheFirstToken) {
   const Bytes spnego = first(Wrapping::spnego);
   EXPECT_EQ(spnego[0], 0x60);
   EXPECT_EQ(oid_of(spnego), (Bytes{0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02}));
-  const Bytes raw = first(Wrapping::raw_kerberos);
+  const Bytes raw = first(Wrapping::raw);
   EXPECT_EQ(raw[0], 0x60);
   EXPECT_EQ(oid_of(raw), (Bytes{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02}));
   // Kerberos is all that SPNEGO offers, and its token is there at once.
@@ -522,7 +522,7 @@ TEST_F(AuthInitiator, FramingOfTheFirstToken) {
 TEST_F(AuthInitiator, TheProcesssOwnCredentialsAreNotTaken) {
   realm_.kinit("bob", "bobpw", file("bobs"));
   setenv("KRB5CCNAME", ("FILE:" + file("bobs").string()).c_str(), 1);
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     Acceptor acceptor(file("peer.keytab"));
     const auto ours = initiator({.wrapping = wrapping, .mutual = true});
     const Handshake done = run(*ours, acceptor);
@@ -553,7 +553,7 @@ Bytes crafted_error(int code) {
 }
 
 TEST_F(AuthInitiator, WindowsSaysModified) {
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     const auto ours = initiator({.wrapping = wrapping, .mutual = true});
     ASSERT_TRUE(ours->step({}));
     const auto second = ours->step(crafted_error(41));
@@ -579,7 +579,7 @@ class AuthWrongKeytab : public AuthInitiator, public testing::WithParamInterface
 TEST_P(AuthWrongKeytab, IsTold) {
   const WrongKeytab &row = GetParam();
   write_keytab(file("wrong.keytab"), row.principal, row.kvno, ENCTYPE_AES256_CTS_HMAC_SHA1_96);
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     Acceptor acceptor(file("wrong.keytab"));
     const Handshake done = run(*initiator({.wrapping = wrapping, .mutual = true}), acceptor);
     EXPECT_TRUE(acceptor.failed());
@@ -596,7 +596,7 @@ INSTANTIATE_TEST_SUITE_P(Keytabs, AuthWrongKeytab,
                          [](const auto &row) { return row.param.name; });
 
 TEST_F(AuthInitiator, ASpoiledProofIsNoProof) {
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     Acceptor acceptor(file("peer.keytab"));
     const Handshake done = run(*initiator({.wrapping = wrapping, .mutual = true}), acceptor,
                                [](Bytes &answer) { answer.at(answer.size() - 20) ^= 1; });
@@ -607,9 +607,9 @@ TEST_F(AuthInitiator, ASpoiledProofIsNoProof) {
 
 TEST_F(AuthInitiator, AnotherContextsProofIsNoProof) {
   Acceptor acceptor(file("peer.keytab"));
-  const auto other = initiator({.wrapping = Wrapping::raw_kerberos, .mutual = true});
+  const auto other = initiator({.wrapping = Wrapping::raw, .mutual = true});
   const Bytes replayed = acceptor.accept(value(other->step({})).token);
-  const auto ours = initiator({.wrapping = Wrapping::raw_kerberos, .mutual = true});
+  const auto ours = initiator({.wrapping = Wrapping::raw, .mutual = true});
   ASSERT_TRUE(ours->step({}));
   const auto second = ours->step(replayed);
   ASSERT_FALSE(second);
@@ -617,7 +617,7 @@ TEST_F(AuthInitiator, AnotherContextsProofIsNoProof) {
 }
 
 TEST_F(AuthInitiator, AnswersCutAtEveryByte) {
-  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos}) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
     std::size_t size = 1;
     for (std::size_t cut = 0; cut < size; ++cut) {
       Acceptor acceptor(file("peer.keytab"));

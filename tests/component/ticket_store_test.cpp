@@ -86,7 +86,7 @@ protected:
     for (int worker = 0; worker < 4; ++worker)
       threads.emplace_back([&, worker] {
         for (int i = worker; i < count; i += 4) {
-          note(login(i % 8 < 4 ? Wrapping::spnego : Wrapping::raw_kerberos));
+          note(login(i % 8 < 4 ? Wrapping::spnego : Wrapping::raw));
           if (renewing && i / 4 % 25 == 24) renewals.wait(renewals.load());
         }
       });
@@ -125,7 +125,7 @@ TEST_F(TicketStoreKdc, FirstTokensAfterTheFirstLogin) {
   const TicketPtr ticket = store_.lookup(service_key, std::chrono::system_clock::now()).ticket;
   test::mark();
   for (int i = 0; i < 20; ++i)
-    for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw_kerberos})
+    for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw})
       ASSERT_TRUE(value(make_initiator(ticket, {.wrapping = wrapping, .mutual = true}))->step({}));
   test::mark();
 }

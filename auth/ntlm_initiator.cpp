@@ -1,0 +1,149 @@
+#include "auth/ntlm_initiator.hpp"
+
+#include "auth/gss.hpp"
+#include "auth/loaded_identity.hpp"
+#include "auth/ntlm_message.hpp"
+
+#include <array>
+
+namespace auth {
+
+namespace {
+
+/// 1.3.6.1.4.1.7165.655.1.2, GSS_SPNEGO_REQUIRE_MIC: whoever asks an NTLM context for it says that it can do with a MIC. SPNEGO does so; of raw tokens nobody else would.
+gss_OID_desc require_mic_oid{11, const_cast<char *>("\x2b\x06\x01\x04\x01\xb7\x7d\x85\x0f\x01\x02")};
+
+constexpr OM_uint32 flags_asked = GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG;
+
+Error fault(Kind kind, std::string text) {
+  return {.kind = kind, .code = 0, .text = std::move(text), .said = {}, .server_time = {}};
+}
+
+/// "MSSQLSvc@sql1.corp.test:1433" of "MSSQLSvc/sql1.corp.test:1433": NTLM takes host-based names only.
+std::string host_based(std::string service) {
+  if (const auto slash = service.find('/'); slash != service.npos) service[slash] = '@';
+  return service;
+}
+
+class NtlmInitiator final : public Initiator {
+public:
+  explicit NtlmInitiator(NtlmOptions options)
+      : options_(std::move(options)), mechanism_(options_.wrapping == Wrapping::spnego ? &spnego_oid : &ntlm_oid) {}
+
+  std::optional<Error> prepare(const Wiped &password) {
+    OM_uint32 minor = 0;
+    GssName account;
+    auto text = borrowed(options_.account);
+    if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_USER_NAME, account.out()); GSS_ERROR(major))
+      return gss_error(major, minor, &ntlm_oid);
+    const auto service = host_based(options_.service);
+    text = borrowed(service);
+    if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_HOSTBASED_SERVICE, target_.out()); GSS_ERROR(major))
+      return gss_error(major, minor, &ntlm_oid);
+
+    // SPNEGO asks every mechanism, and with a password alone Kerberos would go to a KDC. With a ccache beside it, it takes neither (and NTLM does not look at it).
+    std::array<gss_key_value_element_desc, 2> elements{{{"password", password.c_str()}, {"ccache", "MEMORY:none"}}};
+    const bool spnego = mechanism_ == &spnego_oid;
+    const gss_key_value_set_desc store{spnego ? 2u : 1u, elements.data()};
+    gss_OID_set_desc mechanisms{1, mechanism_};
+    if (const auto major = gss_acquire_cred_from(&minor, account.get(), GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
+                                                 &store, credential_.out(), nullptr, nullptr);
+        GSS_ERROR(major))
+      return named(gss_error(major, minor, mechanism_));
+    if (spnego) {
+      gss_OID_set_desc ntlm{1, &ntlm_oid};
+      if (const auto major = gss_set_neg_mechs(&minor, credential_.get(), &ntlm); GSS_ERROR(major))
+        return named(gss_error(major, minor, mechanism_));
+    }
+    auto holder = holder_of(credential_, mechanism_);
+    if (!holder) return std::move(holder.error());
+    source_ = std::move(*holder);
+    return std::nullopt;
+  }
+
+  void bind(ByteView channel) override { channel_.assign(channel.begin(), channel.end()); }
+
+  Result<Step> step(ByteView server_token) override {
+    if (security_.get())
+      if (auto error = judge_challenge(server_token)) return std::unexpected(std::move(*error));
+    auto in = borrowed(server_token);
+    GssBuffer out;
+    OM_uint32 minor = 0, granted = 0;
+    auto bindings = bindings_to(channel_);
+    const auto major =
+        gss_init_sec_context(&minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_asked, 0,
+                             channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                             server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
+    if (GSS_ERROR(major)) {
+      auto error = gss_error(major, minor, mechanism_);
+      if (error.kind == Kind::other) error.kind = Kind::malformed;
+      return std::unexpected(std::move(error));
+    }
+    Step step{.token = out.bytes(),
+              .complete = !(major & GSS_S_CONTINUE_NEEDED),
+              .mutual = false,
+              .flags_asked = flags_asked,
+              .flags_granted = granted};
+    if (auto error = judge_answer(step.token)) return std::unexpected(std::move(*error));
+    return step;
+  }
+
+  const std::string &source() const override { return source_; }
+
+private:
+  /// GSSAPI says "unsupported mechanism" of a plug-in that is not there.
+  static Error named(Error error) {
+    if (error.kind == Kind::mechanism_missing)
+      error.text = "GSSAPI has no NTLM here: the package gss-ntlmssp is not installed (" + error.text + ")";
+    return error;
+  }
+
+  /// Of the server's first token, before the mechanism answers it.
+  std::optional<Error> judge_challenge(ByteView token) {
+    if (challenged_) return std::nullopt; // SPNEGO's last word
+    const auto challenge = find_ntlm(token, ntlm_challenge);
+    const auto time = challenge.empty() ? std::nullopt : tells_time(challenge);
+    if (!time) return fault(Kind::malformed, "the server's token is no NTLM challenge");
+    challenged_ = true;
+    if (!options_.require_mic) return std::nullopt;
+    if (!*time) return fault(Kind::no_mic, "the server's NTLM challenge does not tell its time, so no MIC can be made");
+    if (mechanism_ == &spnego_oid) return std::nullopt;
+    OM_uint32 minor = 0;
+    GssBufferSet ignored;
+    gss_inquire_sec_context_by_oid(&minor, security_.get(), &require_mic_oid,
+                                   ignored.out()); // judge_answer sees whether it helped
+    return std::nullopt;
+  }
+
+  std::optional<Error> judge_answer(ByteView token) const {
+    const auto answer = find_ntlm(token, ntlm_authenticate);
+    if (answer.empty()) return std::nullopt;
+    const auto protection = protection_of(answer);
+    if (!protection.v2) return fault(Kind::malformed, "the mechanism's answer is not NTLMv2; check LM_COMPAT_LEVEL");
+    if (options_.require_mic && !protection.mic) return fault(Kind::no_mic, "the mechanism's answer has no MIC");
+    return std::nullopt;
+  }
+
+  NtlmOptions options_;
+  gss_OID mechanism_;
+  GssName target_;
+  GssCredential credential_;
+  GssContext security_;
+  Bytes channel_; // empty: bound to none
+  std::string source_;
+  bool challenged_ = false;
+};
+
+} // namespace
+
+Result<std::unique_ptr<Initiator>> make_ntlm_initiator(const Identity &identity, NtlmOptions options) {
+  const auto *loaded = dynamic_cast<const LoadedIdentity *>(&identity);
+  if (!loaded || loaded->password().size() == 0)
+    return std::unexpected(fault(Kind::no_credentials, "NTLM needs a password, and identity " + identity.spec().name +
+                                                           " is a " + std::string(to_string(identity.spec().source))));
+  auto initiator = std::make_unique<NtlmInitiator>(std::move(options));
+  if (auto error = initiator->prepare(loaded->password())) return std::unexpected(*std::move(error));
+  return initiator;
+}
+
+} // namespace auth
