@@ -140,10 +140,9 @@ private:
 
 /// Whose credentials an identity is; "reports: keytab of CORP\svc, which is svc@CORP.TEST by [domains]".
 std::string text_of(const config::Identity &identity) {
-  std::string text = identity.name + ": ";
-  text += identity.kind == config::IdentityKind::keytab   ? "keytab"
-          : identity.kind == config::IdentityKind::ccache ? "ccache"
-                                                          : "password file";
+  constexpr std::string_view kinds[] = {"keytab", "ccache", "password file", "the client's user and password",
+                                        "the caller's ccache"};
+  std::string text = identity.name + ": " + std::string(kinds[static_cast<std::size_t>(identity.kind)]);
   if (!identity.account.empty())
     return text + " of " + identity.account + ", which is " + identity.principal + " by [domains]";
   return identity.principal.empty() ? text : text + " of " + identity.principal;

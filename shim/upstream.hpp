@@ -3,6 +3,7 @@
 
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/log/log.hpp"
+#include "shim/net/caller.hpp"
 #include "shim/net/stream.hpp"
 #include "shim/tickets.hpp"
 #include "shim/tls_contexts.hpp"
@@ -28,6 +29,8 @@ struct UpstreamRequest {
   Identities &identities;
   const TlsContexts &tls;
   bool trace; ///< libkrb5's trace into the trail
+  const Caller *caller = nullptr;           ///< who asks, as proven: for an identity with from = "caller"
+  std::optional<LoadedIdentity> given = {}; ///< set by the login itself: what it made of the client's own password
 };
 
 /// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that a redirect leads to, within the bounds of shim/redirect. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
