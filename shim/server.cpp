@@ -311,10 +311,14 @@ public:
     return sum;
   }
 
+  std::size_t tickets() const override { return tickets_.size(); }
+
 private:
   using Waiter = asio::posix::basic_stream_descriptor<Executor>;
 
   Task<> try_identity(const config::Identity &identity) {
+    using enum config::IdentityKind;
+    if (identity.kind == client || identity.kind == caller) co_return; // nobody has come yet
     auto loaded = co_await identities_.get(identity, identity_load_limit);
     if (!loaded) log_.emit(Warned{"identity " + identity.name + " cannot be loaded now: " + loaded.error().text});
   }
