@@ -363,7 +363,8 @@ TEST_F(CallerCcache, IsOfABoundedSize) {
   fs::resize_file(path, largest_ccache + 1);
   EXPECT_THAT(refusal(path), HasSubstr("it is larger than 1048576 bytes"));
   fs::resize_file(path, largest_ccache);
-  EXPECT_THAT(refusal(path), Not(HasSubstr("larger")));
+  const auto full = load_of(path); // whatever libkrb5 makes of the zeros
+  EXPECT_THAT(full ? "" : full.error().text, Not(HasSubstr("larger")));
 }
 
 TEST_F(CallerCcache, OfAnotherUserAsRoot) {
