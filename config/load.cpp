@@ -510,7 +510,8 @@ private:
       section.problem("", fmt::format("has {}; write one of them, and another [[identity]] for the other",
                                       fmt::join(written, " and ")));
     if (written.empty())
-      section.problem("", "has no credentials; write keytab and principal, ccache, password_file and principal, or from");
+      section.problem("",
+                      "has no credentials; write keytab and principal, ccache, password_file and principal, or from");
 
     if (const auto written_as = section.string("principal"))
       read_principal(section, *written_as, identity);
@@ -566,7 +567,8 @@ private:
                          text, type, form);
     }
     if (type != "FILE") return fmt::format("\"{}\" is of a type that cannot be used here; {}", text, form);
-    if (!text.contains(uid)) return fmt::format("\"{}\" has no %{{uid}}, and would be one for all users; {}", text, form);
+    if (!text.contains(uid))
+      return fmt::format("\"{}\" has no %{{uid}}, and would be one for all users; {}", text, form);
     return {};
   }
 
@@ -1030,9 +1032,10 @@ private:
     const Identity *identity = config_.find_identity(route.identity);
     if (identity && identity->kind == IdentityKind::client &&
         std::ranges::all_of(listeners, [](const Listener *l) { return l->client_auth == ClientAuth::integrated; }))
-      section.warning("identity", fmt::format("can never log in: \"{}\" takes the client's user and password, and listener "
-                                              "{} takes integrated logins only; change its client_auth",
-                                              identity->name, names));
+      section.warning("identity",
+                      fmt::format("can never log in: \"{}\" takes the client's user and password, and listener "
+                                  "{} takes integrated logins only; change its client_auth",
+                                  identity->name, names));
 
     // Who can get here: those that the match names, if the listeners let any of them in.
     std::vector<Who> callers;

@@ -42,8 +42,8 @@ std::expected<auth::IdentitySpec, std::string> caller_ccache(const config::Ident
     spec.path.replace(at, uid.size(), number);
   if (spec.path.starts_with('/') || spec.path.starts_with("FILE:")) return spec;
   if (caller != self)
-    return std::unexpected(fmt::format("{} opens for its own user alone, and the caller is uid {}, not uid {}",
-                                       spec.path, caller, self));
+    return std::unexpected(
+        fmt::format("{} opens for its own user alone, and the caller is uid {}, not uid {}", spec.path, caller, self));
   spec.source = auth::Source::ccache;
   return spec;
 }

@@ -34,7 +34,7 @@ std::string stamp_of(const std::string &path) {
 
 /// Of a file that another user may have put there: what makes it acceptable counts, and a link is not followed.
 std::string stamp_of_foreign(const std::string &path) {
-  struct stat info{};
+  struct stat info {};
   if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
   return stamp_of(path) + "." + std::to_string(info.st_uid) + "." + std::to_string(info.st_mode) + "." +
          std::to_string(info.st_nlink);
@@ -108,8 +108,7 @@ auth::Result<LoadedIdentity> Identities::make(const auth::IdentitySpec &spec, co
   const auto text = tds::to_utf8(password);
   if (!text) return std::unexpected(no_credentials("the password of the client's login is no text"));
   const auto bytes = text->reveal();
-  auto identity =
-      auth::load_identity(spec, {reinterpret_cast<const char *>(bytes.data()), bytes.size()}, krb5_config_);
+  auto identity = auth::load_identity(spec, {reinterpret_cast<const char *>(bytes.data()), bytes.size()}, krb5_config_);
   if (!identity) return std::unexpected(identity.error());
   std::lock_guard lock(mutex_);
   const auto number = ++generations_;
@@ -117,7 +116,8 @@ auth::Result<LoadedIdentity> Identities::make(const auth::IdentitySpec &spec, co
 }
 
 Task<auth::Result<LoadedIdentity>> Identities::get(auth::IdentitySpec spec, std::string of, Millis limit) {
-  auto loaded = co_await on_pool(pool_, [this, spec, of] { return load(spec, of); }, limit);
+  auto loaded = co_await on_pool(
+      pool_, [this, spec, of] { return load(spec, of); }, limit);
   if (loaded) co_return std::move(*loaded);
   co_return std::unexpected(
       no_credentials(spec.path + " could not be read within " + std::to_string(limit.count()) + " ms"));

@@ -15,7 +15,8 @@ namespace shim {
 struct LoadedIdentity {
   std::shared_ptr<const auth::Identity> identity;
   std::uint64_t generation = 0;
-  std::string of = {};    ///< whose it is, where one configured identity is made of many: "uid 1000", "login 17"; else empty
+  /// Whose it is, where one configured identity is made of many: "uid 1000", "login 17"; else empty.
+  std::string of = {};
   bool one_login = false; ///< made of a client's own password: nothing of it outlives the login
   /// The name under which its tickets are stored.
   std::string store_name() const;
@@ -55,7 +56,7 @@ private:
   Millis reread_;
   std::mutex mutex_;
   std::map<std::string, Entry> entries_; // by the identity's name; of callers' with "/" and whose
-  std::uint64_t generations_ = 0; // of all identities: no two have the same
+  std::uint64_t generations_ = 0;        // of all identities: no two have the same
 };
 
 } // namespace shim

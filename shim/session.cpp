@@ -264,8 +264,8 @@ Task<ClientLeft> watch(Stream &client) {
 
 /// The server leg, while an eye is kept on the client.
 Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route,
-                                                               const config::Identity *identity,
-                                                               const Caller &caller, const tds::LoginRequest &asked) {
+                                                               const config::Identity *identity, const Caller &caller,
+                                                               const tds::LoginRequest &asked) {
   UpstreamRequest request{*session.config,
                           route,
                           identity,

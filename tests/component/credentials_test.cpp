@@ -114,9 +114,7 @@ TEST_F(Credentials, ManyWrongPasswordsAtOnceCostTwoFailures) {
       test::Connection connection("127.0.0.1", port_);
       const auto password = tds::to_utf16("wrong" + std::to_string(i));
       const auto error = test::log_in(connection, {.user = u"dave@CORP.TEST", .password = password}).error();
-      ++(error.starts_with("preauth-failed:")       ? failed
-         : error.starts_with("password-throttled:") ? throttled
-                                                    : other);
+      ++(error.starts_with("preauth-failed:") ? failed : error.starts_with("password-throttled:") ? throttled : other);
     });
   for (auto &thread : threads)
     thread.join();

@@ -277,7 +277,8 @@ TEST_F(IdentityTest, PasswordThatIsGiven) {
     std::string text;
   } rows[] = {
       {"", "alice@CORP.TEST", Kind::no_credentials, "the password of the client's login is empty"},
-      {std::string("s\0x", 3), "alice@CORP.TEST", Kind::malformed, "the password of the client's login holds a zero byte"},
+      {std::string("s\0x", 3), "alice@CORP.TEST", Kind::malformed,
+       "the password of the client's login holds a zero byte"},
       {std::string(4096, 's'), "alice@CORP.TEST", Kind::malformed,
        "the password of the client's login is longer than 4095 bytes"},
       {"s", "", Kind::no_credentials, "identity users: a client-password needs a principal"},
@@ -335,9 +336,8 @@ TEST_F(CallerCcache, IsRefusedWhereItCouldBePlanted) {
   EXPECT_THAT(refusal(folder_.file("symlink")), said(folder_.file("symlink"), "it is a symbolic link"));
   EXPECT_THAT(refusal("FILE:" + folder_.file("symlink")), said(folder_.file("symlink"), "it is a symbolic link"));
 
-  EXPECT_THAT(refusal(path, geteuid() + 1),
-              said(path, "it belongs to uid " + std::to_string(geteuid()) + ", not to uid " +
-                             std::to_string(geteuid() + 1)));
+  EXPECT_THAT(refusal(path, geteuid() + 1), said(path, "it belongs to uid " + std::to_string(geteuid()) +
+                                                           ", not to uid " + std::to_string(geteuid() + 1)));
   for (const mode_t mode : {0604u, 0602u, 0640u, 0620u, 0610u, 0601u}) {
     ASSERT_EQ(chmod(path.c_str(), mode), 0);
     EXPECT_THAT(refusal(path), said(path, "others than its owner may use it; run chmod 0600")) << mode;

@@ -675,12 +675,14 @@ const Row rows[] = {
      with("multi_subnet = \"yes\"\n"),
      {"f:12:16: route[0].multi_subnet: must be true or false, not a string; take the quotes away"}},
     {"FallbackGood",
-     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = "
-          "\"audit\"\n"),
+     with(
+         "attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = "
+         "\"audit\"\n"),
      {}},
     {"FallbackUnknown",
-     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-mising\", 5, \"spn-missing\", \"spn-missing\"]\n"
-          "fallback = \"offf\"\n"),
+     with(
+         "attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"spn-mising\", 5, \"spn-missing\", \"spn-missing\"]\n"
+         "fallback = \"offf\"\n"),
      {"f:13:16: route[0].fallback_on[0]: \"spn-mising\" is unknown; did you mean \"spn-missing\"?",
       "f:13:30: route[0].fallback_on[1]: must be a string, not an integer; put it in quotes",
       "f:13:48: route[0].fallback_on[3]: \"spn-missing\" stands here twice; take one out",

@@ -8,7 +8,8 @@
 namespace {
 
 bool may(const std::string &capabilities) {
-  return config::may_read_files_of_others("Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t" + capabilities + "\nCapBnd:\t0\n");
+  return config::may_read_files_of_others("Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t" + capabilities +
+                                          "\nCapBnd:\t0\n");
 }
 
 TEST(Privileges, OneOfTwoCapabilitiesWillDo) {

@@ -21,9 +21,11 @@ tds::Login7 login_of(std::u16string user, bool password = true) {
 const std::map<std::string, std::string> domains{{"CORP", "CORP.TEST"}};
 
 TEST(ClientAccount, IsAPrincipal) {
-  const std::pair<std::u16string, std::string> rows[] = {
-      {u"alice@CORP.TEST", "alice@CORP.TEST"}, {u"CORP\\alice", "alice@CORP.TEST"}, {u"corp\\alice", "alice@CORP.TEST"},
-      {u"alice@elsewhere.test", "alice@elsewhere.test"}, {u"j\u00f6rg@CORP.TEST", "j\xC3\xB6rg@CORP.TEST"}};
+  const std::pair<std::u16string, std::string> rows[] = {{u"alice@CORP.TEST", "alice@CORP.TEST"},
+                                                         {u"CORP\\alice", "alice@CORP.TEST"},
+                                                         {u"corp\\alice", "alice@CORP.TEST"},
+                                                         {u"alice@elsewhere.test", "alice@elsewhere.test"},
+                                                         {u"j\u00f6rg@CORP.TEST", "j\xC3\xB6rg@CORP.TEST"}};
   for (const auto &[typed, principal] : rows) {
     const auto found = client_account(login_of(typed), domains);
     ASSERT_TRUE(found) << found.error();

@@ -221,13 +221,16 @@ TEST_F(IdentitiesTest, OfAClientIsMadeForOneLogin) {
   EXPECT_EQ(one->identity->spec().name, "reports");
   EXPECT_TRUE(one->one_login);
   EXPECT_NE(one->identity, two->identity);
-  const auto name = [](const LoadedIdentity &made) { return made.store_name().substr(0, made.store_name().rfind('#')); };
+  const auto name = [](const LoadedIdentity &made) {
+    return made.store_name().substr(0, made.store_name().rfind('#'));
+  };
   EXPECT_NE(name(*one), name(*two)) << "the tickets of one login do not push out another's";
   EXPECT_EQ(std::weak_ptr(one->identity).use_count(), 1) << "nobody else keeps it";
   EXPECT_EQ(error_of(make("")), "no-credentials: the password of the client's login is empty");
-  EXPECT_THAT(error_of(make(std::string(4096, 'x'))), HasSubstr("malformed: the password of the client's login is longer"));
-  EXPECT_EQ(error_of(loop_.run(identities_.of_client(wanted, "alice@CORP.TEST", tds::Secret(tds::Bytes{0, 0xD8}),
-                                                     Millis(20'000)))),
+  EXPECT_THAT(error_of(make(std::string(4096, 'x'))),
+              HasSubstr("malformed: the password of the client's login is longer"));
+  EXPECT_EQ(error_of(loop_.run(
+                identities_.of_client(wanted, "alice@CORP.TEST", tds::Secret(tds::Bytes{0, 0xD8}), Millis(20'000)))),
             "no-credentials: the password of the client's login is no text");
 }
 

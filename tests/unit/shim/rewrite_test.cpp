@@ -194,7 +194,8 @@ TEST(IgnoredCredentials, Words) {
 }
 
 TEST(IgnoredCredentials, WhatTheIdentityIsMadeOfIsNotIgnored) {
-  EXPECT_EQ(ignored_credentials(asked_login(), AttemptKind::tcp_kerberos, true), "new password, spnego token (12 bytes)");
+  EXPECT_EQ(ignored_credentials(asked_login(), AttemptKind::tcp_kerberos, true),
+            "new password, spnego token (12 bytes)");
   config::Identity identity;
   EXPECT_FALSE(takes_clients_password(nullptr));
   EXPECT_FALSE(takes_clients_password(&identity));

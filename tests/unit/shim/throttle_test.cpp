@@ -11,8 +11,7 @@ using namespace std::chrono_literals;
 struct FakeIdentity final : auth::Identity {
   FakeIdentity(std::string name, std::size_t content, std::string principal = "svc@CORP.TEST",
                auth::Source source = auth::Source::password_file)
-      : spec_{std::move(name), source, "file", principal}, principal_(std::move(principal)),
-        content_(content) {}
+      : spec_{std::move(name), source, "file", principal}, principal_(std::move(principal)), content_(content) {}
   const auth::IdentitySpec &spec() const override { return spec_; }
   const std::string &principal() const override { return principal_; }
   const std::string &realm() const override { return principal_; }

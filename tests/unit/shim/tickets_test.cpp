@@ -66,8 +66,8 @@ protected:
   /// As a client's login makes it, with a password of its own.
   LoadedIdentity of_client(std::uint64_t generation, const std::string &principal = "alice@CORP.TEST") const {
     const auto password = "s3cret" + std::to_string(generation);
-    return {auth_test::value(auth::load_identity({"users", auth::Source::client_password, "", principal}, password,
-                                                 config_)),
+    return {auth_test::value(
+                auth::load_identity({"users", auth::Source::client_password, "", principal}, password, config_)),
             generation, "login " + std::to_string(generation), true};
   }
   FetchContext context(Millis kdc_limit = long_time) {
@@ -317,8 +317,8 @@ TEST_F(TicketsTest, OneProofOfAPrincipalAtATime) {
   loop_.spawn(log_in(with_password("file", "alice@CORP.TEST")));
   EXPECT_TRUE(loop_.until([&] { return done == 21; }));
   EXPECT_EQ(kdc.requests().size(), 2u) << "twenty-one passwords, and the KDC counts two";
-  EXPECT_THAT(outcomes, ElementsAre(testing::Pair("preauth-failed", 2),
-                                    testing::Pair("preauth-failed password-throttled", 19)));
+  EXPECT_THAT(outcomes,
+              ElementsAre(testing::Pair("preauth-failed", 2), testing::Pair("preauth-failed password-throttled", 19)));
   EXPECT_EQ(text_of(acquire(tickets, of_client(30, "bob@CORP.TEST"))), "preauth-failed") << "another account";
   EXPECT_THAT(acquire(tickets, of_client(31)).error().error.text, testing::Not(HasSubstr("unless")));
 }

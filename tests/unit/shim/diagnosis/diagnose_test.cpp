@@ -269,7 +269,8 @@ TEST(Diagnose, AClientsOwnPasswordIsTheApplicationsToMend) {
     return diagnose(resolved + std::vector<Event>{CredentialsTaken{from, "CORP\\alice", "alice@CORP.TEST"}},
                     failure("ticket", cause));
   };
-  for (auto cause : {Cause::no_credentials, Cause::preauth_failed, Cause::password_throttled, Cause::password_expired}) {
+  for (auto cause :
+       {Cause::no_credentials, Cause::preauth_failed, Cause::password_throttled, Cause::password_expired}) {
     EXPECT_THAT(found(cause, "client").remedy,
                 AllOf(HasSubstr("CORP\\alice"), HasSubstr("application"), Not(HasSubstr("password_file"))))
         << id(cause);
