@@ -3,12 +3,15 @@
 #include "auth/loaded_identity.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <functional>
 #include <profile.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -22,6 +25,10 @@ std::string_view to_string(Source source) {
     return "ccache";
   case Source::password_file:
     return "password-file";
+  case Source::client_password:
+    return "client-password";
+  case Source::caller_ccache:
+    return "caller-ccache";
   }
   return "keytab";
 }
@@ -59,6 +66,35 @@ std::string kcm_socket(krb5_context context) {
 }
 
 std::string uid_text() { return "uid " + std::to_string(geteuid()); }
+
+/// A descriptor that closes itself.
+class Descriptor {
+public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor &) = delete;
+  Descriptor &operator=(const Descriptor &) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  int get() const { return fd_; }
+  bool open() const { return fd_ >= 0; }
+
+private:
+  int fd_;
+};
+
+/// Why a file that another user could have put there is not read; empty: it may be.
+std::string why_not_taken(const struct stat &about, uid_t owner) {
+  constexpr mode_t others = S_IRWXG | S_IRWXO;
+  if (!S_ISREG(about.st_mode)) return "it is no regular file";
+  if (about.st_uid != owner)
+    return "it belongs to uid " + std::to_string(about.st_uid) + ", not to uid " + std::to_string(owner);
+  if ((about.st_mode & others) != 0) return "others than its owner may use it; run chmod 0600";
+  if (about.st_nlink != 1) return "it has " + std::to_string(about.st_nlink) + " links, and must have one";
+  if (about.st_size > static_cast<off_t>(largest_ccache))
+    return "it is larger than " + std::to_string(largest_ccache) + " bytes";
+  return {};
+}
 
 /// The names of an iteration over a keytab or a ccache, ended on every way out.
 template <class Holder, class Cursor, auto End> class Iteration {
@@ -104,19 +140,44 @@ public:
     case Source::password_file:
       error = load_password();
       break;
+    case Source::client_password:
+      error = fault(Kind::no_credentials, "identity " + spec().name + ": no password was given");
+      break;
+    case Source::caller_ccache:
+      error = load_caller_ccache();
+      break;
     }
     if (error.kind != Kind::ok) return std::unexpected(std::move(error));
+    return finished();
+  }
+
+  Result<std::shared_ptr<const Identity>> load(std::string_view password) {
+    if (auto error = parse_principal(); error.kind != Kind::ok) return std::unexpected(std::move(error));
+    const auto refuse = [&](Kind kind, const std::string &why) {
+      return std::unexpected(fault(kind, "the password of the client's login " + why));
+    };
+    if (password.empty()) return refuse(Kind::no_credentials, "is empty");
+    if (password.size() >= Wiped::capacity)
+      return refuse(Kind::malformed, "is longer than " + std::to_string(Wiped::capacity - 1) + " bytes");
+    if (password.find('\0') != std::string_view::npos) return refuse(Kind::malformed, "holds a zero byte");
+    std::ranges::copy(password, made_->password_.room());
+    made_->password_.shrink(password.size());
+    mix(made_->fingerprint_, password);
+    return finished();
+  }
+
+private:
+  std::shared_ptr<const Identity> finished() {
     made_->principal_ = unparse(context_, wanted_.get());
     made_->realm_.assign(wanted_->realm.data, wanted_->realm.length);
     return made_;
   }
 
-private:
   const IdentitySpec &spec() const { return made_->spec_; }
 
   Error parse_principal() {
     if (spec().principal.empty()) {
-      if (spec().source == Source::ccache) return fault(Kind::ok, {});
+      if (spec().source == Source::ccache || spec().source == Source::caller_ccache) return fault(Kind::ok, {});
       return fault(Kind::no_credentials,
                    "identity " + spec().name + ": a " + std::string(to_string(spec().source)) + " needs a principal");
     }
@@ -204,6 +265,7 @@ private:
   }
 
   std::string name_of(krb5_ccache ccache) const {
+    if (!copy_.empty()) return spec().path; // its copy has a name that says nothing to anybody
     return std::string(krb5_cc_get_type(context_, ccache)) + ":" + krb5_cc_get_name(context_, ccache);
   }
 
@@ -235,6 +297,37 @@ private:
     return fault(Kind::ok, {});
   }
 
+  /// What is opened is looked at, and what is read is parsed: the owner may do to the path what they like meanwhile. A FIFO is opened without waiting for its other end.
+  Error load_caller_ccache() {
+    const std::string path = spec().path.starts_with("FILE:") ? spec().path.substr(5) : spec().path;
+    const auto refuse = [&](const std::string &why, int code = 0) {
+      return fault(Kind::no_credentials,
+                   "the caller's credential cache " + path + " (read as " + uid_text() + "): " + why, code);
+    };
+    const Descriptor file(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!file.open()) return refuse(errno == ELOOP ? "it is a symbolic link" : std::strerror(errno), errno);
+    struct stat about {};
+    if (fstat(file.get(), &about) != 0) return refuse(std::strerror(errno), errno);
+    if (const std::string why = why_not_taken(about, spec().owner); !why.empty()) return refuse(why);
+
+    // libkrb5 parses files alone: it is given one that has no name and that nobody else can open.
+    const Descriptor copy(memfd_create("ccache", MFD_CLOEXEC));
+    if (!copy.open()) return refuse(std::strerror(errno), errno);
+    std::array<char, 16 * 1024> some{};
+    std::size_t size = 0;
+    ssize_t got = 0;
+    while ((got = read(file.get(), some.data(), some.size())) > 0) {
+      size += static_cast<std::size_t>(got);
+      if (size > largest_ccache || write(copy.get(), some.data(), static_cast<std::size_t>(got)) != got) break;
+    }
+    const int code = errno;
+    explicit_bzero(some.data(), some.size());
+    if (size > largest_ccache) return refuse("it is larger than " + std::to_string(largest_ccache) + " bytes");
+    if (got != 0) return refuse(std::strerror(code), code);
+    copy_ = "FILE:/proc/self/fd/" + std::to_string(copy.get());
+    return load_ccache();
+  }
+
   Error load_one_cache(const std::string &what) {
     OpenCcache ccache(context_);
     if (const auto code = krb5_cc_resolve(context_, primary_name().c_str(), ccache.out()))
@@ -252,6 +345,7 @@ private:
   /// The name to open where the collection's primary cache is meant. A DIR collection without its file "primary" would have one written by libkrb5, which then
   /// stands for "tkt".
   std::string primary_name() const {
+    if (!copy_.empty()) return copy_;
     const std::string &name = spec().path;
     if (ccache_type(name) != "DIR" || name.starts_with("DIR::")) return name;
     const std::string folder = name.substr(4);
@@ -363,6 +457,7 @@ private:
 
   krb5_context context_;
   std::shared_ptr<LoadedIdentity> made_;
+  std::string copy_; ///< of a caller's ccache: what is opened in its place; else empty
   Principal wanted_; // declared last: given back while the context, which made_ owns, still stands
 };
 
@@ -370,6 +465,13 @@ Result<std::shared_ptr<const Identity>> load_identity(const IdentitySpec &spec, 
   auto context = make_context(config_path);
   if (!context) return std::unexpected(context.error());
   return IdentityLoader(spec, std::move(*context)).load();
+}
+
+Result<std::shared_ptr<const Identity>> load_identity(const IdentitySpec &spec, std::string_view password,
+                                                      const std::string &config_path) {
+  auto context = make_context(config_path);
+  if (!context) return std::unexpected(context.error());
+  return IdentityLoader(spec, std::move(*context)).load(password);
 }
 
 } // namespace auth

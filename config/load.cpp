@@ -6,6 +6,7 @@
 #include "auth/host_name.hpp"
 #include "auth/target.hpp"
 #include "config/fallback.hpp"
+#include "config/privileges.hpp"
 #include "config/resolv_conf.hpp"
 #include "config/section.hpp"
 #include "config/who.hpp"
@@ -78,7 +79,8 @@ std::string variable(const char *name) {
 
 class Loader {
 public:
-  Loader(const fs::path &file, const fs::path &resolv_conf) : report_(file.string()), resolv_conf_(resolv_conf) {
+  Loader(const fs::path &file, const fs::path &resolv_conf, std::string proc_status)
+      : report_(file.string()), resolv_conf_(resolv_conf), proc_status_(std::move(proc_status)) {
     config_.file = file;
   }
 
@@ -547,11 +549,18 @@ private:
   // ---- [[identity]] ----
 
   void read_identity(Section &section) {
-    section.later({"from"});
     Identity identity;
     identity.name = read_name(section, identity_names_);
     read_who(section, "allow", identity.allow);
+    if (section.has("from"))
+      read_from(section, identity);
+    else
+      read_source(section, identity);
+    section.finish();
+    config_.identities.push_back(std::move(identity));
+  }
 
+  void read_source(Section &section, Identity &identity) {
     constexpr std::pair<std::string_view, IdentityKind> sources[] = {{"keytab", IdentityKind::keytab},
                                                                      {"ccache", IdentityKind::ccache},
                                                                      {"password_file", IdentityKind::password_file}};
@@ -569,17 +578,67 @@ private:
     if (written.size() > 1)
       section.problem("", fmt::format("has {}; write one of them, and another [[identity]] for the other",
                                       fmt::join(written, " and ")));
-    // "from" of a later version stands instead of the three; that it is not supported is said already.
-    if (written.empty() && !section.written("from"))
-      section.problem("", "has no credentials; write keytab and principal, ccache, or password_file and principal");
+    if (written.empty())
+      section.problem("",
+                      "has no credentials; write keytab and principal, ccache, password_file and principal, or from");
 
     if (const auto written_as = section.string("principal"))
       read_principal(section, *written_as, identity);
     else if (!section.has("principal") && !written.empty() && identity.kind != IdentityKind::ccache)
       section.problem("principal",
                       fmt::format("is missing; a {} needs one, write principal = \"NAME@REALM\"", written.front()));
-    section.finish();
-    config_.identities.push_back(std::move(identity));
+  }
+
+  // ---- [[identity]] from ----
+
+  void read_from(Section &section, Identity &identity) {
+    const auto from =
+        section.choice<IdentityKind>("from", {{"client", IdentityKind::client}, {"caller", IdentityKind::caller}});
+    const bool caller = from == IdentityKind::caller;
+    for (const std::string_view key : {"keytab", "password_file", "principal", "ccache"}) {
+      if (!section.has(key) || !from || (caller && key == "ccache")) continue;
+      section.problem(key, caller ? "is not used: with from = \"caller\" the caller's own ccache tells who; take it out"
+                                  : "is not used: with from = \"client\" the application's user and password are; take "
+                                    "it out");
+    }
+    if (!from) return;
+    identity.kind = *from;
+    if (!caller) return;
+    identity.source = ccache_name(section.string("ccache").value_or("/tmp/krb5cc_%{uid}"));
+    if (const auto what = fault_of_template(identity.source, is_self_alone(identity.allow)); !what.empty())
+      section.problem("ccache", what);
+    if (!is_self_alone(identity.allow) && !may_read_files_of_others(proc_status_))
+      section.warning("from", fmt::format("uid {} cannot read the ccaches of other users that allow names; write "
+                                          "AmbientCapabilities=CAP_DAC_READ_SEARCH into the [Service] of its systemd "
+                                          "unit (not setcap: libkrb5 then ignores its environment)",
+                                          ::geteuid()));
+  }
+
+  static bool is_self_alone(const std::vector<Who> &allow) {
+    return std::ranges::all_of(allow, [](const Who &who) { return who.self || who.uid == ::getuid(); });
+  }
+
+  /// What is wrong with where the caller's ccache is said to be; empty: nothing. `one_user`: only who runs sqlshim may use it.
+  static std::string fault_of_template(std::string_view text, bool one_user) {
+    constexpr std::string_view uid = "%{uid}", form = "write a path like \"/tmp/krb5cc_%{uid}\"";
+    const std::size_t colon = text.find(':');
+    const bool typed = colon != std::string_view::npos && text.find('/') > colon;
+    const std::string_view type = typed ? text.substr(0, colon) : "FILE";
+    const std::string_view rest = type == "FILE" && typed ? text.substr(colon + 1) : text;
+    if (rest.empty()) return fmt::format("is empty; {}", form);
+    for (std::size_t at = text.find("%{"); at != std::string_view::npos; at = text.find("%{", at + 1))
+      if (!text.substr(at).starts_with(uid))
+        return fmt::format("\"{}\": only %{{uid}} is replaced here; {}", text, form);
+    constexpr std::string_view of_one_user[] = {"KCM", "KEYRING", "DIR"};
+    if (std::ranges::find(of_one_user, type) != std::ranges::end(of_one_user)) {
+      if (one_user) return {};
+      return fmt::format("\"{}\": a {} cache opens for its own user alone, so only allow = [\"self\"] can use it; {}",
+                         text, type, form);
+    }
+    if (type != "FILE") return fmt::format("\"{}\" is of a type that cannot be used here; {}", text, form);
+    if (!text.contains(uid))
+      return fmt::format("\"{}\" has no %{{uid}}, and would be one for all users; {}", text, form);
+    return {};
   }
 
   /// A plain path, or "FILE:path", is relative to the folder; other types ("KEYRING:…") are names of their own.
@@ -1052,6 +1111,14 @@ private:
                       "integrated logins only; change its client_auth",
                       names));
 
+    const Identity *identity = config_.find_identity(route.identity);
+    if (identity && identity->kind == IdentityKind::client &&
+        std::ranges::all_of(listeners, [](const Listener *l) { return l->client_auth == ClientAuth::integrated; }))
+      section.warning("identity",
+                      fmt::format("can never log in: \"{}\" takes the client's user and password, and listener "
+                                  "{} takes integrated logins only; change its client_auth",
+                                  identity->name, names));
+
     // Who can get here: those that the match names, if the listeners let any of them in.
     std::vector<Who> callers;
     for (const Listener *listener : listeners)
@@ -1065,7 +1132,6 @@ private:
                         names, who_is_self));
       callers = route.match.caller;
     }
-    const Identity *identity = config_.find_identity(route.identity);
     if (identity && are_apart(callers, identity->allow))
       section.warning(
           "identity",
@@ -1137,6 +1203,7 @@ private:
   Report report_;
   Config config_;
   fs::path resolv_conf_;
+  std::string proc_status_; ///< what the kernel says of this process
   std::map<std::string, Named, std::less<>> listener_names_, identity_names_, route_names_;
   std::map<std::string, std::string> addresses_; ///< address or path -> "listener[0]"
 };
@@ -1162,8 +1229,9 @@ std::string Problem::text() const {
 
 bool Loaded::ok() const { return std::ranges::all_of(problems, &Problem::warning); }
 
-Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv_conf) {
-  Loader loader(file, resolv_conf);
+Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv_conf, const fs::path &proc_status) {
+  std::ifstream status(proc_status, std::ios::binary);
+  Loader loader(file, resolv_conf, std::string(std::istreambuf_iterator<char>(status), {}));
   const auto table = parse_toml(text);
   if (table)
     loader.read(*table);

@@ -25,9 +25,10 @@ struct Loaded {
 
 /// Parses `text` as the content of `file` (relative paths are relative to its folder). Unknown keys and tables are problems, with the nearest
 /// known spelling as hint. Users and groups are looked up here (blocking). Reads resolv.conf where [dns] says nothing, and KRB5_CONFIG where
-/// [kerberos] says nothing. Looks at the mode of files with secrets, but opens no keytab and connects nowhere.
+/// [kerberos] says nothing. Looks at the mode of files with secrets, but opens no keytab and connects nowhere. `proc_status` tells what this process may read.
 Loaded parse(std::string_view text, const std::filesystem::path &file,
-             const std::filesystem::path &resolv_conf = "/etc/resolv.conf");
+             const std::filesystem::path &resolv_conf = "/etc/resolv.conf",
+             const std::filesystem::path &proc_status = "/proc/self/status");
 /// Reads and parses a file of at most `largest_file` bytes; an unreadable or larger one is a Problem.
 Loaded load(const std::filesystem::path &file);
 inline constexpr std::size_t largest_file = 1024 * 1024;

@@ -75,7 +75,7 @@ std::string_view text(ClientAuth auth) {
   return words[static_cast<std::size_t>(auth)];
 }
 std::string_view key(IdentityKind kind) {
-  constexpr std::string_view words[] = {"keytab", "ccache", "password_file", "from", "from"};
+  constexpr std::string_view words[] = {"keytab", "ccache", "password_file", "from", "ccache"};
   return words[static_cast<std::size_t>(kind)];
 }
 
@@ -159,7 +159,9 @@ std::string show(const Config &config, uid_t self) {
     line("\n[[identity]]");
     line("name = {}", toml_string(identity.name));
     line("allow = {}{}", people(identity.allow), numbers(identity.allow, self));
-    line("{} = {}", key(identity.kind), toml_string(identity.source));
+    if (identity.kind == IdentityKind::caller) line("from = \"caller\"");
+    const bool client = identity.kind == IdentityKind::client;
+    line("{} = {}", key(identity.kind), toml_string(client ? "client" : identity.source));
     if (!identity.account.empty())
       line("principal = {}  # {}, by [domains]", toml_string(identity.account), identity.principal);
     else if (!identity.principal.empty())

@@ -4,6 +4,7 @@
 #include "shim/log/log.hpp"
 #include "shim/log/render.hpp"
 #include "shim/policy.hpp"
+#include "shim/rewrite.hpp"
 #include "shim/upstream.hpp"
 
 #include <algorithm>
@@ -119,8 +120,12 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   // Drivers ask SQL Browser as the login did.
   if (const auto known = shop.browsers.find(target->host, target->instance)) comparison.facts.browser_port = known->port;
   std::optional<LoadedIdentity> loaded;
-  if (identity) {
-    auto got = co_await shop.identities.get(*identity, timeouts.kdc);
+  if (identity && takes_clients_password(identity)) {
+    why_not = "the route takes the client's own user and password";
+  } else if (identity) {
+    auto got = identity->kind == config::IdentityKind::caller
+                   ? co_await shop.identities.of_caller(*identity, ::getuid(), timeouts.kdc)
+                   : co_await shop.identities.get(*identity, timeouts.kdc);
     if (got)
       loaded = std::move(*got);
     else
@@ -263,6 +268,13 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     connect = false;
   }
 
+  const bool takes_password = takes_clients_password(config.find_identity(route.identity));
+  if (takes_password && told.not_done.empty()) {
+    told.not_done = "the route's identity is the client's own user and password, and explain has none: log in through "
+                    "sqlshim, then read sqlshim log";
+    connect = false;
+  }
+
   if (const auto target = auth::parse_target(route.target); connect && target && !target->pipe.empty()) {
     told.not_done = "the target is a named pipe: " + std::string(no_pipes);
     connect = false;
@@ -291,15 +303,15 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
   } else {
     UpstreamRequest request{
-        config,       route,           decision.identity, asked,         trail,
-        shop.resolver, shop.tickets,    shop.identities,   shop.tls,      shop.browsers,
-        config.log.level <= config::Level::debug};
+        config,        route,        decision.identity, asked,    trail,
+        shop.resolver, shop.tickets, shop.identities,   shop.tls, shop.browsers,
+        config.log.level <= config::Level::debug, &caller};
     if (connect) {
       auto outcome = shop.run(open_upstream(request));
       if (!outcome) tell_end(outcome.error(), trail.records().size());
     } else {
       auto rehearsal = shop.run(rehearse(request));
-      if (rehearsal.failure) tell_end(*rehearsal.failure, rehearsal.records);
+      if (rehearsal.failure && !takes_password) tell_end(*rehearsal.failure, rehearsal.records);
     }
     told.records = trail.records();
     told.names = compare_names(shop, told.records);

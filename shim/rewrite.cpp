@@ -73,10 +73,14 @@ bool sends_password(const config::Route &route) {
   return std::ranges::find(route.attempts, config::AttemptKind::tcp_sql) != route.attempts.end();
 }
 
-std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind) {
+bool takes_clients_password(const config::Identity *identity) {
+  return identity && identity->kind == config::IdentityKind::client;
+}
+
+std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind, bool taken) {
   bool passwords_go_on = kind == config::AttemptKind::tcp_sql;
   std::string what;
-  if (!passwords_go_on && (!asked.user_name.empty() || !asked.password.empty())) what = "user and password";
+  if (!passwords_go_on && !taken && (!asked.user_name.empty() || !asked.password.empty())) what = "user and password";
   if (!passwords_go_on && !asked.change_password.empty())
     what += std::string(what.empty() ? "" : ", ") + "new password";
   if (!asked.sspi.empty())

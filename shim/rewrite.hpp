@@ -26,7 +26,9 @@ PartnerMap map_partners(tds::ByteView tokens, tds::Version version, const std::s
 
 /// Whether any attempt of the route sends the client's own user and password on.
 bool sends_password(const config::Route &route);
-/// What the client sent to authenticate itself and what is not used, in words for the log: empty where nothing was ignored.
-std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind);
+/// Whether the identity is made of the client's own user and password. Null: the route has none.
+bool takes_clients_password(const config::Identity *identity);
+/// What the client sent to authenticate itself and what is not used, in words for the log: empty where nothing was ignored. `taken`: user and password were, by the identity.
+std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind, bool taken = false);
 
 } // namespace shim

@@ -141,10 +141,9 @@ private:
 
 /// Whose credentials an identity is; "reports: keytab of CORP\svc, which is svc@CORP.TEST by [domains]".
 std::string text_of(const config::Identity &identity) {
-  std::string text = identity.name + ": ";
-  text += identity.kind == config::IdentityKind::keytab   ? "keytab"
-          : identity.kind == config::IdentityKind::ccache ? "ccache"
-                                                          : "password file";
+  constexpr std::string_view kinds[] = {"keytab", "ccache", "password file", "the client's user and password",
+                                        "the caller's ccache"};
+  std::string text = identity.name + ": " + std::string(kinds[static_cast<std::size_t>(identity.kind)]);
   if (!identity.account.empty())
     return text + " of " + identity.account + ", which is " + identity.principal + " by [domains]";
   return identity.principal.empty() ? text : text + " of " + identity.principal;
@@ -320,6 +319,8 @@ public:
     return sum;
   }
 
+  std::size_t tickets() const override { return tickets_.size(); }
+
 private:
   /// SQL Browser, where it is configured: it tells the ports that were bound.
   std::expected<void, std::string> open_responder() {
@@ -346,6 +347,8 @@ private:
   using Waiter = asio::posix::basic_stream_descriptor<Executor>;
 
   Task<> try_identity(const config::Identity &identity) {
+    using enum config::IdentityKind;
+    if (identity.kind == client || identity.kind == caller) co_return; // nobody has come yet
     auto loaded = co_await identities_.get(identity, identity_load_limit);
     if (!loaded) log_.emit(Warned{"identity " + identity.name + " cannot be loaded now: " + loaded.error().text});
   }

@@ -39,6 +39,8 @@ public:
   /// Ends a drain that is under way at once.
   virtual void hurry() = 0;
   virtual std::size_t connections() const = 0;
+  /// Tickets that are kept, ticket-granting ones too.
+  virtual std::size_t tickets() const = 0;
 };
 
 /// Binds the listeners and starts the threads. `log` must outlive the server. Identities that cannot be loaded are warned of in the log: their logins will say so again. Error: what could

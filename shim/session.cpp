@@ -265,7 +265,7 @@ Task<ClientLeft> watch(Stream &client) {
 
 /// The server leg, while an eye is kept on the client.
 Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route,
-                                                               const config::Identity *identity,
+                                                               const config::Identity *identity, const Caller &caller,
                                                                const tds::LoginRequest &asked) {
   UpstreamRequest request{*session.config,
                           route,
@@ -277,7 +277,8 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
                           session.parts.common.identities,
                           session.parts.common.tls,
                           session.parts.common.browsers,
-                          session.parts.common.trace};
+                          session.parts.common.trace,
+                          &caller};
   auto outcome = co_await first_of(open_upstream(request), watch(*session.client));
   if (auto *left = std::get_if<ClientLeft>(&outcome)) co_return std::move(*left);
   auto &opened = std::get<0>(outcome);
@@ -406,10 +407,11 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
   const auto &route = *decision.route;
   // Where a password may go on, the attempt that leaves it behind tells so when it is made.
   const auto kind = sends_password(route) ? config::AttemptKind::tcp_sql : config::AttemptKind::tcp_kerberos;
-  if (auto ignored = ignored_credentials(login.login, kind); !ignored.empty())
+  if (auto ignored = ignored_credentials(login.login, kind, takes_clients_password(decision.identity));
+      !ignored.empty())
     session->trail.emit(CredentialsIgnored{ignored});
 
-  auto outcome = co_await reach_server(*session, route, decision.identity, login);
+  auto outcome = co_await reach_server(*session, route, decision.identity, caller, login);
   if (auto *left = std::get_if<ClientLeft>(&outcome)) {
     if (left->early_data) {
       co_await refuse(*session, {"server-login", Cause::protocol_violation, "the client: " + left->reason});

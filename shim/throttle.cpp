@@ -4,13 +4,14 @@ namespace shim {
 
 std::optional<std::chrono::seconds> Throttle::shut(const auth::Identity &identity) {
   const auto now = now_();
+  const bool may_be_mended = identity.spec().source != auth::Source::client_password;
   std::lock_guard lock(mutex_);
   const auto found = refusals_.find(identity.principal());
   if (found == refusals_.end()) return std::nullopt;
   auto &refusals = found->second;
   std::erase_if(refusals, [&](const Refusal &refusal) {
     return refusal.at + within <= now ||
-           (refusal.identity == identity.spec().name && refusal.fingerprint != identity.fingerprint());
+           (may_be_mended && refusal.identity == identity.spec().name && refusal.fingerprint != identity.fingerprint());
   });
   if (refusals.empty())
     refusals_.erase(found);

@@ -12,6 +12,9 @@ auth::TicketKey key_of(const LoadedIdentity &identity, const std::string &spn) {
   return {identity.store_name(), spn.empty() ? identity.identity->realm() : auth::spn_realm(spn), spn};
 }
 
+/// No identity's name holds a blank: what is claimed by this key is no ticket, but the turn to prove who that principal is.
+auth::TicketKey turn_of(const auth::Identity &who) { return {"turn of", who.realm(), who.principal()}; }
+
 /// Whether another TGT might better a refused TGS exchange: not where the KDC has judged the service.
 bool blames_the_tgt(auth::Kind kind) {
   using enum auth::Kind;
@@ -98,6 +101,19 @@ void Tickets::forget_earlier(const auth::TicketKey &key) {
   stored_.insert(key);
 }
 
+void Tickets::discard(const LoadedIdentity &identity) {
+  const auto name = identity.store_name();
+  std::lock_guard lock(mutex_);
+  std::erase_if(stored_, [&](const auth::TicketKey &key) {
+    if (key.identity != name) return false;
+    store_.drop(key, store_.lookup(key, auth::Time::min()).ticket);
+    return true;
+  });
+  std::erase_if(refused_, [&](const auto &refusal) { return refusal.first.identity == name; });
+  for (auto &[key, flight] : flights_)
+    if (key.identity == name) flight->forgotten = true;
+}
+
 void Tickets::forget() {
   std::lock_guard lock(mutex_);
   store_.clear();
@@ -124,7 +140,7 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
     auto found = store_.lookup(key, std::chrono::system_clock::now());
     if (found.ticket) {
       cached = true;
-      if (found.renew) asio::co_spawn(executor, renew(identity, spn, context), asio::detached);
+      if (found.renew && !identity.one_login) asio::co_spawn(executor, renew(identity, spn, context), asio::detached);
       co_return found.ticket;
     }
     cached = false;
@@ -145,18 +161,7 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
       landing.outcome = co_await fetch(identity, spn, context);
       co_return *landing.outcome;
     }
-    auto signal = std::make_shared<Signal>(executor);
-    bool wait = false, of_before = false;
-    {
-      std::lock_guard lock(mutex_);
-      of_before = flight->forgotten;
-      // Landed between `join` and here: its outcome is there already.
-      if (auto still = flights_.find(key); still != flights_.end() && still->second == flight) {
-        flight->waiting.emplace_back(executor, signal);
-        wait = true;
-      }
-    }
-    if (wait) co_await signal->wait(Millis(0));
+    bool of_before = co_await landed(flight, key);
     std::optional<Outcome> outcome;
     {
       std::lock_guard lock(mutex_);
@@ -164,6 +169,23 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
     }
     if (outcome && !of_before) co_return *outcome;
   }
+}
+
+Task<bool> Tickets::landed(std::shared_ptr<Flight> flight, auth::TicketKey key) {
+  auto executor = co_await asio::this_coro::executor;
+  auto signal = std::make_shared<Signal>(executor);
+  bool wait = false, of_before = false;
+  {
+    std::lock_guard lock(mutex_);
+    of_before = flight->forgotten;
+    // Landed between `join` and here: its outcome is there already.
+    if (auto still = flights_.find(key); still != flights_.end() && still->second == flight) {
+      flight->waiting.emplace_back(executor, signal);
+      wait = true;
+    }
+  }
+  if (wait) co_await signal->wait(Millis(0));
+  co_return of_before;
 }
 
 Task<> Tickets::renew(LoadedIdentity identity, std::string spn, FetchContext context) {
@@ -201,15 +223,21 @@ Task<Tickets::Outcome> Tickets::fetch(LoadedIdentity identity, std::string spn, 
 std::optional<TicketError> Tickets::password_shut(const auth::Identity &identity) {
   const auto wait = throttle_.shut(identity);
   if (!wait) return std::nullopt;
-  return TicketError{error_of(auth::Kind::preauth_failed,
-                              identity.principal() + " was refused " + std::to_string(Throttle::most) +
-                                  " times within an hour; it is not tried again for " + std::to_string(wait->count()) +
-                                  " s, unless " + identity.spec().path + " changes"),
-                     Cause::password_throttled};
+  auto text = identity.principal() + " was refused " + std::to_string(Throttle::most) +
+              " times within an hour; it is not tried again for " + std::to_string(wait->count()) + " s";
+  if (!identity.spec().path.empty()) text += ", unless " + identity.spec().path + " changes";
+  return TicketError{error_of(auth::Kind::preauth_failed, std::move(text)), Cause::password_throttled};
 }
 
 Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace) {
   const auto &who = *identity.identity;
+  // One proof of a principal at a time: many logins, each with a password of its own, would all be tried before the first is counted.
+  std::optional<Landing> turn;
+  if (const auto key = turn_of(who); !who.expires()) {
+    while (auto flight = join(key))
+      co_await landed(std::move(flight), key);
+    turn.emplace(*this, key, std::nullopt);
+  }
   if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
   auto outcome = co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
   if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed) throttle_.refused(who);

@@ -43,6 +43,8 @@ public:
   Task<TicketResult> acquire(LoadedIdentity identity, std::string spn, FetchContext context);
   /// A ticket that a server rejected: out of the store at once. Somebody else's newer one stays.
   void rejected(const AcquiredTicket &ticket) { store_.drop(ticket.key, ticket.ticket); }
+  /// Forgets whatever is kept of that identity, tickets, TGT and refusals; what is still being fetched for it is not kept when it comes.
+  void discard(const LoadedIdentity &identity);
   /// NTLM offers the password to a server, which asks a domain controller: its refusals count with those of the KDCs. `password_shut`: why the identity's password is not to be tried at this
   /// time; nullopt: it may be.
   std::optional<TicketError> password_shut(const auth::Identity &identity);
@@ -60,6 +62,8 @@ private:
   Task<Outcome> fetch(LoadedIdentity identity, std::string spn, FetchContext context);
   /// The TGT: for a ccache its own, else by an AS exchange, unless the KDC has refused this identity too often.
   Task<Outcome> fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace);
+  /// Waits until the claim on `key` is over. False: it was already.
+  Task<bool> landed(std::shared_ptr<Flight> flight, auth::TicketKey key);
   Task<Outcome> run(const LoadedIdentity &identity, std::unique_ptr<auth::Exchange> exchange, FetchContext context);
   /// Why no KDC of `realm` could be asked.
   Task<TicketError> unreachable(const std::string &principal, const std::string &realm, const Kdcs::Found &kdcs,

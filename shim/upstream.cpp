@@ -3,6 +3,7 @@
 #include "auth/alias.hpp"
 #include "auth/ntlm_initiator.hpp"
 #include "config/value.hpp"
+#include "shim/credentials.hpp"
 #include "shim/fallback.hpp"
 #include "shim/log/render.hpp"
 #include "shim/net/browser.hpp"
@@ -377,11 +378,51 @@ Task<std::expected<std::string, std::string>> name_of_driver(UpstreamRequest &re
   co_return auth::plain_name(prediction.name);
 }
 
+auth::Error no_credentials(std::string text) {
+  auth::Error error;
+  error.kind = auth::Kind::no_credentials;
+  error.text = std::move(text);
+  return error;
+}
+
+/// The route's identity, whosever credentials it is made of. What a client's own password makes serves all of its login, and stays in `request.given`.
+Task<auth::Result<LoadedIdentity>> take_identity(UpstreamRequest &request, const Hop &hop) {
+  const auto &wanted = *request.identity;
+  const auto limit = request.route.timeouts.kdc;
+  if (wanted.kind == config::IdentityKind::client) {
+    if (request.given) co_return *request.given;
+    auto account = client_account(request.asked.login, request.config.domains);
+    if (!account) co_return std::unexpected(no_credentials(std::move(account.error())));
+    request.trail.emit(CredentialsTaken{"client", account->account, account->principal});
+    auto made = co_await request.identities.of_client(wanted, std::move(account->principal),
+                                                      request.asked.login.password.clone(), limit);
+    if (made) request.given = *made;
+    co_return std::move(made);
+  }
+  if (wanted.kind == config::IdentityKind::caller) {
+    if (!request.caller) co_return std::unexpected(no_credentials("no caller is known whose ccache could be taken"));
+    auto loaded = co_await request.identities.of_caller(wanted, request.caller->uid, limit);
+    if (loaded && hop.number == 0)
+      request.trail.emit(CredentialsTaken{"caller", loaded->identity->spec().path, loaded->identity->principal()});
+    co_return std::move(loaded);
+  }
+  co_return co_await request.identities.get(wanted, limit);
+}
+
+/// Whatever a client's own password has made is gone when its login ends, however that ends.
+struct GivenForOneLogin {
+  UpstreamRequest &request;
+  ~GivenForOneLogin() {
+    if (request.given) request.tickets.discard(*request.given);
+    request.given.reset();
+  }
+};
+
 Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step) {
   Prepared prepared;
   step = "ticket";
   if (request.identity) {
-    auto loaded = co_await request.identities.get(*request.identity, request.route.timeouts.kdc);
+    auto loaded = co_await take_identity(request, hop);
     if (!loaded) co_return fail(step, cause_of_ticket_error({loaded.error(), {}}), words_of(loaded.error()));
     prepared.identity = std::move(*loaded);
   }
@@ -558,7 +599,8 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
   handshake->bound = attempt.kind == config::AttemptKind::tcp_ntlm;
   const auto &asked_login = request.asked.login;
   if (integrated && sends_password(request.route) && asked_login.sspi.empty())
-    if (auto ignored = ignored_credentials(asked_login, attempt.kind); !ignored.empty())
+    if (auto ignored = ignored_credentials(asked_login, attempt.kind, takes_clients_password(request.identity));
+        !ignored.empty())
       request.trail.emit(CredentialsIgnored{std::move(ignored)});
   tds::ConnectLogin machine({server_prelogin(request.asked, prepared.facts.target),
                              rewrite(request.asked.login, attempt.kind, request.route.encrypt), integrated,
@@ -814,6 +856,7 @@ Cause cause_of_server_error(std::uint32_t number) {
 }
 
 Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
+  const GivenForOneLogin given{request};
   std::string step;
   auto outcome = co_await with_deadline(log_in(request, step), request.route.timeouts.login);
   if (!outcome) co_return std::unexpected(too_late(request.route, step));
@@ -825,6 +868,7 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
 }
 
 Task<Rehearsal> rehearse(UpstreamRequest request) {
+  const GivenForOneLogin given{request};
   std::string step;
   std::optional<Rehearsal> rehearsal;
   std::vector<Candidate> candidates;

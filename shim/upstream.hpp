@@ -4,6 +4,7 @@
 #include "shim/browsers.hpp"
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/log/log.hpp"
+#include "shim/net/caller.hpp"
 #include "shim/net/stream.hpp"
 #include "shim/tickets.hpp"
 #include "shim/tls_contexts.hpp"
@@ -30,6 +31,8 @@ struct UpstreamRequest {
   const TlsContexts &tls;
   Browsers &browsers; ///< where named instances were found
   bool trace; ///< libkrb5's trace into the trail
+  const Caller *caller = nullptr;           ///< who asks, as proven: for an identity with from = "caller"
+  std::optional<LoadedIdentity> given = {}; ///< set by the login itself: what it made of the client's own password
 };
 
 /// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that a redirect leads to, within the bounds of shim/redirect.

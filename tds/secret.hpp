@@ -3,6 +3,8 @@
 
 #include "tds/bytes.hpp"
 
+#include <optional>
+
 namespace tds {
 
 /// Overwrites bytes in a way that no optimiser removes.
@@ -33,5 +35,8 @@ public:
 private:
   Bytes bytes_;
 };
+
+/// The same password in UTF-8; LOGIN7 has it in UTF-16LE. Nothing of it stays behind in memory. nullopt: it is no UTF-16 (half a pair, half a unit).
+std::optional<Secret> to_utf8(const Secret &utf16);
 
 } // namespace tds

@@ -114,7 +114,7 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::no_credentials, "no-credentials", Fault::configuration, "Identity {identity} has no usable credentials.",
      "Check that its keytab, ccache or password_file exists, can be read by the user who runs sqlshim, and fits "
      "its principal: klist -kt FILE lists a keytab, klist -c FILE a ccache (which kinit fills). The principal must "
-     "be spelled as in the directory."},
+     "be spelled as in the directory. With from = \"client\" or \"caller\" the detail says what the login lacks."},
     {Cause::tgt_expired, "tgt-expired", Fault::configuration, "The Kerberos ticket of identity {identity} has expired.",
      "Run kinit for its ccache again. An identity with a keytab gets new tickets by itself."},
     {Cause::keytab_mismatch, "keytab-mismatch", Fault::configuration,

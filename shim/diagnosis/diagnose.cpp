@@ -359,7 +359,8 @@ bool shows(Area area, const Event &event) {
                      std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
                      std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::ticket:
-    return is_one_of(std::type_identity<TargetAliased>{}, std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
+    return is_one_of(std::type_identity<CredentialsTaken>{}, std::type_identity<TargetAliased>{},
+                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
                      std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::connection:
     return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetAliased>{},
@@ -483,6 +484,21 @@ Facts facts_of(const Story &story, const Failure &failure) {
   return facts;
 }
 
+/// The catalogue speaks of the configuration's own credentials; a client's own password is the application's to mend.
+std::string_view remedy_of(Cause cause, const Story &story) {
+  const bool clients = story.credentials && story.credentials->from == "client";
+  if (clients && cause == Cause::no_credentials)
+    return "Check the user that the application logs in with: the directory of its realm does not know {login}.";
+  if (clients && cause == Cause::preauth_failed)
+    return "Give the application the right password of {login} before it tries again: repeated failures lock the account.";
+  if (clients && cause == Cause::password_throttled)
+    return "Give the application the right password of {login}. One try is made again when the older failure is an hour "
+           "old, or at once when SIGHUP is sent to sqlshim.";
+  if (clients && cause == Cause::password_expired)
+    return "Set a new password for {login} in the directory, then give it to the application.";
+  return entry(cause).remedy;
+}
+
 } // namespace
 
 std::optional<Cause> cause_of(auth::Kind kind) {
@@ -546,7 +562,7 @@ Diagnosis diagnose(std::span<const Record> trail, const Failure &failure) {
 
   const Facts facts = facts_of(story, failure);
   diagnosis.sentence = fill(entry(diagnosis.cause).sentence, facts);
-  diagnosis.remedy = fill(entry(diagnosis.cause).remedy, facts);
+  diagnosis.remedy = fill(remedy_of(diagnosis.cause, story), facts);
   for (const Record &record : trail)
     if (shows(area_of(diagnosis.cause), record.event)) diagnosis.evidence.push_back(to_text(record));
   return diagnosis;

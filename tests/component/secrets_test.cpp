@@ -21,6 +21,8 @@ constexpr std::string_view sql_password = "Lab.Passw0rd";
 constexpr std::string_view wrong_password = "Wrong.Canary.1";
 constexpr std::string_view new_password = "New.Canary.2";
 constexpr std::string_view wrong_file_password = "File.Canary.3";
+constexpr std::string_view kerberos_password = "Kerberos.Canary.4";
+constexpr std::string_view wrong_kerberos_password = "Kerberos.Canary.5";
 
 tds::Bytes bytes_of(std::string_view text) { return {text.begin(), text.end()}; }
 
@@ -122,6 +124,7 @@ constexpr Route routes[] = {
     {"ccache", "ccache = \"../reports.ccache\""},
     {"stale", "keytab = \"../stale.keytab\"\nprincipal = \"bob@CORP.TEST\""},
     {"wrong", "password_file = \"../wrong.password\"\nprincipal = \"alice@CORP.TEST\""},
+    {"client", "from = \"client\""},
 };
 
 /// Everything that KDCs and sqlshim say to each other passes through the test.
@@ -145,6 +148,7 @@ protected:
                              realm.kadmin("modprinc +requires_preauth alice\nmodprinc +requires_preauth bob\n");
                              realm.ktadd(realm.folder() / "stale.keytab", "bob");
                              realm.change_key("bob");
+                             realm.add_principal("carol", std::string(kerberos_password), "+requires_preauth");
                            };
                          }});
     lab_->realm().kinit("svc-reports", lab::service_password, lab_->folder() / "reports.ccache");
@@ -222,6 +226,8 @@ protected:
     search.add("new password of a client", new_password);
     search.add("working password of an identity", lab::service_password);
     search.add("wrong password of an identity", wrong_file_password);
+    search.add("working password of a client for Kerberos", kerberos_password);
+    search.add("wrong password of a client for Kerberos", wrong_kerberos_password);
     search.add("token of a client", std::string_view("canary-in-a-token"));
     for (const auto *keytab : {"reports.keytab", "stale.keytab", "peer.keytab"})
       add_keys_of_keytab(search, lab_->folder() / keytab);
@@ -275,6 +281,7 @@ void Secrets::log_in_and_search(const std::string &level) {
   log_in("keytab", true, with([](auto &o) { o.sspi = token_of_a_client(ntlm_token); }));
   log_in("password", true, working);
   log_in("ccache", true, working);
+  log_in("client", true, {.user = u"carol@CORP.TEST", .password = u"Kerberos.Canary.4"});
   // Logins that fail, in every part of sqlshim that touches a secret.
   log_in("sql", false, with([](auto &o) { o.password = u"Wrong.Canary.1"; }));
   log_in("sql", false, with([](auto &o) { o.database = u"absent"; }));
@@ -283,6 +290,8 @@ void Secrets::log_in_and_search(const std::string &level) {
   log_in("keytab", true, with([](auto &o) { o.new_password = u"New.Canary.2"; }));
   log_in("stale", false, working);
   log_in("wrong", false, working);
+  log_in("client", false, {.user = u"carol@CORP.TEST", .password = u"Kerberos.Canary.5"});
+  log_in("client", false, {.user = u"carol", .password = u"Kerberos.Canary.4"});
   // A login that breaks off behind its password.
   {
     auto login = *tds::encode_login7(test::make_login7(working));
@@ -328,8 +337,8 @@ void Secrets::log_in_and_search(const std::string &level) {
 
   // That all this was looked for in earnest: the same search finds each where it must be.
   const auto decisions = lab::read_file(folder_ / "decisions.jsonl");
-  EXPECT_GE(test::events_of<shim::LoginAnswered>(test::records_of(decisions)).size(), 7u);
-  EXPECT_EQ(test::events_of<shim::Refused>(test::records_of(decisions)).size(), 6u) << decisions;
+  EXPECT_GE(test::events_of<shim::LoginAnswered>(test::records_of(decisions)).size(), 8u);
+  EXPECT_EQ(test::events_of<shim::Refused>(test::records_of(decisions)).size(), 8u) << decisions;
   if (level == "trace") EXPECT_THAT(decisions, AllOf(HasSubstr("\"trace\""), HasSubstr("\"token.exchanged\"")));
   const auto found_in = [&](const std::string &text, const char *what) {
     EXPECT_THAT(search.find(text), Contains(StartsWith(what)));
@@ -345,6 +354,8 @@ void Secrets::log_in_and_search(const std::string &level) {
   found_in(wire, "wrong password of a client: UTF-16LE, obfuscated");
   found_in(wire, "token of a login: its bytes");
   EXPECT_THAT(search.find(wire), Not(Contains(StartsWith("token of a client")))) << "it is dropped, never sent on";
+  EXPECT_THAT(search.find(wire), Not(Contains(HasSubstr("for Kerberos")))) << "it makes a TGT, and goes nowhere";
+  found_in(std::string(kerberos_password), "working password of a client for Kerberos: its bytes");
   EXPECT_GE(search.secrets(), 30u);
 }
 

@@ -256,6 +256,155 @@ TEST_F(IdentityTest, PasswordFileErrors) {
             "identity reports: a password-file needs a principal");
 }
 
+// --- the password of a client's login ---
+
+TEST_F(IdentityTest, PasswordThatIsGiven) {
+  const auto load = [&](std::string_view password, const std::string &principal = "alice@CORP.TEST") {
+    return load_identity({"users", Source::client_password, "", principal}, password, config_);
+  };
+  const auto identity = std::dynamic_pointer_cast<const LoadedIdentity>(value(load("s3cret")));
+  EXPECT_EQ(identity->principal(), "alice@CORP.TEST");
+  EXPECT_EQ(identity->realm(), "CORP.TEST");
+  EXPECT_EQ(identity->password().view(), "s3cret");
+  EXPECT_FALSE(identity->expires());
+  EXPECT_EQ(value(load("s3cret"))->fingerprint(), identity->fingerprint());
+  EXPECT_NE(value(load("other"))->fingerprint(), identity->fingerprint());
+  EXPECT_EQ(value(load(std::string(4095, 'x')))->principal(), "alice@CORP.TEST");
+
+  struct {
+    std::string password, principal;
+    Kind kind;
+    std::string text;
+  } rows[] = {
+      {"", "alice@CORP.TEST", Kind::no_credentials, "the password of the client's login is empty"},
+      {std::string("s\0x", 3), "alice@CORP.TEST", Kind::malformed,
+       "the password of the client's login holds a zero byte"},
+      {std::string(4096, 's'), "alice@CORP.TEST", Kind::malformed,
+       "the password of the client's login is longer than 4095 bytes"},
+      {"s", "", Kind::no_credentials, "identity users: a client-password needs a principal"},
+  };
+  for (const auto &row : rows) {
+    const auto got = load(row.password, row.principal);
+    ASSERT_FALSE(got);
+    EXPECT_EQ(to_string(got.error().kind), to_string(row.kind));
+    EXPECT_EQ(got.error().text, row.text);
+  }
+  EXPECT_EQ(to_string(load("s", "a@b@c").error().kind), "malformed");
+  EXPECT_EQ(error(Source::client_password, "", "alice").text, "identity reports: no password was given");
+}
+
+// --- the ccache of another user ---
+
+class CallerCcache : public IdentityTest {
+protected:
+  Result<std::shared_ptr<const Identity>> load_of(const std::string &path, uid_t owner = geteuid()) const {
+    return load_identity({"users", Source::caller_ccache, path, "", owner}, config_);
+  }
+  std::string refusal(const std::string &path, uid_t owner = geteuid()) const {
+    const auto result = load_of(path, owner);
+    if (result) return "loaded";
+    EXPECT_EQ(to_string(result.error().kind), "no-credentials");
+    return result.error().text;
+  }
+  std::string good(const std::string &name) const {
+    write_ccache(folder_.file(name), "alice@CORP.TEST", {{}});
+    return folder_.file(name);
+  }
+};
+
+TEST_F(CallerCcache, IsTaken) {
+  const auto path = good("cc");
+  for (const std::string &name : {path, "FILE:" + path}) {
+    const auto identity = std::dynamic_pointer_cast<const LoadedIdentity>(value(load_of(name)));
+    EXPECT_EQ(identity->principal(), "alice@CORP.TEST");
+    ASSERT_TRUE(identity->tgt());
+    EXPECT_EQ(identity->tgt()->server, "krbtgt/CORP.TEST@CORP.TEST");
+    EXPECT_EQ(identity->fingerprint(), loaded(Source::ccache, path, "")->fingerprint());
+    EXPECT_EQ(identity->spec().path, name);
+  }
+  ASSERT_EQ(chmod(path.c_str(), 0400), 0);
+  EXPECT_TRUE(load_of(path));
+}
+
+TEST_F(CallerCcache, IsRefusedWhereItCouldBePlanted) {
+  const auto said = [&](const std::string &path, const std::string &why) {
+    return AllOf(HasSubstr("the caller's credential cache " + path + " (read as uid " + std::to_string(geteuid())),
+                 HasSubstr(why));
+  };
+  const auto path = good("cc");
+  fs::create_symlink(path, folder_.file("symlink"));
+  EXPECT_THAT(refusal(folder_.file("symlink")), said(folder_.file("symlink"), "it is a symbolic link"));
+  EXPECT_THAT(refusal("FILE:" + folder_.file("symlink")), said(folder_.file("symlink"), "it is a symbolic link"));
+
+  EXPECT_THAT(refusal(path, geteuid() + 1), said(path, "it belongs to uid " + std::to_string(geteuid()) +
+                                                           ", not to uid " + std::to_string(geteuid() + 1)));
+  for (const mode_t mode : {0604u, 0602u, 0640u, 0620u, 0610u, 0601u}) {
+    ASSERT_EQ(chmod(path.c_str(), mode), 0);
+    EXPECT_THAT(refusal(path), said(path, "others than its owner may use it; run chmod 0600")) << mode;
+  }
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+
+  fs::create_hard_link(path, folder_.file("link"));
+  EXPECT_THAT(refusal(path), said(path, "it has 2 links, and must have one"));
+  fs::remove(folder_.file("link"));
+  EXPECT_EQ(refusal(path), "loaded");
+
+  ASSERT_EQ(mkfifo(folder_.file("fifo").c_str(), 0600), 0);
+  EXPECT_THAT(refusal(folder_.file("fifo")), said(folder_.file("fifo"), "it is no regular file"))
+      << "and nobody waits for its other end";
+  fs::create_directory(folder_.file("folder"));
+  fs::permissions(folder_.file("folder"), fs::perms::owner_all);
+  EXPECT_THAT(refusal(folder_.file("folder")), said(folder_.file("folder"), "it is no regular file"));
+  EXPECT_THAT(refusal(folder_.file("absent")), said(folder_.file("absent"), "No such file"));
+}
+
+TEST_F(CallerCcache, IsOfABoundedSize) {
+  const auto path = good("cc");
+  fs::resize_file(path, largest_ccache + 1);
+  EXPECT_THAT(refusal(path), HasSubstr("it is larger than 1048576 bytes"));
+  fs::resize_file(path, largest_ccache);
+  const auto full = load_of(path); // whatever libkrb5 makes of the zeros
+  EXPECT_THAT(full ? "" : full.error().text, Not(HasSubstr("larger")));
+}
+
+TEST_F(CallerCcache, OfAnotherUserAsRoot) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  const auto path = good("cc");
+  ASSERT_EQ(chown(path.c_str(), 4242, 4242), 0);
+  EXPECT_THAT(refusal(path, 0), HasSubstr("it belongs to uid 4242, not to uid 0"));
+  EXPECT_EQ(value(load_of(path, 4242))->principal(), "alice@CORP.TEST");
+}
+
+TEST_F(CallerCcache, WhatItHoldsIsToldByItsOwnName) {
+  const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  write_ccache(folder_.file("bare"), "alice@CORP.TEST", {});
+  write_ccache(folder_.file("over"), "alice@CORP.TEST", {{.starts = now - 11h}});
+  folder_.write("text", "hello, ccache");
+  folder_.write("empty", "");
+  for (const char *name : {"text", "empty"})
+    ASSERT_EQ(chmod(folder_.file(name).c_str(), 0600), 0);
+  for (const auto &[name, kind] : {std::pair{"bare", Kind::no_credentials}, std::pair{"over", Kind::ticket_expired},
+                                   std::pair{"text", Kind::malformed}, std::pair{"empty", Kind::malformed}}) {
+    const auto got = load_of(folder_.file(name));
+    ASSERT_FALSE(got) << name;
+    EXPECT_EQ(to_string(got.error().kind), to_string(kind)) << got.error().text;
+    EXPECT_THAT(got.error().text, AllOf(HasSubstr(folder_.file(name)), Not(HasSubstr("/proc/"))));
+  }
+}
+
+TEST_F(CallerCcache, LeavesNoDescriptorBehind) {
+  const auto path = good("cc");
+  const auto open_files = [] {
+    return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  };
+  value(load_of(path));
+  const auto before = open_files();
+  value(load_of(path));
+  load_of(path, 1);
+  load_of(folder_.file("absent"));
+  EXPECT_EQ(open_files(), before);
+}
+
 // --- all of them ---
 
 TEST_F(IdentityTest, UnreadableFiles) {
@@ -307,6 +456,8 @@ TEST_F(IdentityTest, Spellings) {
   EXPECT_EQ(to_string(Source::keytab), "keytab");
   EXPECT_EQ(to_string(Source::ccache), "ccache");
   EXPECT_EQ(to_string(Source::password_file), "password-file");
+  EXPECT_EQ(to_string(Source::client_password), "client-password");
+  EXPECT_EQ(to_string(Source::caller_ccache), "caller-ccache");
 }
 
 } // namespace

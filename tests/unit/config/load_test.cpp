@@ -81,6 +81,9 @@ std::string with(std::string_view more) {
 std::string with_listener(std::string_view keys) {
   return std::string(listener) + std::string(keys) + std::string(identity) + std::string(route);
 }
+std::string of_whom(std::string_view keys) { // from line 6
+  return std::string(listener) + "[[identity]]\nname = \"svc\"\n" + std::string(keys) + std::string(route);
+}
 std::string with_identity(std::string_view keys) {
   return std::string(listener) + std::string(identity) + std::string(keys) + std::string(route);
 }
@@ -497,7 +500,7 @@ const Row rows[] = {
     // [[identity]]
     {"IdentityWithoutSource",
      std::string(listener) + "[[identity]]\nname = \"svc\"\n" + std::string(route),
-     {"f:4:1: identity[0]: has no credentials; write keytab and principal, ccache, or password_file and principal"}},
+     {"f:4:1: identity[0]: has no credentials; write keytab and principal, ccache, password_file and principal, or from"}},
     {"IdentityOfTwoSources",
      with_identity("ccache = \"KEYRING:session:x\"\n"),
      {"f:4:1: identity[0]: has keytab and ccache; write one of them, and another [[identity]] for the other"}},
@@ -508,9 +511,44 @@ const Row rows[] = {
      std::string(listener) + "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\nprincipal = \"svc\"\n" +
          std::string(route),
      {"f:7:13: identity[0].principal: \"svc\" has no realm; write NAME@REALM, as \"svc-reports@CORP.TEST\""}},
-    {"IdentityLater",
-     std::string(listener) + "[[identity]]\nname = \"svc\"\nfrom = \"client\"\n" + std::string(route),
-     {"f:6:1: identity[0].from: not supported by this version; take it out"}},
+    {"IdentityFromClient", of_whom("from = \"client\"\n"), {}},
+    {"IdentityFromClientAndMore",
+     of_whom("from = \"client\"\nccache = \"x\"\nprincipal = \"a@B.TEST\"\n"),
+     {"f:7:10: identity[0].ccache: is not used: with from = \"client\" the application's user and password are; take it out",
+      "f:8:13: identity[0].principal: is not used: with from = \"client\" the application's user and password are; take it "
+      "out"}},
+    {"IdentityFromCaller", of_whom("from = \"caller\"\n"), {}},
+    {"IdentityFromCallerAndMore",
+     of_whom("from = \"caller\"\nkeytab = \"reports.keytab\"\n"),
+     {"f:7:10: identity[0].keytab: is not used: with from = \"caller\" the caller's own ccache tells who; take it out"}},
+    {"IdentityFromSomebody",
+     of_whom("from = \"callers\"\nkeytab = \"reports.keytab\"\n"),
+     {"f:6:8: identity[0].from: \"callers\" is unknown; did you mean \"caller\"?"}},
+    {"IdentityFromCallerOneForAll",
+     of_whom("from = \"caller\"\nccache = \"FILE:/tmp/cc\"\n"),
+     {"f:7:10: identity[0].ccache: \"FILE:/tmp/cc\" has no %{uid}, and would be one for all users; write a path like "
+      "\"/tmp/krb5cc_%{uid}\""}},
+    {"IdentityFromCallerNowhere",
+     of_whom("from = \"caller\"\nccache = \"\"\n"),
+     {"f:7:10: identity[0].ccache: is empty; write a path like \"/tmp/krb5cc_%{uid}\""}},
+    {"IdentityFromCallerByName",
+     of_whom("from = \"caller\"\nccache = \"/tmp/%{username}\"\n"),
+     {"f:7:10: identity[0].ccache: \"/tmp/%{username}\": only %{uid} is replaced here; write a path like "
+      "\"/tmp/krb5cc_%{uid}\""}},
+    {"IdentityFromCallerOfAType", of_whom("from = \"caller\"\nccache = \"KEYRING:persistent:%{uid}\"\n"), {}},
+    {"IdentityFromCallersOfAType",
+     of_whom("from = \"caller\"\nccache = \"KCM:\"\nallow = [\"self\", \"@root\"]\n"),
+     {"f:7:10: identity[0].ccache: \"KCM:\": a KCM cache opens for its own user alone, so only allow = [\"self\"] can use "
+      "it; write a path like \"/tmp/krb5cc_%{uid}\""}},
+    {"IdentityFromCallerOfAnotherType",
+     of_whom("from = \"caller\"\nccache = \"MEMORY:%{uid}\"\n"),
+     {"f:7:10: identity[0].ccache: \"MEMORY:%{uid}\" is of a type that cannot be used here; write a path like "
+      "\"/tmp/krb5cc_%{uid}\""}},
+    {"IdentityFromClientsOfIntegratedLogins",
+     std::string(listener) + "client_auth = \"integrated\"\n[[identity]]\nname = \"svc\"\nfrom = \"client\"\n" +
+         std::string(route),
+     {"f:11:12: route[0].identity: warning: can never log in: \"svc\" takes the client's user and password, and listener "
+      "reports takes integrated logins only; change its client_auth"}},
     {"IdentityFileAbsent",
      std::string(listener) + "[[identity]]\nname = \"svc\"\nccache = \"no.ccache\"\n" + std::string(route),
      {"f:6:10: identity[0].ccache: warning: no.ccache does not exist (yet); logins that need it will fail"}},
@@ -1027,6 +1065,40 @@ TEST_F(Load, OddInputIsAProblemAndNoMore) {
     EXPECT_FALSE(loaded.ok()) << text.substr(0, 20);
     EXPECT_THAT(loaded.problems, Not(IsEmpty()));
   }
+}
+
+// --- credentials of others ---
+
+TEST_F(Load, WhereTheCallersCcacheIs) {
+  const auto source = [&](std::string_view keys) {
+    const auto loaded = parse(of_whom(keys));
+    EXPECT_TRUE(loaded.ok()) << loaded.problems.at(0).text();
+    EXPECT_EQ(loaded.config.identities.at(0).kind, IdentityKind::caller);
+    EXPECT_EQ(loaded.config.identities.at(0).principal, "");
+    return loaded.config.identities.at(0).source;
+  };
+  EXPECT_EQ(source("from = \"caller\"\n"), "/tmp/krb5cc_%{uid}");
+  EXPECT_EQ(source("from = \"caller\"\nccache = \"FILE:/run/%{uid}/%{uid}\"\n"), "FILE:/run/%{uid}/%{uid}");
+  EXPECT_EQ(source("from = \"caller\"\nccache = \"cc/%{uid}\"\n"), (folder / "cc/%{uid}").string());
+  EXPECT_EQ(source("from = \"caller\"\nccache = \"DIR:/run/user/%{uid}/cc\"\n"), "DIR:/run/user/%{uid}/cc");
+  EXPECT_FALSE(parse(of_whom("from = \"caller\"\nccache = \"/tmp/%{uid}/../cc\"\n")).ok()) << "one for all";
+}
+
+TEST_F(Load, CcachesOfOtherUsersNeedACapability) {
+  const auto with_others = of_whom("from = \"caller\"\nallow = [\"self\", 4242]\n");
+  const auto warnings = [&](const std::string &text, std::string_view capabilities) {
+    write("status", "Name:\tsqlshim\nCapEff:\t" + std::string(capabilities) + "\n");
+    std::vector<std::string> found;
+    for (const auto &problem : config::parse(text, folder / "f", folder / "resolv.conf", folder / "status").problems)
+      found.push_back(problem.key + " " + problem.what);
+    return found;
+  };
+  EXPECT_THAT(warnings(with_others, "0000000000000000"),
+              ElementsAre(AllOf(HasSubstr("identity[0].from uid " + std::to_string(::geteuid()) + " cannot read"),
+                                HasSubstr("AmbientCapabilities=CAP_DAC_READ_SEARCH"), HasSubstr("not setcap"))));
+  EXPECT_THAT(warnings(with_others, "0000000000000004"), IsEmpty());
+  EXPECT_THAT(warnings(of_whom("from = \"caller\"\n"), "0000000000000000"), IsEmpty()) << "one's own";
+  EXPECT_THAT(warnings(of_whom("from = \"client\"\nallow = [4242, \"self\"]\n"), "0000000000000000"), IsEmpty());
 }
 
 } // namespace

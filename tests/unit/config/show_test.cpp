@@ -111,6 +111,9 @@ TEST_F(Show, EveryKeyComesBack) {
       "[[identity]]\nname = \"c\"\nccache = \"FILE:k\"\nallow = [\"root\", \"@root\"]\n"
       "[[identity]]\nname = \"e\"\nccache = \"KEYRING:session:x\"\n"
       "[[identity]]\nname = \"p\"\npassword_file = \"k\"\nprincipal = \"p@A.TEST\"\n"
+      "[[identity]]\nname = \"own\"\nfrom = \"client\"\n"
+      "[[identity]]\nname = \"u\"\nfrom = \"caller\"\n"
+      "[[identity]]\nname = \"v\"\nfrom = \"caller\"\nccache = \"FILE:cc/%{uid}\"\n"
       "[[route]]\nname = \"r\"\ntarget = 'sql1\\INST,1444'\nidentity = \"c\"\nattempts = [\"tcp+kerberos\", \"tcp+sql\"]\n"
       "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\nmulti_subnet = true\nfailover_partner = 'sql2\\INST'\n"
       "encrypt = \"login\"\nca_file = \"k\"\nhost_name_in_certificate = \"other.corp.test\"\ntrust_server_certificate = true\n"
@@ -128,7 +131,8 @@ TEST_F(Show, EveryKeyComesBack) {
         "drain = \"90s\"\n", "refusals = \"1500ms\"\n", "hosts = \"\"\nresolver = \"system\"\n",
         "timeouts = { connect = \"1s\", dns = \"200ms\", kdc = \"3s\", "
         "login = \"1h\", idle = \"2m\" }\n",
-        "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "encrypt = \"off\"\n",
+        "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "from = \"client\"\n\n",
+        "from = \"caller\"\nccache = \"/tmp/krb5cc_%{uid}\"\n", "/cc/%{uid}\"\n", "encrypt = \"off\"\n",
         "encrypt = \"strict\"\n", "tls = \"required\"\n", "multi_subnet = true\nfailover_partner = \"sql2\\\\INST\"\n",
         "[browser]\naddress = \"[::1]:1434\"\ninstances = { \"A$\" = \"six\", \"INST\" = \"six\" }\n",
         "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\n",

@@ -4,6 +4,8 @@
 #include "tests/unit/shim/support.hpp"
 
 #include <future>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace shim_test {
 namespace {
@@ -195,6 +197,75 @@ TEST_F(IdentitiesTest, SlowFileIsAnErrorAtTheLimit) {
   EXPECT_EQ(error_of(late), "no-credentials: " + wanted.source + " could not be read within 20 ms");
   go_on.set_value();
   EXPECT_EQ(error_of(get(wanted)), "none");
+}
+
+// --- credentials of others ---
+
+tds::Secret utf16(std::string_view text) {
+  tds::Bytes units;
+  for (const char c : text) {
+    units.push_back(static_cast<std::uint8_t>(c));
+    units.push_back(0);
+  }
+  return tds::Secret(std::move(units));
+}
+
+TEST_F(IdentitiesTest, OfAClientIsMadeForOneLogin) {
+  const auto wanted = identity(config::IdentityKind::client, "", "");
+  const auto make = [&](std::string_view password, Millis limit = Millis(20'000)) {
+    return loop_.run(identities_.of_client(wanted, "alice@CORP.TEST", utf16(password), limit));
+  };
+  const auto one = make("s3cret"), two = make("s3cret");
+  ASSERT_TRUE(one && two) << error_of(one);
+  EXPECT_EQ(one->identity->principal(), "alice@CORP.TEST");
+  EXPECT_EQ(one->identity->spec().name, "reports");
+  EXPECT_TRUE(one->one_login);
+  EXPECT_NE(one->identity, two->identity);
+  const auto name = [](const LoadedIdentity &made) {
+    return made.store_name().substr(0, made.store_name().rfind('#'));
+  };
+  EXPECT_NE(name(*one), name(*two)) << "the tickets of one login do not push out another's";
+  EXPECT_EQ(std::weak_ptr(one->identity).use_count(), 1) << "nobody else keeps it";
+  EXPECT_EQ(error_of(make("")), "no-credentials: the password of the client's login is empty");
+  EXPECT_THAT(error_of(make(std::string(4096, 'x'))),
+              HasSubstr("malformed: the password of the client's login is longer"));
+  EXPECT_EQ(error_of(loop_.run(
+                identities_.of_client(wanted, "alice@CORP.TEST", tds::Secret(tds::Bytes{0, 0xD8}), Millis(20'000)))),
+            "no-credentials: the password of the client's login is no text");
+}
+
+TEST_F(IdentitiesTest, OfCallersEachHasItsOwn) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  const auto wanted = identity(config::IdentityKind::caller, folder_.file("cc_%{uid}"), "");
+  const auto of = [&](uid_t caller) { return loop_.run(identities_.of_caller(wanted, caller, Millis(20'000))); };
+  for (const auto &[uid, user] : {std::pair<uid_t, const char *>{4242, "alice@CORP.TEST"}, {4243, "bob@CORP.TEST"}}) {
+    const auto path = folder_.file("cc_" + std::to_string(uid));
+    auth_test::write_ccache(path, user, {{}});
+    ASSERT_EQ(::chown(path.c_str(), uid, 0), 0);
+  }
+  const auto alice = of(4242), bob = of(4243), again = of(4242);
+  ASSERT_TRUE(alice && bob && again) << error_of(alice) << error_of(bob);
+  EXPECT_EQ(alice->identity->principal(), "alice@CORP.TEST");
+  EXPECT_EQ(bob->identity->principal(), "bob@CORP.TEST");
+  EXPECT_EQ(alice->identity, again->identity) << "read once while it stays the same";
+  EXPECT_THAT(alice->store_name(), testing::StartsWith("reports/uid 4242#"));
+  EXPECT_FALSE(alice->one_login);
+
+  // Not its content has changed, but whether it may be taken.
+  ASSERT_EQ(::chmod(folder_.file("cc_4242").c_str(), 0644), 0);
+  EXPECT_THAT(error_of(of(4242)), HasSubstr("others than its owner may use it"));
+  ASSERT_EQ(::chmod(folder_.file("cc_4242").c_str(), 0600), 0);
+  EXPECT_EQ(of(4242)->store_name(), alice->store_name()) << "its tickets stay in use";
+  std::filesystem::rename(folder_.file("cc_4242"), folder_.file("moved"));
+  std::filesystem::create_symlink(folder_.file("moved"), folder_.file("cc_4242"));
+  EXPECT_THAT(error_of(of(4242)), HasSubstr("it is a symbolic link"));
+  EXPECT_THAT(error_of(of(4244)), testing::AllOf(HasSubstr("no-credentials: "), HasSubstr("cc_4244")));
+}
+
+TEST_F(IdentitiesTest, OfACallerWhoseCcacheIsNoFile) {
+  const auto wanted = identity(config::IdentityKind::caller, "KCM:", "");
+  EXPECT_THAT(error_of(loop_.run(identities_.of_caller(wanted, ::geteuid() + 1, Millis(20'000)))),
+              HasSubstr("no-credentials: KCM: opens for its own user alone"));
 }
 
 TEST_F(IdentitiesTest, ManyAtOnce) {

@@ -195,6 +195,16 @@ TEST(IgnoredCredentials, Words) {
   EXPECT_THAT(all, testing::Not(testing::HasSubstr("s3cret")));
 }
 
+TEST(IgnoredCredentials, WhatTheIdentityIsMadeOfIsNotIgnored) {
+  EXPECT_EQ(ignored_credentials(asked_login(), AttemptKind::tcp_kerberos, true),
+            "new password, spnego token (12 bytes)");
+  config::Identity identity;
+  EXPECT_FALSE(takes_clients_password(nullptr));
+  EXPECT_FALSE(takes_clients_password(&identity));
+  identity.kind = config::IdentityKind::client;
+  EXPECT_TRUE(takes_clients_password(&identity));
+}
+
 TEST(IgnoredCredentials, PasswordsThatGoOnAreNotIgnored) {
   EXPECT_EQ(ignored_credentials(asked_login(), AttemptKind::tcp_sql), "spnego token (12 bytes)");
   auto login = asked_login();

@@ -63,6 +63,13 @@ protected:
                 auth::load_identity({name, auth::Source::password_file, folder_.file("password"), principal}, config_)),
             1};
   }
+  /// As a client's login makes it, with a password of its own.
+  LoadedIdentity of_client(std::uint64_t generation, const std::string &principal = "alice@CORP.TEST") const {
+    const auto password = "s3cret" + std::to_string(generation);
+    return {auth_test::value(
+                auth::load_identity({"users", auth::Source::client_password, "", principal}, password, config_)),
+            generation, "login " + std::to_string(generation), true};
+  }
   FetchContext context(Millis kdc_limit = long_time) {
     return {resolver_, {}, kdc_limit, long_time, [this](Event event) { events_.push_back(std::move(event)); }, false};
   }
@@ -251,6 +258,84 @@ TEST_F(TicketsTest, IdentitiesDoNotPushEachOtherOut) {
   acquire(tickets, with_tgt(), "");
   acquire(tickets, other, "");
   EXPECT_EQ(tickets.size(), 2u);
+}
+
+TEST_F(TicketsTest, WhatIsDiscardedIsGoneAndNothingElse) {
+  FakeKdc kdc(loop_.executor(), refuses(7));
+  auto &tickets = this->tickets({kdc.endpoint()}, long_time);
+  auto given = with_tgt(2);
+  given.of = "login 2";
+  given.one_login = true;
+  acquire(tickets, with_tgt());
+  acquire(tickets, given);
+  EXPECT_EQ(tickets.size(), 2u);
+  EXPECT_TRUE(acquire(tickets, given).error().kept);
+  tickets.discard(given);
+  EXPECT_EQ(tickets.size(), 1u);
+  EXPECT_TRUE(acquire(tickets, with_tgt()).error().kept);
+  EXPECT_FALSE(acquire(tickets, given).error().kept) << "its refusals are gone, too";
+}
+
+TEST_F(TicketsTest, WhatIsDiscardedWhileItIsUnderWayIsNotKept) {
+  std::optional<Signal> answer(loop_.executor());
+  FakeKdc kdc(loop_.executor(), [&](TcpSocket &socket, int number) -> Task<> {
+    if (number > 1) return FakeKdc::write_and_wait(socket, with_length(krb_error(7, "", true)));
+    return [](TcpSocket &to, Signal &go_on) -> Task<> {
+      co_await go_on.wait(Millis(0));
+      co_await FakeKdc::write_and_wait(to, with_length(krb_error(7, "", true)));
+    }(socket, *answer);
+  });
+  auto &tickets = this->tickets({kdc.endpoint()}, long_time);
+  const auto given = with_tgt(2);
+  bool refused = false;
+  auto log_in = [&]() -> Task<> { refused = !co_await tickets.acquire(given, spn, context()); };
+  loop_.spawn(log_in());
+  EXPECT_TRUE(loop_.until([&] { return kdc.requests().size() == 1; }));
+  const auto discard = [&]() -> Task<> {
+    tickets.discard(given);
+    answer->notify();
+    co_return;
+  };
+  loop_.spawn(discard());
+  EXPECT_TRUE(loop_.until([&] { return refused; }));
+  const auto asked = kdc.requests().size();
+  EXPECT_FALSE(acquire(tickets, given).error().kept);
+  EXPECT_GT(kdc.requests().size(), asked);
+}
+
+TEST_F(TicketsTest, OneProofOfAPrincipalAtATime) {
+  FakeKdc kdc(loop_.executor(), refuses(24));
+  auto &tickets = this->tickets({kdc.endpoint()});
+  std::map<std::string, int> outcomes;
+  int done = 0;
+  auto log_in = [&](LoadedIdentity identity) -> Task<> {
+    ++outcomes[text_of(co_await tickets.acquire(std::move(identity), spn, context()))];
+    ++done;
+  };
+  for (std::uint64_t i = 1; i <= 20; ++i)
+    loop_.spawn(log_in(of_client(i)));
+  loop_.spawn(log_in(with_password("file", "alice@CORP.TEST")));
+  EXPECT_TRUE(loop_.until([&] { return done == 21; }));
+  EXPECT_EQ(kdc.requests().size(), 2u) << "twenty-one passwords, and the KDC counts two";
+  EXPECT_THAT(outcomes,
+              ElementsAre(testing::Pair("preauth-failed", 2), testing::Pair("preauth-failed password-throttled", 19)));
+  EXPECT_EQ(text_of(acquire(tickets, of_client(30, "bob@CORP.TEST"))), "preauth-failed") << "another account";
+  EXPECT_THAT(acquire(tickets, of_client(31)).error().error.text, testing::Not(HasSubstr("unless")));
+}
+
+TEST_F(TicketsTest, WhatServesOneLoginIsNotRenewed) {
+  auth_test::write_ccache(folder_.file("ccache"), "alice@CORP.TEST",
+                          {{.starts = FakeTicket{}.starts - 6h, .life = 10h}});
+  FakeKdc kdc(loop_.executor(), refuses(6));
+  auto &tickets = this->tickets({kdc.endpoint()});
+  auto given = with_tgt();
+  ASSERT_TRUE(acquire(tickets, given, ""));
+  auto renewer = with_password("alice", "alice@CORP.TEST");
+  renewer.one_login = true;
+  ASSERT_TRUE(acquire(tickets, renewer, "")->cached);
+  loop_.drain();
+  EXPECT_EQ(kdc.connections(), 0);
+  EXPECT_TRUE(background_.empty());
 }
 
 TEST_F(TicketsTest, RenewalThatFailsLeavesTheOldTicket) {

@@ -68,6 +68,23 @@ TEST(Secret, a_clone_outlives_the_original) {
   EXPECT_EQ(revealed(copy), hex("700077"));
 }
 
+TEST(Secret, as_utf8) {
+  const auto utf8 = [](std::u16string_view text) {
+    Bytes units;
+    for (const char16_t unit : text) {
+      units.push_back(static_cast<std::uint8_t>(unit));
+      units.push_back(static_cast<std::uint8_t>(unit >> 8));
+    }
+    const auto made = to_utf8(Secret(std::move(units)));
+    return made ? std::string(made->reveal().begin(), made->reveal().end()) : "no text";
+  };
+  EXPECT_EQ(utf8(u""), "");
+  EXPECT_EQ(utf8(u"p\u007F\u0080\u07FF\u0800\uFFFD"), "p\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBD");
+  EXPECT_EQ(utf8(u"\U00010000\U0010FFFF!"), "\xF0\x90\x80\x80\xF4\x8F\xBF\xBF!");
+  for (const char *broken : {"00D8", "00DC", "00D84100", "00D800D8", "70", "700077"})
+    EXPECT_FALSE(to_utf8(Secret(hex(broken)))) << broken;
+}
+
 TEST(Secret, wipe_overwrites_bytes) {
   Bytes bytes = hex("700077");
   wipe(std::span(bytes).first(2));

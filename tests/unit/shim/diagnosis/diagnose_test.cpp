@@ -264,6 +264,21 @@ TEST(Diagnose, TheLoginToCreateIsNamedAsWindowsDoes) {
               HasSubstr("CREATE USER [CORP\\svc-reports] FOR LOGIN [CORP\\svc-reports]"));
 }
 
+TEST(Diagnose, AClientsOwnPasswordIsTheApplicationsToMend) {
+  const auto found = [](Cause cause, const char *from) {
+    return diagnose(resolved + std::vector<Event>{CredentialsTaken{from, "CORP\\alice", "alice@CORP.TEST"}},
+                    failure("ticket", cause));
+  };
+  for (auto cause :
+       {Cause::no_credentials, Cause::preauth_failed, Cause::password_throttled, Cause::password_expired}) {
+    EXPECT_THAT(found(cause, "client").remedy,
+                AllOf(HasSubstr("CORP\\alice"), HasSubstr("application"), Not(HasSubstr("password_file"))))
+        << id(cause);
+    EXPECT_THAT(found(cause, "client").evidence, Contains(HasSubstr("credentials.taken")));
+    EXPECT_THAT(found(cause, "caller").remedy, HasSubstr("password_file")) << id(cause);
+  }
+}
+
 TEST(Diagnose, TheServersWordsCount) {
   const Diagnosis diagnosis =
       diagnose(complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
