@@ -117,7 +117,8 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   comparison.facts =
       co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns, [](const auth::DnsAnswer &) {});
   // Drivers ask SQL Browser as the login did.
-  if (const auto known = shop.browsers.find(target->host, target->instance)) comparison.facts.browser_port = known->port;
+  if (const auto known = shop.browsers.find(target->host, target->instance))
+    comparison.facts.browser_port = known->port;
   std::optional<LoadedIdentity> loaded;
   if (identity) {
     auto got = co_await shop.identities.get(*identity, timeouts.kdc);
@@ -290,10 +291,17 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   if (decision.denied) {
     tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
   } else {
-    UpstreamRequest request{
-        config,       route,           decision.identity, asked,         trail,
-        shop.resolver, shop.tickets,    shop.identities,   shop.tls,      shop.browsers,
-        config.log.level <= config::Level::debug};
+    UpstreamRequest request{config,
+                            route,
+                            decision.identity,
+                            asked,
+                            trail,
+                            shop.resolver,
+                            shop.tickets,
+                            shop.identities,
+                            shop.tls,
+                            shop.browsers,
+                            config.log.level <= config::Level::debug};
     if (connect) {
       auto outcome = shop.run(open_upstream(request));
       if (!outcome) tell_end(outcome.error(), trail.records().size());
