@@ -484,12 +484,12 @@ private:
     if ((browser.address = section.value(
              "address", +[](std::string_view text) { return parse_address(text, 1434); })) &&
         !is_loopback(*browser.address))
-      section.problem("address",
-                      fmt::format("\"{}\" is not loopback, and no listener can be reached from other machines; write "
-                                  "\"{}\"",
-                                  browser.address->text(),
-                                  Address{browser.address->ip.contains('.') ? "127.0.0.1" : "::1",
-                                          browser.address->port}.text()));
+      section.problem(
+          "address",
+          fmt::format("\"{}\" is not loopback, and no listener can be reached from other machines; write "
+                      "\"{}\"",
+                      browser.address->text(),
+                      Address{browser.address->ip.contains('.') ? "127.0.0.1" : "::1", browser.address->port}.text()));
     if (auto instances = section.section("instances")) read_instances(*instances);
     if (!section.has("address"))
       section.problem("address", "is missing, so nobody would be answered; write address = \"127.0.0.1:1434\"");
@@ -515,8 +515,8 @@ private:
         std::vector<std::string_view> names;
         for (const Listener &one : config_.listeners)
           names.push_back(one.name);
-        section.problem(element, names.empty() ? "there is no listener at all"
-                                               : Section::no_such_word(*listener, names));
+        section.problem(element,
+                        names.empty() ? "there is no listener at all" : Section::no_such_word(*listener, names));
       } else if (!found->address) {
         if (found->unix_path)
           section.problem(element, fmt::format("listener \"{}\" is a Unix socket, and SQL Browser tells ports; name "
@@ -540,7 +540,9 @@ private:
     if (name.empty() || name.size() > longest)
       return fmt::format("\"{}\" is no name of an instance: SQL Browser knows names of 1 to {} characters", name,
                          longest);
-    const auto strange = [](unsigned char c) { return c <= 0x20 || c >= 0x7F || std::string_view("\\/:;,@[]\"").contains(static_cast<char>(c)); };
+    const auto strange = [](unsigned char c) {
+      return c <= 0x20 || c >= 0x7F || std::string_view("\\/:;,@[]\"").contains(static_cast<char>(c));
+    };
     if (std::ranges::any_of(name, strange))
       return fmt::format("\"{}\" holds a character that no instance has; write letters, digits, _ and $", name);
     return {};
@@ -752,7 +754,8 @@ private:
     else if (const auto partner = auth::parse_target(*typed), target = auth::parse_target(route.target);
              target && partner->host == target->host && partner->instance == target->instance &&
              partner->port == target->port)
-      section.warning("failover_partner", "is the target itself, which would only be tried twice; name the other server");
+      section.warning("failover_partner",
+                      "is the target itself, which would only be tried twice; name the other server");
   }
 
   /// Why sqlshim cannot go to a target. Empty: it can.

@@ -135,7 +135,8 @@ std::string show(const Config &config, uid_t self) {
   if (config.browser.address) {
     std::string instances;
     for (const auto &[instance, listener] : config.browser.instances)
-      instances += fmt::format("{} {} = {}", instances.empty() ? "" : ",", toml_string(instance), toml_string(listener));
+      instances +=
+          fmt::format("{} {} = {}", instances.empty() ? "" : ",", toml_string(instance), toml_string(listener));
     line("\n[browser]");
     line("address = {}", toml_string(config.browser.address->text()));
     line("instances = {{{} }}", instances);

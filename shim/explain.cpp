@@ -118,7 +118,8 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   comparison.facts =
       co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns, [](const auth::DnsAnswer &) {});
   // Drivers ask SQL Browser as the login did.
-  if (const auto known = shop.browsers.find(target->host, target->instance)) comparison.facts.browser_port = known->port;
+  if (const auto known = shop.browsers.find(target->host, target->instance))
+    comparison.facts.browser_port = known->port;
   std::optional<LoadedIdentity> loaded;
   if (identity && takes_clients_password(identity)) {
     why_not = "the route takes the client's own user and password";

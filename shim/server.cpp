@@ -228,8 +228,8 @@ public:
             options.kdcinfo),
         users_(std::move(options.look_up_user)), limits_(config_->limits),
         tls_(config_, [&log](std::string what) { log.emit(Warned{std::move(what)}); }),
-        common_{log,  tickets_,  identities_,
-                users_, limits_, tls_, browsers_, std::move(options.prove_uid), ::getuid(), log.debug()} {
+        common_{log,        tickets_,   identities_, users_, limits_, tls_, browsers_, std::move(options.prove_uid),
+                ::getuid(), log.debug()} {
     limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
     auto threads =
         options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);

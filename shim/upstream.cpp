@@ -660,7 +660,8 @@ Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, 
   prepared.port_from = PortFrom::browser; // once in a login
   step = "resolve";
   const auto port = co_await ask_for_port(request, prepared.facts, request.route.timeouts.dns);
-  co_return port && *port != port_of(target);
+  const bool elsewhere = port && *port != port_of(target);
+  co_return elsewhere;
 }
 
 /// The attempts at one place, in the order of the plan.
@@ -844,10 +845,10 @@ Cause cause_of_server_error(std::uint32_t number) {
   switch (number) {
   case 18452:
     return Cause::login_untrusted;
-  case 954:  // it is a mirror
-  case 955:  // a mirror without quorum
-  case 976:  // a replica that may not be read
-  case 983:  // a replica that is neither primary nor secondary
+  case 954: // it is a mirror
+  case 955: // a mirror without quorum
+  case 976: // a replica that may not be read
+  case 983: // a replica that is neither primary nor secondary
   case 4060:
     return Cause::database_denied;
   default:

@@ -150,9 +150,9 @@ struct Parts {
     const auto what = event.port ? fmt::format("{} is at port {}{}", event.instance, event.port,
                                                event.detail.empty() ? "" : ", " + event.detail)
                                  : fmt::format("no port of {}: {}", event.instance, event.detail);
-    resolved.add({"SQL Browser", fmt::format("{} ({})", what,
-                                             event.cached ? "kept"
-                                                          : fmt::format("{}, {}", event.server, millis(event.us)))});
+    resolved.add(
+        {"SQL Browser",
+         fmt::format("{} ({})", what, event.cached ? "kept" : fmt::format("{}, {}", event.server, millis(event.us)))});
   }
   void add(const shim::TargetResolved &event) {
     is_resolved = true;

@@ -364,11 +364,13 @@ bool shows(Area area, const Event &event) {
                      std::type_identity<KdcAnswered>{}, std::type_identity<SpnTried>{});
   case Area::connection:
     return is_one_of(std::type_identity<DnsAnswered>{}, std::type_identity<TargetAliased>{},
-                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{}, std::type_identity<AttemptEnded>{});
+                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
+                     std::type_identity<AttemptEnded>{});
   case Area::tls:
     return is_one_of(std::type_identity<PolicyDecided>{}, std::type_identity<TargetAliased>{},
-                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{}, std::type_identity<ServerConnected>{},
-                     std::type_identity<PreloginAnswered>{}, std::type_identity<TlsAgreed>{});
+                     std::type_identity<TargetResolved>{}, std::type_identity<BrowserAnswered>{},
+                     std::type_identity<ServerConnected>{}, std::type_identity<PreloginAnswered>{},
+                     std::type_identity<TlsAgreed>{});
   case Area::server:
     return is_one_of(std::type_identity<TicketChosen>{}, std::type_identity<ServerConnected>{},
                      std::type_identity<PreloginAnswered>{}, std::type_identity<TlsAgreed>{},
@@ -578,8 +580,7 @@ std::optional<Diagnosis> diagnose(std::span<const Record> trail) {
   return diagnose(trail, Failure{.step = refused->step, .cause = known->cause, .detail = refused->detail});
 }
 
-Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause,
-                        const std::string &partner) {
+Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause, const std::string &partner) {
   return {fmt::format("route {}: target {} could not be reached ({}): its failover_partner {}{}", route, target,
                       id(cause), partner, partner_tried)};
 }

@@ -73,9 +73,10 @@ public:
   void once() {
     shim::Trail trail(log_);
     std::optional<shim::Rehearsal> done;
-    shim::UpstreamRequest request{
-        config_, route_, config_.find_identity(route_.identity), asked_, trail, resolver_, tickets_, identities_,
-        tls_,    browsers_, false};
+    shim::UpstreamRequest request{config_,   route_,      config_.find_identity(route_.identity),
+                                  asked_,    trail,       resolver_,
+                                  tickets_,  identities_, tls_,
+                                  browsers_, false};
     asio::co_spawn(io_, shim::rehearse(request), [&](std::exception_ptr error, shim::Rehearsal rehearsal) {
       if (!error) done = std::move(rehearsal);
     });

@@ -562,9 +562,13 @@ const Row rows[] = {
      {"f:8:1: route[0].target: is missing; write the server as you would type it, as target = \"sql1.corp.test\""}},
     {"RouteTargetInstance",
      std::string(listener) + std::string(identity) +
+         "[[route]]\nname = \"r\"\ntarget = 'sql1\\A123456789012345678901234567890123'\nidentity = \"svc\"\n",
+     {"f:10:10: route[0].target: \"A123456789012345678901234567890123\" is no name of an instance: SQL Browser knows "
+      "names of 1 to 32 characters; write the port, as 'sql1\\A123456789012345678901234567890123,PORT'"}},
+    {"RouteTargetInstanceWithoutPort",
+     std::string(listener) + std::string(identity) +
          "[[route]]\nname = \"r\"\ntarget = 'sql1\\X'\nidentity = \"svc\"\n",
-     {"f:10:10: route[0].target: the port of a named instance cannot be looked up by this version; write it, as "
-      "'sql1\\X,PORT'"}},
+     {}},
     {"RouteWithoutIdentity",
      std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\n",
      {"f:4:1: route[0].identity: is missing; tcp+kerberos needs one, write the name of an [[identity]]"}},
