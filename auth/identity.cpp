@@ -253,6 +253,9 @@ private:
   Error ccache_error(krb5_error_code code, const std::string &what) const {
     Error error = library_error(context_, code, what + " (read as " + uid_text() + "): ");
     error.kind = code == KRB5_CC_FORMAT || code == KRB5_CCACHE_BADVNO ? Kind::malformed : Kind::no_credentials;
+    // libkrb5 adds the name of the file that it was given.
+    if (const auto at = copy_.empty() ? std::string::npos : error.text.find(copy_.substr(5)); at != std::string::npos)
+      error.text.replace(at, copy_.size() - 5, spec().path);
     if (ccache_type(spec().path) != "KCM") return error;
     error.text += "; KCM caches are kept by a service, ";
     if (code == KRB5_FCC_NOFILE || code == KRB5_CC_NOTFOUND)
