@@ -316,9 +316,10 @@ tds::Bytes NtlmAcceptor::target_info() const {
   if (options_.timestamp) { // FILETIME: 100 ns since 1601
     using Ticks = std::chrono::duration<std::int64_t, std::ratio<1, 10'000'000>>;
     constexpr std::chrono::seconds from_1601_to_1970(11'644'473'600);
-    const auto now = std::chrono::system_clock::now().time_since_epoch() + from_1601_to_1970;
+    // In ticks from the first: as nanoseconds, years since 1601 are more than 64 bits hold.
+    const auto now = std::chrono::duration_cast<Ticks>(std::chrono::system_clock::now().time_since_epoch());
     tds::Writer ticks;
-    ticks.u64_le(static_cast<std::uint64_t>(std::chrono::duration_cast<Ticks>(now).count()));
+    ticks.u64_le(static_cast<std::uint64_t>((now + from_1601_to_1970).count()));
     pair(av_timestamp, ticks.bytes());
   }
   pair(av_end, {});

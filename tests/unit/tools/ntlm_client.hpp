@@ -6,6 +6,9 @@
 #include <gssapi/gssapi_ext.h>
 #include <stdexcept>
 #include <string>
+#if __has_feature(address_sanitizer)
+#include <sanitizer/lsan_interface.h>
+#endif
 
 namespace lab_test {
 
@@ -26,6 +29,10 @@ public:
     const gss_key_value_set_desc store{1, &element};
     gss_OID_set_desc mechanisms{1, mechanism()};
     OM_uint32 minor = 0, ignored = 0;
+#if __has_feature(address_sanitizer)
+    // gss-ntlmssp 1.2.0 leaks 6 kB of OpenSSL with each password (EVP_MD_fetch for MD4).
+    const __lsan::ScopedDisabler not_ours;
+#endif
     const auto major = gss_acquire_cred_from(&minor, user, GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE, &store,
                                              &credential_, nullptr, nullptr);
     gss_release_name(&ignored, &user);
