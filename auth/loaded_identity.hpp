@@ -1,11 +1,21 @@
 // What load_identity really makes. Internal to auth/: request_tgt takes the secrets from here.
 #pragma once
 
+#include "auth/gss.hpp"
 #include "auth/handles.hpp"
 #include "auth/identity.hpp"
 #include "auth/wiped.hpp"
 
+#include <memory>
+#include <mutex>
+
 namespace auth {
+
+/// What NTLM makes of a password, for all logins of an identity: gss-ntlmssp 1.2.0 loses 6 KiB of memory each time that it is made. Contexts copy from it, and do not change it.
+struct NtlmCredential {
+  std::mutex mutex; ///< of `made`
+  std::shared_ptr<const GssCredential> made;
+};
 
 class LoadedIdentity final : public Identity {
 public:
@@ -22,6 +32,8 @@ public:
   const std::string &keytab() const { return keytab_name_; }
   /// Empty for other sources.
   const Wiped &password() const { return password_; }
+  /// Made by whoever needs it first.
+  NtlmCredential &ntlm() const { return ntlm_; }
   /// Null for other sources.
   const TicketPtr &tgt() const { return tgt_; }
 
@@ -34,6 +46,7 @@ private:
   Keytab keytab_;   // keeps the MEMORY keytab alive; exchanges open it by name
   std::string keytab_name_;
   Wiped password_;
+  mutable NtlmCredential ntlm_;
   std::size_t fingerprint_ = 0;
   TicketPtr tgt_;
 };

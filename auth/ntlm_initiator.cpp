@@ -25,37 +25,64 @@ std::string host_based(std::string service) {
   return service;
 }
 
+/// GSSAPI says "unsupported mechanism" of a plug-in that is not there.
+Error named(Error error) {
+  if (error.kind == Kind::mechanism_missing)
+    error.text = "GSSAPI has no NTLM here: the package gss-ntlmssp is not installed (" + error.text + ")";
+  return error;
+}
+
+using CredentialPtr = std::shared_ptr<const GssCredential>;
+
+Result<CredentialPtr> make_credential(const std::string &account, const Wiped &password, gss_OID mechanism) {
+  OM_uint32 minor = 0;
+  GssName name;
+  auto text = borrowed(account);
+  if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_USER_NAME, name.out()); GSS_ERROR(major))
+    return std::unexpected(gss_error(major, minor, &ntlm_oid));
+  // SPNEGO asks every mechanism, and with a password alone Kerberos would go to a KDC. With a ccache beside it, it takes neither (and NTLM does not look at it).
+  std::array<gss_key_value_element_desc, 2> elements{{{"password", password.c_str()}, {"ccache", "MEMORY:none"}}};
+  const bool spnego = mechanism == &spnego_oid;
+  const gss_key_value_set_desc store{spnego ? 2u : 1u, elements.data()};
+  gss_OID_set_desc mechanisms{1, mechanism};
+  auto made = std::make_shared<GssCredential>();
+  if (const auto major = gss_acquire_cred_from(&minor, name.get(), GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
+                                               &store, made->out(), nullptr, nullptr);
+      GSS_ERROR(major))
+    return std::unexpected(named(gss_error(major, minor, mechanism)));
+  if (!spnego) return made;
+  gss_OID_set_desc ntlm{1, &ntlm_oid};
+  if (const auto major = gss_set_neg_mechs(&minor, made->get(), &ntlm); GSS_ERROR(major))
+    return std::unexpected(named(gss_error(major, minor, mechanism)));
+  return made;
+}
+
+/// The identity's own one for raw tokens; for SPNEGO, which only tests ask for, one more.
+Result<CredentialPtr> credential_of(const LoadedIdentity &identity, const std::string &account, gss_OID mechanism) {
+  if (mechanism == &spnego_oid) return make_credential(account, identity.password(), mechanism);
+  auto &kept = identity.ntlm();
+  std::lock_guard lock(kept.mutex);
+  if (kept.made) return kept.made;
+  auto made = make_credential(account, identity.password(), mechanism);
+  if (made) kept.made = *made;
+  return made;
+}
+
 class NtlmInitiator final : public Initiator {
 public:
   explicit NtlmInitiator(NtlmOptions options)
       : options_(std::move(options)), mechanism_(options_.wrapping == Wrapping::spnego ? &spnego_oid : &ntlm_oid) {}
 
-  std::optional<Error> prepare(const Wiped &password) {
+  std::optional<Error> prepare(const LoadedIdentity &identity) {
     OM_uint32 minor = 0;
-    GssName account;
-    auto text = borrowed(options_.account);
-    if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_USER_NAME, account.out()); GSS_ERROR(major))
-      return gss_error(major, minor, &ntlm_oid);
     const auto service = host_based(options_.service);
-    text = borrowed(service);
+    auto text = borrowed(service);
     if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_HOSTBASED_SERVICE, target_.out()); GSS_ERROR(major))
       return gss_error(major, minor, &ntlm_oid);
-
-    // SPNEGO asks every mechanism, and with a password alone Kerberos would go to a KDC. With a ccache beside it, it takes neither (and NTLM does not look at it).
-    std::array<gss_key_value_element_desc, 2> elements{{{"password", password.c_str()}, {"ccache", "MEMORY:none"}}};
-    const bool spnego = mechanism_ == &spnego_oid;
-    const gss_key_value_set_desc store{spnego ? 2u : 1u, elements.data()};
-    gss_OID_set_desc mechanisms{1, mechanism_};
-    if (const auto major = gss_acquire_cred_from(&minor, account.get(), GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
-                                                 &store, credential_.out(), nullptr, nullptr);
-        GSS_ERROR(major))
-      return named(gss_error(major, minor, mechanism_));
-    if (spnego) {
-      gss_OID_set_desc ntlm{1, &ntlm_oid};
-      if (const auto major = gss_set_neg_mechs(&minor, credential_.get(), &ntlm); GSS_ERROR(major))
-        return named(gss_error(major, minor, mechanism_));
-    }
-    auto holder = holder_of(credential_, mechanism_);
+    auto credential = credential_of(identity, options_.account, mechanism_);
+    if (!credential) return std::move(credential.error());
+    credential_ = std::move(*credential);
+    auto holder = holder_of(*credential_, mechanism_);
     if (!holder) return std::move(holder.error());
     source_ = std::move(*holder);
     return std::nullopt;
@@ -71,7 +98,7 @@ public:
     OM_uint32 minor = 0, granted = 0;
     auto bindings = bindings_to(channel_);
     const auto major =
-        gss_init_sec_context(&minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_asked, 0,
+        gss_init_sec_context(&minor, credential_->get(), security_.out(), target_.get(), mechanism_, flags_asked, 0,
                              channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
                              server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
     if (GSS_ERROR(major)) {
@@ -91,13 +118,6 @@ public:
   const std::string &source() const override { return source_; }
 
 private:
-  /// GSSAPI says "unsupported mechanism" of a plug-in that is not there.
-  static Error named(Error error) {
-    if (error.kind == Kind::mechanism_missing)
-      error.text = "GSSAPI has no NTLM here: the package gss-ntlmssp is not installed (" + error.text + ")";
-    return error;
-  }
-
   /// Of the server's first token, before the mechanism answers it.
   std::optional<Error> judge_challenge(ByteView token) {
     if (challenged_) return std::nullopt; // SPNEGO's last word
@@ -110,8 +130,8 @@ private:
     if (mechanism_ == &spnego_oid) return std::nullopt;
     OM_uint32 minor = 0;
     GssBufferSet ignored;
-    gss_inquire_sec_context_by_oid(&minor, security_.get(), &require_mic_oid,
-                                   ignored.out()); // judge_answer sees whether it helped
+    // judge_answer sees whether it helped.
+    gss_inquire_sec_context_by_oid(&minor, security_.get(), &require_mic_oid, ignored.out());
     return std::nullopt;
   }
 
@@ -127,7 +147,7 @@ private:
   NtlmOptions options_;
   gss_OID mechanism_;
   GssName target_;
-  GssCredential credential_;
+  CredentialPtr credential_;
   GssContext security_;
   Bytes channel_; // empty: bound to none
   std::string source_;
@@ -142,7 +162,7 @@ Result<std::unique_ptr<Initiator>> make_ntlm_initiator(const Identity &identity,
     return std::unexpected(fault(Kind::no_credentials, "NTLM needs a password, and identity " + identity.spec().name +
                                                            " is a " + std::string(to_string(identity.spec().source))));
   auto initiator = std::make_unique<NtlmInitiator>(std::move(options));
-  if (auto error = initiator->prepare(loaded->password())) return std::unexpected(*std::move(error));
+  if (auto error = initiator->prepare(*loaded)) return std::unexpected(*std::move(error));
   return initiator;
 }
 

@@ -24,11 +24,24 @@ void Throttle::refused(const auth::Identity &identity) {
   const auto now = now_();
   std::lock_guard lock(mutex_);
   refusals_[identity.principal()].push_back({now, identity.spec().name, identity.fingerprint()});
+  good_.erase(identity.principal());
+}
+
+void Throttle::good(const auth::Identity &identity) {
+  std::lock_guard lock(mutex_);
+  good_[identity.principal()] = identity.fingerprint();
+}
+
+bool Throttle::is_good(const auth::Identity &identity) {
+  std::lock_guard lock(mutex_);
+  const auto found = good_.find(identity.principal());
+  return found != good_.end() && found->second == identity.fingerprint();
 }
 
 void Throttle::forget() {
   std::lock_guard lock(mutex_);
   refusals_.clear();
+  good_.clear();
 }
 
 } // namespace shim

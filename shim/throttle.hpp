@@ -27,6 +27,9 @@ public:
   std::optional<std::chrono::seconds> shut(const auth::Identity &identity);
   /// A KDC refused the proof that was made from this identity.
   void refused(const auth::Identity &identity);
+  /// Somebody who can tell has believed this identity: as long as it stays so, its proofs need not be made one at a time.
+  void good(const auth::Identity &identity);
+  bool is_good(const auth::Identity &identity);
   /// The operator says that things are mended (SIGHUP).
   void forget();
 
@@ -40,6 +43,7 @@ private:
   std::function<Clock::time_point()> now_;
   std::mutex mutex_;
   std::map<std::string, std::vector<Refusal>> refusals_; // by principal, the oldest first
+  std::map<std::string, std::size_t> good_;              // by principal: fingerprint of the last proof that was believed
 };
 
 } // namespace shim

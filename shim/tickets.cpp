@@ -229,6 +229,22 @@ std::optional<TicketError> Tickets::password_shut(const auth::Identity &identity
   return TicketError{error_of(auth::Kind::preauth_failed, std::move(text)), Cause::password_throttled};
 }
 
+Task<std::expected<std::shared_ptr<void>, TicketError>> Tickets::password_turn(LoadedIdentity identity) {
+  const auto &who = *identity.identity;
+  const auto key = turn_of(who);
+  auto turn = std::make_shared<std::optional<Landing>>();
+  while (!throttle_.is_good(who)) {
+    auto flight = join(key);
+    if (!flight) {
+      turn->emplace(*this, key, std::nullopt);
+      break;
+    }
+    co_await landed(std::move(flight), key);
+  }
+  if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
+  co_return turn->has_value() ? std::shared_ptr<void>(std::move(turn)) : nullptr;
+}
+
 Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace) {
   const auto &who = *identity.identity;
   // One proof of a principal at a time: many logins, each with a password of its own, would all be tried before the first is counted.

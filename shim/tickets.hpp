@@ -45,10 +45,11 @@ public:
   void rejected(const AcquiredTicket &ticket) { store_.drop(ticket.key, ticket.ticket); }
   /// Forgets whatever is kept of that identity, tickets, TGT and refusals; what is still being fetched for it is not kept when it comes.
   void discard(const LoadedIdentity &identity);
-  /// NTLM offers the password to a server, which asks a domain controller: its refusals count with those of the KDCs. `password_shut`: why the identity's password is not to be tried at this
-  /// time; nullopt: it may be.
-  std::optional<TicketError> password_shut(const auth::Identity &identity);
-  void password_refused(const auth::Identity &identity) { throttle_.refused(identity); }
+  /// NTLM offers a password to a server, which asks a domain controller: its refusals count with those of the KDCs. Waits until no other login offers a password of that principal; hold
+  /// what comes until the server has answered, and tell what it said. Where the same password was found good nobody waits, and null comes. Error: why it is not to be offered at this time.
+  Task<std::expected<std::shared_ptr<void>, TicketError>> password_turn(LoadedIdentity identity);
+  void password_good(const LoadedIdentity &identity) { throttle_.good(*identity.identity); }
+  void password_refused(const LoadedIdentity &identity) { throttle_.refused(*identity.identity); }
   /// Forgets every ticket, every kept refusal, refused passwords, and which KDC answered or failed (SIGHUP).
   void forget();
   std::size_t size() const { return store_.size(); }
@@ -60,6 +61,7 @@ private:
   /// `spn` empty: the identity's TGT. `cached` tells whether the store had it.
   Task<Outcome> obtain(LoadedIdentity identity, std::string spn, FetchContext context, bool &cached);
   Task<Outcome> fetch(LoadedIdentity identity, std::string spn, FetchContext context);
+  std::optional<TicketError> password_shut(const auth::Identity &identity);
   /// The TGT: for a ccache its own, else by an AS exchange, unless the KDC has refused this identity too often.
   Task<Outcome> fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace);
   /// Waits until the claim on `key` is over. False: it was already.

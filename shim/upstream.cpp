@@ -482,13 +482,14 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
 struct Ready {
   std::optional<AcquiredTicket> ticket;
   std::unique_ptr<auth::Initiator> initiator;
+  std::shared_ptr<void> turn = {}; ///< of NTLM: no other login offers a password of the same principal while this lives
 };
 
 /// NTLM with the identity's password, unless a server or a KDC has refused it too often.
 Task<std::expected<Ready, Failure>> get_ntlm_ready(UpstreamRequest &request, const Prepared &prepared) {
   const auto &identity = *prepared.identity->identity;
-  if (auto shut = request.tickets.password_shut(identity))
-    co_return fail("ticket", Cause::password_throttled, words_of(shut->error));
+  auto turn = co_await request.tickets.password_turn(*prepared.identity);
+  if (!turn) co_return fail("ticket", Cause::password_throttled, words_of(turn.error().error));
   auto account = ntlm_account(identity.principal(), request.config.domains);
   request.trail.emit(CredentialsTaken{"ntlm", account, identity.principal()});
   auto made =
@@ -497,7 +498,7 @@ Task<std::expected<Ready, Failure>> get_ntlm_ready(UpstreamRequest &request, con
                                            .wrapping = auth::Wrapping::raw,
                                            .require_mic = request.route.unprotected == config::Unprotected::refuse});
   if (!made) co_return fail("ticket", cause_of_context_error(made.error().kind), words_of(made.error()));
-  co_return Ready{std::nullopt, std::move(*made)};
+  co_return Ready{std::nullopt, std::move(*made), std::move(*turn)};
 }
 
 /// Before connecting: a wrong SPN costs the server nothing.
@@ -611,10 +612,11 @@ Task<Tried> try_attempt(UpstreamRequest &request, const Prepared &prepared, std:
       attempt.kind, std::move(asked)};
   auto reply = co_await login.run();
   login.tell();
+  if (reply && login.ntlm()) request.tickets.password_good(*prepared.identity);
   if (reply) co_return Upstream{std::move(stream), std::move(*reply)};
   if (auto *failure = std::get_if<Failure>(&reply.error())) {
     if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
-    if (failure->cause == Cause::ntlm_untrusted) request.tickets.password_refused(*prepared.identity->identity);
+    if (failure->cause == Cause::ntlm_untrusted) request.tickets.password_refused(*prepared.identity);
     if (login.wrong_instance)
       failure->detail += fmt::format(" Another instance than {} listens at {}.", prepared.facts.target.instance,
                                      to_text(connected->endpoint));

@@ -3,6 +3,9 @@
 #include "tests/component/auth_support.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/scripted_server.hpp"
+#include "config/fallback.hpp"
+#include "tds/sspi.hpp"
+#include "tools/lab/acceptor.hpp"
 #include "tools/lab/lab.hpp"
 
 #include <fmt/format.h>
@@ -68,6 +71,14 @@ public:
   Talk(test::Connection &connection, const std::filesystem::path &keytab)
       : TdsServerSide(connection), acceptor_(keytab) {}
 
+  /// Whether any client has offered NTLM, since this was last set to false.
+  inline static std::atomic<bool> saw_ntlm = false;
+
+  tds::Login7 login() {
+    auto login = TdsServerSide::login();
+    if (tds::recognise(login.sspi) == tds::Mechanism::ntlm) saw_ntlm = true;
+    return login;
+  }
   /// Reads PRELOGIN and LOGIN7; the token that would prove us.
   Bytes proof() {
     prelogin();
@@ -234,6 +245,21 @@ const Hostile behaviours[] = {
          lab::eventually([] { return false; }, lab::milliseconds(50)); // slowness is what is tried
        }
      }},
+    // What might pass for a reason to log in otherwise.
+    {"ClosesOnTheTicket",
+     "spn-wrong-account",
+     [](Talk &t) {
+       t.prelogin();
+       t.login();
+     },
+     {},
+     "directory"},
+    {"ForgesTheKrbErrorOfAMissingSpn", "protocol-violation",
+     [](Talk &t) {
+       t.prelogin();
+       t.login();
+       t.say({tds::SspiToken{lab::spnego_reject(lab::krb_error_token(7))}});
+     }},
     // Elsewhere.
     {"RoutingBeforeItsProof",
      "redirect-refused",
@@ -314,6 +340,7 @@ protected:
     lab_ = new lab::Lab({.server_encrypt = "off", .change = [](lab::Plan &plan) {
                            plan.server = lab::Plan::Server::absent;
                            plan.route_extra = "timeouts = { login = \"10s\" }\n"; // 200,000 messages take theirs
+                           plan.fallback_keys = everything_listed();
                          }});
     server_ = new test::ScriptedServer(lab_->block().server(0), lab_->sql_port());
   }
@@ -328,6 +355,13 @@ protected:
       Talk talk(connection, lab_->folder() / "peer.keytab");
       act(talk);
     });
+  }
+  /// NTLM behind Kerberos, for whatever cause a route may list.
+  static std::string everything_listed() {
+    std::string causes;
+    for (const auto &[cause, never] : config::fallback_rules())
+      if (never.empty()) causes += fmt::format("\"{}\", ", cause);
+    return fmt::format("attempts = [\"tcp+kerberos\", \"tcp+ntlm\"]\nfallback_on = [{}]\nunprotected = \"accept\"\n", causes);
   }
   static std::string sqlshim(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), lab::program_folder() / "sqlshim");
@@ -382,6 +416,16 @@ TEST_P(HostileServer, IsRefusedAndShownEscaped) {
   const auto json = sqlshim({"explain", "--route", "reports", "--connect", "--json"});
   EXPECT_EQ(obeyed(json, true), "");
   EXPECT_EQ(nlohmann::json::parse(json)["diagnosis"]["cause"], hostile.cause);
+}
+
+// Nothing that a server does makes sqlshim log in to it by NTLM, though the route lists every cause that may be listed.
+TEST_P(HostileServer, IsNotOfferedNtlm) {
+  const auto before = server_->connections();
+  Talk::saw_ntlm = false;
+  test::Connection connection("127.0.0.1", lab_->port("ntlm-fallback"));
+  EXPECT_FALSE(test::log_in(connection).reply);
+  EXPECT_EQ(server_->connections(), before + 1);
+  EXPECT_FALSE(Talk::saw_ntlm);
 }
 
 INSTANTIATE_TEST_SUITE_P(Behaviour, HostileServer, ValuesIn(behaviours),

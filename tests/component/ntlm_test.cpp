@@ -4,6 +4,8 @@
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tsql.hpp"
 
+#include <thread>
+
 namespace {
 
 using namespace testing;
@@ -135,6 +137,39 @@ TEST_F(Ntlm, AWrongPasswordIsTriedTwice) {
   }
   EXPECT_THAT(log_in().error, StartsWith("password-throttled: "));
   EXPECT_TRUE(lab_->peer().record(3).empty()) << "nobody connected";
+}
+
+// All of them would otherwise be on their way before the first is refused, and an account is locked after a few.
+TEST_F(Ntlm, WrongPasswordsAtOnceAreTriedOneByOne) {
+  bring_up({.change = [](lab::Plan &plan) { plan.peer.login_delay = lab::milliseconds(200); }});
+  start(route_with({config::AttemptKind::tcp_ntlm}, "Wrong.Passw0rd"));
+  std::vector<std::thread> applications;
+  for (int i = 0; i < 8; ++i)
+    applications.emplace_back([this] {
+      test::Connection connection("127.0.0.1", port_);
+      EXPECT_FALSE(test::log_in(connection).reply);
+    });
+  for (auto &application : applications)
+    application.join();
+  EXPECT_FALSE(record(2).empty());
+  EXPECT_TRUE(lab_->peer().record(3).empty()) << "a third try";
+}
+
+// One that was believed is not held up by the others.
+TEST_F(Ntlm, AGoodPasswordWaitsForNobody) {
+  bring_up({.change = [](lab::Plan &plan) { plan.peer.login_delay = lab::milliseconds(300); }});
+  start(ntlm_alone());
+  ASSERT_TRUE(log_in().accepted);
+  const auto started = std::chrono::steady_clock::now();
+  std::vector<std::thread> applications;
+  for (int i = 0; i < 8; ++i)
+    applications.emplace_back([this] {
+      test::Connection connection("127.0.0.1", port_);
+      EXPECT_TRUE(test::log_in(connection).reply);
+    });
+  for (auto &application : applications)
+    application.join();
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::milliseconds(8 * 300)) << "one after the other";
 }
 
 TEST_F(Ntlm, AServerThatTakesNone) {

@@ -47,6 +47,20 @@ TEST_F(ThrottleTest, TwoRefusalsShutItForAnHour) {
   EXPECT_FALSE(throttle_.shut(reports_));
 }
 
+TEST_F(ThrottleTest, WhatWasBelievedIsGoodUntilItIsRefused) {
+  FakeIdentity same("other", 1), another("reports", 2);
+  EXPECT_FALSE(throttle_.is_good(reports_));
+  throttle_.good(reports_);
+  EXPECT_TRUE(throttle_.is_good(reports_));
+  EXPECT_TRUE(throttle_.is_good(same)) << "the same password of the same principal";
+  EXPECT_FALSE(throttle_.is_good(another));
+  throttle_.refused(another);
+  EXPECT_FALSE(throttle_.is_good(reports_)) << "the account's password may have changed";
+  throttle_.good(reports_);
+  throttle_.forget();
+  EXPECT_FALSE(throttle_.is_good(reports_));
+}
+
 TEST_F(ThrottleTest, AnotherContentStartsAnew) {
   throttle_.refused(reports_);
   throttle_.refused(reports_);
