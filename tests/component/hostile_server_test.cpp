@@ -1,10 +1,10 @@
 // A server that means harm, through a real `sqlshim serve` with a real ticket: what it does is refused with its cause, and what it says reaches neither
 // terminal nor log as anything but text.
+#include "config/fallback.hpp"
+#include "tds/sspi.hpp"
 #include "tests/component/auth_support.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/scripted_server.hpp"
-#include "config/fallback.hpp"
-#include "tds/sspi.hpp"
 #include "tools/lab/acceptor.hpp"
 #include "tools/lab/lab.hpp"
 
@@ -361,7 +361,7 @@ protected:
     std::string causes;
     for (const auto &[cause, never] : config::fallback_rules())
       if (never.empty()) causes += fmt::format("\"{}\", ", cause);
-    return fmt::format("attempts = [\"tcp+kerberos\", \"tcp+ntlm\"]\nfallback_on = [{}]\nunprotected = \"accept\"\n", causes);
+    return fmt::format("attempts = [\"tcp+kerberos\", \"tcp+ntlm\"]\nfallback_on = [{}]\n", causes);
   }
   static std::string sqlshim(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), lab::program_folder() / "sqlshim");
