@@ -5,6 +5,8 @@ namespace {
 
 /// Borrowed while bytes are being moved, by one direction at a time: never across a wait.
 constexpr std::size_t buffer_size = 16 * 1024;
+/// Of what a client sends, in bytes: it may be a part of a long message, of which the client keeps the next one back. (Packets are of 4,096 bytes by default.)
+constexpr std::size_t large_part = 4000;
 /// After so many full buffers in a row other connections of the thread get their turn.
 constexpr int most_turns = 16;
 
@@ -82,6 +84,7 @@ void Relay::pump(Direction &direction) {
     if (read.wait != Wait::none) return wait_for(direction.from, read.wait, direction.reader, direction, &Relay::pump);
     if (read.error == asio::error::eof) return finish_direction(direction);
     if (read.error) return end(direction.reader, read.error.message());
+    if (&direction == &up_ && read.count >= large_part) direction.from.acknowledge();
     Moved written;
     if (!write_some(direction, buffer, read.count, written)) return;
     if (written.count < read.count) {

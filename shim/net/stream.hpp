@@ -53,6 +53,9 @@ public:
   /// For the relay, which never waits inside. After a `try_write` that has to wait, the next one must begin with the same bytes.
   Moved try_read(char *data, std::size_t size);
   Moved try_write(const char *data, std::size_t size);
+  /// Has the kernel tell the peer now that its bytes have come, and not 40 ms later. One that sends by Nagle's algorithm (RFC 1122 4.2.3.4), as Node's sockets do, waits for that before each
+  /// packet of a long message. Of a Unix socket: nothing.
+  void acknowledge();
   /// The last byte has been written: tells the peer, who may go on sending. `writable`: the socket is full; call it again then.
   Wait shutdown_send();
 

@@ -3,6 +3,7 @@
 #include "tests/unit/auth/support.hpp"
 #include "tests/unit/shim/support.hpp"
 
+#include <netinet/tcp.h>
 #include <random>
 
 namespace shim_test {
@@ -303,6 +304,31 @@ TEST_F(RelayTest, TrafficEitherWayKeepsItAlive) {
     }
     EXPECT_EQ(end().reason, "idle");
     EXPECT_GE(elapsed_since(last_sent), 590ms);
+  }
+}
+
+/// Segments that this side has sent and nobody has acknowledged.
+unsigned unacknowledged(TcpSocket &socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  EXPECT_EQ(::getsockopt(socket.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+  return info.tcpi_unacked;
+}
+
+TEST_F(RelayTest, PartsOfALongMessageAreAcknowledgedAtOnce) {
+  start(Millis(0));
+  // Questions and answers, after which the kernel keeps acknowledgements back.
+  for (int i = 0; i < 20; ++i) {
+    send(*application_, "x");
+    ASSERT_EQ(loop_.run(read(*server_, 1)), "x");
+    send(*server_, "y");
+    ASSERT_EQ(loop_.run(read(*application_, 1)), "y");
+  }
+  const std::string part(4096, 'p');
+  for (int i = 0; i < 20; ++i) {
+    send(*application_, part);
+    ASSERT_EQ(loop_.run(read(*server_, part.size())), part);
+    EXPECT_EQ(unacknowledged(*application_), 0u) << "part " << i;
   }
 }
 
