@@ -8,8 +8,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 export root=$PWD build=$PWD/build/asan work=$PWD/build/mutants
-export run_limit=120 # seconds for one program; a mutant that hangs is caught
-export GTEST_BRIEF=1 GTEST_FAIL_FAST=1
+export least_limit=30 # seconds for a program that needs none by itself; a mutant that hangs is caught
+export GTEST_BRIEF=1
 list=tools/mutants.txt
 
 sample="" seed=$(date +%N | sed 's/^0*//') wanted=()
@@ -43,7 +43,7 @@ total=$(wc -l <<<"$mutants")
 # What a program's tests start besides themselves.
 programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab sqlshim-control" ;; *) echo "$1" ;; esac; }
 command_of() { ninja -C "$build" -t commands -s "$1" | sed 's|^[^ ]*/tools/compile.sh ||'; }
-passes() { (cd "$1" && timeout -k 5 "$run_limit" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER
+passes() { (cd "$1" && GTEST_FAIL_FAST=1 timeout -k 5 "$4" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER SECONDS
 
 # objects_of FILE: the object files, as the build names them, that FILE goes into.
 objects_of() {
@@ -78,22 +78,23 @@ sabotage() {
       ln "$build/$program" "$folder/$program" || return 1
       continue
     fi
-    link=${link/" -o $program "/" -o $folder/$program "}
+    link=${link/" -o $program "/" -Wl,--strip-debug -o $folder/$program "} # a second of writing
     (cd "$build" && eval "$link") || return 1
   done
 }
 
 # judge NUMBER: one line of the report; an empty file NUMBER.caught where the mutant was caught.
 judge() {
-  local name file program filter before after started=$SECONDS verdict="" folder=$work/$1 red
+  local name file program filter before after started=$SECONDS verdict="" folder=$work/$1 red millis
   IFS=$'\t' read -r name file program filter before after < <(sed -n "$1p" "$work/list")
+  millis=$(awk -F'\t' -v program="$program" -v filter="$filter" '$1 == program && $2 == filter { print $3 }' "$work/honest")
   if [ "$(sed 's/^[[:space:]]*//' "$file" | grep -cFx -e "$before")" -ne 1 ]; then
     verdict="NOT ONCE in $file: $before"
-  elif grep -qxF "$program $filter" "$work/red"; then
-    verdict="$program $filter FAILS WITHOUT IT"
+  elif [ -z "$millis" ]; then
+    verdict="$program $filter FAILS WITHOUT IT, or names no test"
   elif ! sabotage "$folder" "$file" "$program" "$before" "$after" >"$work/$1.log" 2>&1; then
     verdict="DOES NOT COMPILE: $work/$1.log"
-  elif passes "$folder" "$program" "$filter" >"$work/$1.log" 2>&1; then
+  elif passes "$folder" "$program" "$filter" $((least_limit + millis / 100)) >"$work/$1.log" 2>&1; then
     verdict="NOT CAUGHT by $program $filter"
   else
     touch "$work/$1.caught"
@@ -104,12 +105,25 @@ judge() {
   printf '%2d/%d %3d s  %-34s %s\n' "$1" "$total" $((SECONDS - started)) "$name" "$verdict"
 }
 
-# honest PROGRAM FILTER: notes those that fail without any sabotage, or name no test.
+# honest PROGRAM: all that its mutants name, in one run without any sabotage. Notes "program, filter, milliseconds" of each filter whose tests all pass.
 honest() {
-  local log
-  log=$(passes "$build" "$1" "$2" 2>&1) && ! grep -q '^\[=*\] Running 0 tests\|^\[=*\] 0 tests' <<<"$log" && return
-  printf '%s %s\n' "$1" "$2" >>"$work/red"
-  tail -20 <<<"$log"
+  local program=$1 filter all pattern name result millis sum good log=$work/honest.$1.log
+  all=$(awk -F'\t' -v program="$program" '$3 == program { print $4 }' "$work/list" | sort -u)
+  (cd "$build" && GTEST_BRIEF=0 timeout -k 5 900 "./$program" --gtest_filter="$(paste -sd: <<<"$all")") >"$log" 2>&1 || grep -A20 '^\[  FAILED\|ERROR: ' "$log" | tail -40
+  sed -nE 's/^\[ +(OK|FAILED) +\] ([^ ,]+).* \(([0-9]+) ms\)$/\1 \2 \3/p' "$log" >"$log.times"
+  while IFS= read -r filter; do
+    sum=0 good=""
+    while read -r result name millis; do
+      for pattern in ${filter//:/ }; do
+        # shellcheck disable=SC2053
+        [[ $name == $pattern ]] || continue
+        [ "$result" = OK ] || { good=no; break 2; }
+        good=yes sum=$((sum + millis))
+        break
+      done
+    done <"$log.times"
+    [ "$good" != yes ] || printf '%s\t%s\t%d\n' "$program" "$filter" "$sum" >>"$work/honest"
+  done <<<"$all"
 }
 
 cmake --preset asan >/dev/null
@@ -120,12 +134,12 @@ rm -rf "$work"
 mkdir -p "$work"
 for program in $programs; do ninja -C "$build" -t commands "$program" >"$work/$program.commands"; done
 cat >"$work/list" <<<"$mutants"
-: >"$work/red"
+: >"$work/honest"
 ninja -C "$build" -t deps >"$work/deps"
 export total
 export -f programs_of command_of passes objects_of sabotage judge honest
 
-cut -f3,4 <<<"$mutants" | sort -u | xargs -P "$(nproc)" -d '\n' -n 1 bash -c 'read -r program filter <<<"$1"; honest "$program" "$filter"' _
+cut -f3 <<<"$mutants" | sort -u | xargs -P "$(nproc)" -n 1 bash -c 'set -f; honest "$1"' _
 seq "$total" | xargs -P "$(nproc)" -n 1 bash -c 'judge "$1"' _
 caught=$(find "$work" -name '*.caught' | wc -l)
 printf '%d of %d caught (%d in the list), %d min %02d s\n' "$caught" "$total" "$all" $((SECONDS / 60)) $((SECONDS % 60))
