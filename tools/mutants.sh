@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 export root=$PWD build=$PWD/build/asan work=$PWD/build/mutants
-export least_limit=30 # seconds for a program that needs none by itself; a mutant that hangs is caught
+export least_limit=20 # seconds for a program that needs none by itself; a mutant that hangs is caught
 export GTEST_BRIEF=1
 list=tools/mutants.txt
 
@@ -42,45 +42,69 @@ total=$(wc -l <<<"$mutants")
 
 # What a program's tests start besides themselves.
 programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab sqlshim-control" ;; *) echo "$1" ;; esac; }
-command_of() { ninja -C "$build" -t commands -s "$1" | sed 's|^[^ ]*/tools/compile.sh ||'; }
+# command_of OUTPUT PROGRAM: how the build makes OUTPUT, which PROGRAM is made of.
+command_of() { grep -F -m 1 -e " -o $1 " "$work/$2.commands" | sed 's|^[^ ]*/tools/compile.sh ||'; }
 passes() { (cd "$1" && GTEST_FAIL_FAST=1 timeout -k 5 "$4" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER SECONDS
 
 # objects_of FILE: the object files, as the build names them, that FILE goes into.
-objects_of() {
-  awk -v file="$1" -v root="$root" '/: #deps / { object = $1; sub(":$", "", object) } $1 == root "/" file || $1 == "../../" file { print object }' "$work/deps"
-}
+objects_of() { awk -v file="$1" '$1 == file { print $2 }' "$work/objects"; }
 
-# sabotage FOLDER FILE PROGRAM BEFORE AFTER: the program, and what it starts, made anew in FOLDER with one line changed.
+# sabotage FOLDER FILE PROGRAM BEFORE AFTER: compiles into FOLDER, with one line changed, what of FILE goes into PROGRAM and into what that starts.
 sabotage() {
-  local folder=$1 file=$2 object command honest link library compiled="" program
+  local folder=$1 file=$2 object command program
   mkdir -p "$folder"
   BEFORE=$4 AFTER=$5 awk '{ line = $0; sub(/^[ \t]+/, "", line); print line == ENVIRON["BEFORE"] ? ENVIRON["AFTER"] : $0 }' "$file" >"$folder/source"
   printf '{"version":0,"roots":[{"type":"file","name":"%s","external-contents":"%s"}]}\n' "$root/$file" "$folder/source" >"$folder/overlay.json"
   for object in $(objects_of "$file"); do
-    # shellcheck disable=SC2046
-    grep -qF -e " -o $object " $(printf "$work/%s.commands " $(programs_of "$3")) || continue # part of another program
-    command=$(command_of "$object" | sed -E "s| -MD -MT [^ ]+ -MF [^ ]+||; s| -o [^ ]+ -c | -w -ivfsoverlay $folder/overlay.json -o $folder/${object//\//+} -c |")
+    command=""
+    for program in $(programs_of "$3"); do
+      [ -n "$command" ] || command=$(command_of "$object" "$program")
+    done
+    [ -n "$command" ] || continue # part of another program
+    command=$(sed -E "s| -MD -MT [^ ]+ -MF [^ ]+||; s| -o [^ ]+ -c | -g0 -w -ivfsoverlay $folder/overlay.json -o $folder/${object//\//+} -c |" <<<"$command")
     (cd "$build" && eval "$command") || return 1
-    compiled+=" $object"
+    echo "$object" >>"$folder/compiled"
   done
-  [ -n "$compiled" ] || { echo "no object of $3 is made from $file"; return 1; }
-  for program in $(programs_of "$3"); do
-    honest=$(command_of "$program") link=$honest
-    for object in $compiled; do
+  [ -s "$folder/compiled" ] || { echo "no object of $3 is made from $file"; return 1; }
+}
+
+# link FOLDER PROGRAM…: the programs, made anew of what was sabotaged. One that holds nothing of it is the honest one.
+link() {
+  local folder=$1 object honest link library program
+  shift
+  for program; do
+    honest=$(command_of "$program" "$program") link=$honest
+    while read -r object; do
       library=${object%%.dir/*} library=lib/lib${library##*/}.a
       case $link in
       *" $object "*) link=${link//" $object "/" $folder/${object//\//+} "} ;;
       *" $library"*) link=${link/" -o "/" $folder/${object//\//+} -o "} ;;
       esac
-    done
-    # By another name of the same file, not by a symbolic link: programs look for each other beside themselves.
+    done <"$folder/compiled"
     if [ "$link" = "$honest" ]; then
-      ln "$build/$program" "$folder/$program" || return 1
+      stand_in "$folder" "$program" || return 1
       continue
     fi
     link=${link/" -o $program "/" -Wl,--strip-debug -o $folder/$program "} # a second of writing
+    rm -f "$folder/$program"
     (cd "$build" && eval "$link") || return 1
   done
+}
+# The honest program, by another name of the same file and not by a symbolic link: programs look for each other beside themselves.
+stand_in() { ln -f "$build/$2" "$1/$2"; }
+
+# survives FOLDER PROGRAM FILTER SECONDS: first with what the program starts left honest, which most tests do not need.
+survives() {
+  local folder=$1 program=$2 other others=()
+  for other in $(programs_of "$program"); do
+    [ "$other" = "$program" ] || others+=("$other")
+    stand_in "$folder" "$other"
+  done
+  link "$folder" "$program" || { touch "$folder/unlinked"; return 1; }
+  passes "$folder" "$program" "$3" "$4" || return 1
+  [ ${#others[@]} -gt 0 ] || return 0
+  link "$folder" "${others[@]}" || { touch "$folder/unlinked"; return 1; }
+  passes "$folder" "$program" "$3" "$4"
 }
 
 # judge NUMBER: one line of the report; an empty file NUMBER.caught where the mutant was caught.
@@ -94,8 +118,10 @@ judge() {
     verdict="$program $filter FAILS WITHOUT IT, or names no test"
   elif ! sabotage "$folder" "$file" "$program" "$before" "$after" >"$work/$1.log" 2>&1; then
     verdict="DOES NOT COMPILE: $work/$1.log"
-  elif passes "$folder" "$program" "$filter" $((least_limit + millis / 100)) >"$work/$1.log" 2>&1; then
+  elif survives "$folder" "$program" "$filter" $((least_limit + millis / 100)) >"$work/$1.log" 2>&1; then
     verdict="NOT CAUGHT by $program $filter"
+  elif [ -e "$folder/unlinked" ]; then
+    verdict="DOES NOT LINK: $work/$1.log"
   else
     touch "$work/$1.caught"
     red=$(sed -n 's/^\[  FAILED  \] \([^ ,]*\).*/\1/p' "$work/$1.log" | head -1)
@@ -105,25 +131,32 @@ judge() {
   printf '%2d/%d %3d s  %-34s %s\n' "$1" "$total" $((SECONDS - started)) "$name" "$verdict"
 }
 
-# honest PROGRAM: all that its mutants name, in one run without any sabotage. Notes "program, filter, milliseconds" of each filter whose tests all pass.
+# run_honestly PROGRAM SHARD: its part of all that the program's mutants name, without any sabotage.
+run_honestly() {
+  local filters log=$work/honest.$1.$2.log
+  filters=$(awk -F'\t' -v program="$1" '$3 == program { print $4 }' "$work/list" | sort -u | paste -sd:)
+  (cd "$build" && GTEST_BRIEF=0 GTEST_TOTAL_SHARDS=$(nproc) GTEST_SHARD_INDEX=$2 timeout -k 5 900 "./$1" --gtest_filter="$filters") >"$log" 2>&1 ||
+    grep -A20 '^\[  FAILED\|ERROR: ' "$log" | tail -40
+}
+
+# honest PROGRAM: notes "program, filter, milliseconds" of each filter whose tests all passed.
 honest() {
-  local program=$1 filter all pattern name result millis sum good log=$work/honest.$1.log
-  all=$(awk -F'\t' -v program="$program" '$3 == program { print $4 }' "$work/list" | sort -u)
-  (cd "$build" && GTEST_BRIEF=0 timeout -k 5 900 "./$program" --gtest_filter="$(paste -sd: <<<"$all")") >"$log" 2>&1 || grep -A20 '^\[  FAILED\|ERROR: ' "$log" | tail -40
-  sed -nE 's/^\[ +(OK|FAILED) +\] ([^ ,]+).* \(([0-9]+) ms\)$/\1 \2 \3/p' "$log" >"$log.times"
+  local program=$1 filter patterns pattern name result millis sum good
+  sed -nE 's/^\[ +(OK|FAILED) +\] ([^ ,]+).* \(([0-9]+) ms\)$/\1 \2 \3/p' "$work"/honest."$program".*.log >"$work/$program.times"
   while IFS= read -r filter; do
     sum=0 good=""
+    IFS=: read -ra patterns <<<"$filter"
     while read -r result name millis; do
-      for pattern in ${filter//:/ }; do
+      for pattern in "${patterns[@]}"; do
         # shellcheck disable=SC2053
         [[ $name == $pattern ]] || continue
         [ "$result" = OK ] || { good=no; break 2; }
         good=yes sum=$((sum + millis))
         break
       done
-    done <"$log.times"
+    done <"$work/$program.times"
     [ "$good" != yes ] || printf '%s\t%s\t%d\n' "$program" "$filter" "$sum" >>"$work/honest"
-  done <<<"$all"
+  done < <(awk -F'\t' -v program="$program" '$3 == program { print $4 }' "$work/list" | sort -u)
 }
 
 cmake --preset asan >/dev/null
@@ -135,12 +168,20 @@ mkdir -p "$work"
 for program in $programs; do ninja -C "$build" -t commands "$program" >"$work/$program.commands"; done
 cat >"$work/list" <<<"$mutants"
 : >"$work/honest"
-ninja -C "$build" -t deps >"$work/deps"
+ninja -C "$build" -t deps | awk -v root="$root/" '
+  NR == FNR { sabotaged[$0]; next }
+  /: #deps / { object = $1; sub(":$", "", object); next }
+  { file = $1; if (index(file, root) == 1) file = substr(file, length(root) + 1); sub("^\\.\\./\\.\\./", "", file) }
+  file in sabotaged { print file, object }' <(cut -f2 <<<"$mutants" | sort -u) - >"$work/objects"
 export total
-export -f programs_of command_of passes objects_of sabotage judge honest
+export -f programs_of command_of passes objects_of sabotage link stand_in survives judge run_honestly honest
 
-cut -f3 <<<"$mutants" | sort -u | xargs -P "$(nproc)" -n 1 bash -c 'set -f; honest "$1"' _
-seq "$total" | xargs -P "$(nproc)" -n 1 bash -c 'judge "$1"' _
+for program in $(cut -f3 <<<"$mutants" | sort -u); do
+  seq -f "$program %.0f" 0 $(($(nproc) - 1))
+done | xargs -P "$(nproc)" -d '\n' -n 1 bash -c 'run_honestly $1' _
+cut -f3 <<<"$mutants" | sort -u | xargs -n 1 bash -c 'honest "$1"' _
+# One more than there are cores: some wait for a deadline.
+seq "$total" | xargs -P $(($(nproc) + 1)) -n 1 bash -c 'judge "$1"' _
 caught=$(find "$work" -name '*.caught' | wc -l)
 printf '%d of %d caught (%d in the list), %d min %02d s\n' "$caught" "$total" "$all" $((SECONDS / 60)) $((SECONDS % 60))
 [ "$caught" -eq "$total" ]
