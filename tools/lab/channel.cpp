@@ -1,6 +1,7 @@
 #include "tools/lab/channel.hpp"
 
 #include <fmt/format.h>
+#include <netinet/tcp.h>
 
 namespace lab {
 namespace {
@@ -8,6 +9,9 @@ namespace {
 constexpr std::uint8_t status_reset = 0x08;
 constexpr std::uint8_t status_reset_skip_transaction = 0x10;
 constexpr std::uint32_t smp_window = 4;
+
+/// Bytes of what may be a part of a long message, of which a client that sends by Nagle's algorithm keeps the next one back until this one is acknowledged.
+constexpr std::size_t large_part = 4000;
 
 bool belongs_to_tds(tds::PacketType type) {
   using enum tds::PacketType;
@@ -18,11 +22,17 @@ bool belongs_to_tds(tds::PacketType type) {
 
 } // namespace
 
+void Wire::acknowledge() {
+  const int now = 1;
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_QUICKACK, &now, sizeof now);
+}
+
 shim::Task<tds::ByteView> Wire::read() {
   while (!ended_) {
     const auto [error, size] = co_await socket_.async_read_some(asio::buffer(buffer_), shim::as_result);
     if (error) break;
     bytes_read_ += size;
+    if (size >= large_part) acknowledge();
     const tds::ByteView bytes(buffer_.data(), size);
     recorder_.received(bytes);
     auto step = tls_.receive(bytes);

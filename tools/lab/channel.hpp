@@ -45,6 +45,7 @@ public:
   std::uint64_t bytes_read() const { return bytes_read_; }
 
 private:
+  void acknowledge(); ///< has the kernel tell the client now that its bytes have come
   shim::Task<> send(tds::ByteView bytes);
   shim::Task<> take_turn();
   void record_tls();
