@@ -86,7 +86,7 @@ link() {
       continue
     fi
     link=${link/" -o $program "/" -Wl,--strip-debug -o $folder/$program "} # a second of writing
-    rm -f "$folder/$program"
+    rm -f "$folder/$program" # it may be the honest one by another name, which the linker would write into
     (cd "$build" && eval "$link") || return 1
   done
 }
