@@ -4,7 +4,7 @@
 # Usage: tools/mutants.sh [--sample N [--seed S]] [NAME…]      --sample: N of them, chosen by a seed, which is printed
 #
 # Nothing is copied or built twice: the asan preset's build stays as it is, and of each mutant only what includes the sabotaged file is compiled, over a virtual
-# file that stands in its place, and linked before the libraries that hold the honest one. So as many run side by side as there are cores.
+# file that stands in its place, and linked before the libraries that hold the honest one. So several run side by side.
 set -eu
 cd "$(dirname "$0")/.."
 export root=$PWD build=$PWD/build/asan work=$PWD/build/mutants
@@ -86,7 +86,7 @@ link() {
       continue
     fi
     link=${link/" -o $program "/" -Wl,--strip-debug -o $folder/$program "} # a second of writing
-    rm -f "$folder/$program"
+    rm -f "$folder/$program" # it may be the honest one by another name, which the linker would write into
     (cd "$build" && eval "$link") || return 1
   done
 }
