@@ -13,6 +13,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -204,6 +205,59 @@ TEST(Interop, TokensOfDriversNeverGoUpstream) {
     ++drivers_asked;
   }
   fmt::print("{} drivers logged in with tokens of their own, none of which went upstream\n", drivers_asked);
+}
+
+/// How sqlshim logs in to the server.
+struct Mechanism {
+  const char *name;
+  lab::LabOptions lab;
+  Account account;         ///< that the driver shows to sqlshim
+  std::string login;       ///< whom the server finds, by auth_scheme
+  std::string auth_scheme; ///< as sys.dm_exec_connections says it
+  bool of_any_driver;      ///< also of one that asks for integrated login; it shows no account then
+};
+
+/// Kerberos by sqlshim's own keytab is what the matrix shows.
+TEST(Interop, DriversLogInByEachMechanism) {
+  lab::LabOptions ntlm{.fault = "spn-missing"}, client;
+  ntlm.change = [](lab::Plan &plan) {
+    plan.identity = plan.password_identity;
+    plan.route_extra = std::exchange(plan.fallback_keys, {});
+  };
+  client.change = [](lab::Plan &plan) { plan.identity = "from = \"client\"\n"; };
+  const Mechanism mechanisms[] = {
+      {"NTLM behind a missing SPN", ntlm, {}, R"(CORP\svc-reports)", "NTLM", true},
+      {"Kerberos by the client's user and password",
+       client,
+       {"alice@CORP.TEST", "alicepw"},
+       R"(CORP\alice)",
+       "KERBEROS",
+       false},
+  };
+  for (auto mechanism : mechanisms) {
+    mechanism.lab.server_encrypt = "on";
+    const auto lab = make_lab(mechanism.lab);
+    int logins = 0;
+    std::string last; // each driver in one mode: how it came to us is of no account to the server
+    for (const auto &driver : present()) {
+      if (driver.strict || (driver.auth == Auth::sql ? driver.name == last : !mechanism.of_any_driver)) continue;
+      last = driver.name;
+      SCOPED_TRACE(fmt::format("{}, {}", driver.slug(), mechanism.name));
+      const auto through = run(*lab, driver, Way::through, "connect", mechanism.account);
+      ASSERT_EQ(through.finished.status, 0) << through.finished.output;
+      const auto step = through.steps.find("connect");
+      ASSERT_NE(step, through.steps.end()) << through.finished.output;
+      ASSERT_FALSE(step->second.connections.empty()) << through.finished.output;
+      EXPECT_THAT(step->second.lines, Each(Not(ContainsRegex("failed|Error")))) << through.finished.output;
+      for (const auto &connection : step->second.connections) {
+        const auto record = lab->peer().record(connection.number);
+        EXPECT_EQ(record.value("login", ""), mechanism.login);
+        EXPECT_EQ(record.value("auth_scheme", ""), mechanism.auth_scheme);
+        ++logins;
+      }
+    }
+    fmt::print("{}: {} logins\n", mechanism.name, logins);
+  }
 }
 
 /// What a user reads of a refusal: the lines that a programme printed, without their prefix and the driver's stack.

@@ -49,6 +49,31 @@ private:
   int after_, closed_;
 };
 
+/// What the programme finds in its environment.
+lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const std::string &only,
+                             const Account &account) {
+  auto result = lab.environment();
+  const bool direct = way == Way::direct;
+  const auto auth = direct && only.empty() ? driver.direct_auth() : driver.auth;
+  result["SQL_HOST"] = direct ? lab.peer().address() : "127.0.0.1";
+  result["SQL_PORT"] = std::to_string(direct ? lab.sql_port() : lab.port());
+  result["SQL_USER"] = direct ? "sa" : account.user;
+  result["SQL_PASSWORD"] = direct ? "Lab.Passw0rd" : account.password;
+  result["SQL_AUTH"] = to_string(auth);
+  result["SQL_SPN"] = lab.spn();
+  result["SQL_CERTIFICATE"] = (lab.folder() / (direct ? "peer.pem" : "state/listener.pem")).string();
+  result["SQL_CERTIFICATE_NAME"] = direct ? lab::sql1 : "localhost";
+  result["SQL_CA"] = (lab.folder() / (direct ? "ca.pem" : "state/listener.pem")).string();
+  result["SQL_MODE"] = driver.mode;
+  result["SQL_APP"] = driver.app();
+  result["SQL_ONLY"] = only;
+  result["JAVA_TOOL_OPTIONS"] = fmt::format(
+      "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} -Djavax.security.auth.useSubjectCredsOnly=false",
+      lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string());
+  result["NODE_PATH"] = SQLSHIM_SOURCE_DIR "/build/interop/node_modules";
+  return result;
+}
+
 } // namespace
 
 std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options) {
@@ -73,34 +98,11 @@ std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options) {
   return lab;
 }
 
-lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const std::string &only) {
-  auto result = lab.environment();
-  const bool direct = way == Way::direct;
-  const auto auth = direct && only.empty() ? driver.direct_auth() : driver.auth;
-  result["SQL_HOST"] = direct ? lab.peer().address() : "127.0.0.1";
-  result["SQL_PORT"] = std::to_string(direct ? lab.sql_port() : lab.port());
-  result["SQL_USER"] = direct ? "sa" : "anybody";
-  result["SQL_PASSWORD"] = direct ? "Lab.Passw0rd" : "anything";
-  result["SQL_AUTH"] = to_string(auth);
-  result["SQL_SPN"] = lab.spn();
-  result["SQL_CERTIFICATE"] = (lab.folder() / (direct ? "peer.pem" : "state/listener.pem")).string();
-  result["SQL_CERTIFICATE_NAME"] = direct ? lab::sql1 : "localhost";
-  result["SQL_CA"] = (lab.folder() / (direct ? "ca.pem" : "state/listener.pem")).string();
-  result["SQL_MODE"] = driver.mode;
-  result["SQL_APP"] = driver.app();
-  result["SQL_ONLY"] = only;
-  result["JAVA_TOOL_OPTIONS"] = fmt::format(
-      "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} -Djavax.security.auth.useSubjectCredsOnly=false",
-      lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string());
-  result["NODE_PATH"] = SQLSHIM_SOURCE_DIR "/build/interop/node_modules";
-  return result;
-}
-
-Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only) {
+Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only, const Account &account) {
   Recorded connections(lab, driver.app(), recorded(lab));
   Run result;
-  result.finished = lab::run({.argv = driver.command(), .environment = environment(lab, driver, way, only)}, {},
-                             std::chrono::seconds(150));
+  result.finished = lab::run({.argv = driver.command(), .environment = environment(lab, driver, way, only, account)},
+                             {}, std::chrono::seconds(150));
   if (!lab::eventually([&] { return connections.closed(); }))
     throw lab::LabError(driver.slug() + ": a connection stayed open after its program had ended");
   result.steps = connections.steps();

@@ -23,13 +23,16 @@ enum class Way { direct, through };
 /// A lab whose sqlshim lets fifty logins in at once.
 std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options);
 
+/// As whom a programme logs in to sqlshim. Direct, it is the peer's own sa.
+struct Account {
+  std::string user = "anybody", password = "anything";
+};
+
 struct Run {
   lab::Finished finished;
   std::map<std::string, Trace> steps;
 };
 /// Runs it, and collects what the peer has recorded of it, once its connections are closed. Not twice at once for one driver in one mode: the peer tells them apart by that.
-Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only = {});
-/// What the programme finds in its environment.
-lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const std::string &only);
+Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only = {}, const Account &account = {});
 
 } // namespace interop
