@@ -66,7 +66,9 @@ Result<std::string> holder_of(const GssCredential &credential, gss_OID mechanism
     return std::unexpected(gss_error(major, minor, mechanism));
   if (const auto major = gss_display_name(&minor, holder.get(), text.out(), nullptr); GSS_ERROR(major))
     return std::unexpected(gss_error(major, minor, mechanism));
-  return text.text();
+  auto name = text.text();
+  if (name.ends_with('\0')) name.pop_back(); // gss-ntlmssp counts the byte that ends a C string
+  return name;
 }
 
 gss_channel_bindings_struct bindings_to(Bytes &channel) {

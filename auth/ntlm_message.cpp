@@ -57,7 +57,7 @@ ByteView find_ntlm(ByteView token, std::uint32_t type) {
     const auto found = std::ranges::search(rest, signature);
     if (found.empty()) break;
     rest = rest.subspan(static_cast<std::size_t>(found.begin() - rest.begin()));
-    if (number(rest, signature.size(), 4) == type) return rest;
+    if (rest.size() >= signature.size() + 4 && number(rest, signature.size(), 4) == type) return rest;
     rest = rest.subspan(signature.size());
   }
   return {};

@@ -606,7 +606,8 @@ private:
     if (!from) return;
     identity.kind = *from;
     if (!caller) return;
-    identity.source = ccache_name(section.string("ccache").value_or("/tmp/krb5cc_%{uid}"));
+    const auto written = section.string("ccache").value_or("/tmp/krb5cc_%{uid}");
+    identity.source = written.empty() ? "" : ccache_name(written);
     if (const auto what = fault_of_template(identity.source, is_self_alone(identity.allow)); !what.empty())
       section.problem("ccache", what);
     if (!is_self_alone(identity.allow) && !may_read_files_of_others(proc_status_))

@@ -121,7 +121,7 @@ TEST_F(IdentityTest, KeytabCutShort) {
     const std::string copy = folder_.file("cut");
     fs::copy_file(path, copy, fs::copy_options::overwrite_existing);
     fs::resize_file(copy, cut);
-    const LeaksOfLibkrb5 of_entries_that_end_early;        // krb5 1.20 forgets their key and realm
+    const LeaksOfLibraries of_entries_that_end_early;      // krb5 1.20 forgets their key and realm
     const auto result = load(Source::keytab, copy, "svc"); // good with the first key alone, or an error; never a crash
     EXPECT_TRUE(cut >= size / 2 || !result) << cut;
   }

@@ -208,15 +208,15 @@ inline std::size_t allocated_bytes() { return mallinfo2().uordblks; }
 constexpr double nothing = 300; // malloc counts the free blocks that it keeps at hand; a forgotten ccache is larger
 #endif
 
-/// While one lives, no leak is reported: for places where libkrb5 itself forgets something.
-struct LeaksOfLibkrb5 {
+/// While one lives, no leak is reported: for places where libkrb5 or gss-ntlmssp itself forgets something.
+struct LeaksOfLibraries {
 #ifdef SQLSHIM_TEST_ASAN
-  LeaksOfLibkrb5() { __lsan_disable(); }
-  ~LeaksOfLibkrb5() { __lsan_enable(); }
+  LeaksOfLibraries() { __lsan_disable(); }
+  ~LeaksOfLibraries() { __lsan_enable(); }
 #else
-  LeaksOfLibkrb5() {}
+  LeaksOfLibraries() {}
 #endif
-  LeaksOfLibkrb5(const LeaksOfLibkrb5 &) = delete;
+  LeaksOfLibraries(const LeaksOfLibraries &) = delete;
 };
 
 /// What one call of `use` leaves allocated, on average.

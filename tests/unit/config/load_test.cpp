@@ -717,22 +717,23 @@ const Row rows[] = {
       "port, as \"sql1,1433\""}},
 
     // [browser]
-    {"BrowserGood", with("[browser]\naddress = \"127.0.0.1\"\ninstances = { inst = \"l\" }\n"), {}},
+    {"BrowserGood", with("[browser]\naddress = \"127.0.0.1\"\ninstances = { inst = \"reports\" }\n"), {}},
     {"BrowserWithoutAnything",
      with("[browser]\n"),
-     {"f:12:2: browser.address: is missing, so nobody would be answered; write address = \"127.0.0.1:1434\"",
-      "f:12:2: browser.instances: is missing; write instances = { INSTANCE = \"listener\" }"}},
+     {"f:12:1: browser.address: is missing, so nobody would be answered; write address = \"127.0.0.1:1434\"",
+      "f:12:1: browser.instances: is missing; write instances = { INSTANCE = \"listener\" }"}},
     {"BrowserAddress",
-     with("[browser]\naddress = \"0.0.0.0:1434\"\ninstances = { INST = \"l\" }\n"),
+     with("[browser]\naddress = \"0.0.0.0:1434\"\ninstances = { INST = \"reports\" }\n"),
      {"f:13:11: browser.address: \"0.0.0.0:1434\" is not loopback, and no listener can be reached from other machines; "
       "write \"127.0.0.1:1434\"",
       "f:14:22: browser.instances.INST: warning: applications connect to the address that they asked, 0.0.0.0, and "
-      "listener \"l\" is on 127.0.0.1"}},
+      "listener \"reports\" is on 127.0.0.1"}},
     {"BrowserInstances",
-     with("[browser]\naddress = \"127.0.0.1:0\"\n[browser.instances]\nINST = \"l\"\ninst = \"l\"\nDW = \"ll\"\nN = 5\n"
-          "\"a b\" = \"l\"\nA123456789012345678901234567890123 = \"l\"\n"),
+     with(
+         "[browser]\naddress = \"127.0.0.1:0\"\n[browser.instances]\nINST = \"reports\"\ninst = \"reports\"\nDW = \"report\"\nN = 5\n"
+         "\"a b\" = \"reports\"\nA123456789012345678901234567890123 = \"reports\"\n"),
      {"f:16:8: browser.instances.inst: instance INST stands here twice, since capitals do not count; take one out",
-      "f:17:6: browser.instances.DW: \"ll\" is unknown; did you mean \"l\"?",
+      "f:17:6: browser.instances.DW: \"report\" is unknown; did you mean \"reports\"?",
       "f:18:5: browser.instances.N: must be a string, not an integer; put it in quotes",
       "f:19:9: browser.instances.a b: \"A B\" holds a character that no instance has; write letters, digits, _ and $",
       "f:20:38: browser.instances.A123456789012345678901234567890123: \"A123456789012345678901234567890123\" is no name "

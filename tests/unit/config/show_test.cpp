@@ -89,7 +89,7 @@ TEST_F(Show, DefaultsAreWrittenOut) {
               "canonical_within = []\nspn = \"\"\nspn_order = [\"explicit\", \"port\", \"instance\", \"bare\", \"typed\"]\n"
               "realm_order = [\"explicit\", \"domain-realm\", \"srv\", \"referral\", \"default\"]\n"
               "mutual_auth = \"required\"\n"
-              "unprotected = \"refuse\"\nmulti_subnet = false\n"
+              "unprotected = \"refuse\"\nmulti_subnet = false\nfailover_partner = \"\"\n"
               "timeouts = { connect = \"5s\", dns = \"2s\", kdc = \"2s\", login = \"15s\", idle = \"0s\" }\n"),
       })
     EXPECT_THAT(shown, HasSubstr(line));

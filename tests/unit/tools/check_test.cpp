@@ -83,7 +83,7 @@ TEST_F(Check, WhatTheFileHoldsCannotDriveTheTerminal) {
   EXPECT_EQ(status, 2);
   EXPECT_EQ(
       printed,
-      "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: aliases, dns, domains, identity, kerberos, limits, listener, log, route, state\n");
+      "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: aliases, browser, dns, domains, identity, kerberos, limits, listener, log, route, state\n");
 }
 
 constexpr std::string_view encrypting = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
