@@ -5,34 +5,57 @@ set -u
 read -r program version encryption <<<"$SQL_MODE"
 folder=$(mktemp -d "${TMPDIR:-/tmp}/interop-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
+export FREETDSCONF=$folder/freetds.conf
 ulimit -t 30 # of processor time: what runs in circles is ended
 
-# ask STEP: the statements of standard input, a batch a line, to a connection of its own. What it says, without what says nothing of the server.
-ask() {
-  local app=$SQL_APP+$1 file=$folder/login.$BASHPID
+# login STEP: the command that logs in for it, as `command`, and what that reads before the statements, as `before`.
+login() {
+  local app=$SQL_APP+$1
+  before=''
   case $program in
   tsql)
-    printf '[server]\n  host = %s\n  port = %s\n  tds version = %s\n  encryption = %s\n  spn = %s\n' "$SQL_HOST" "$SQL_PORT" "$version" "$encryption" "$SQL_SPN" >"$file"
-    local login=(-U "$SQL_USER" -P -) password=$SQL_PASSWORD$'\n'
-    [ "$SQL_AUTH" != ntlm ] || login=(-U "CORP\\$SQL_USER" -P -)
-    [ "$SQL_AUTH" != kerberos ] || { login=(-U '' -P ''); password=''; }
-    { printf '%s' "$password"; while IFS= read -r batch; do printf '%s\ngo\n' "$batch"; done; } |
-      (echo $BASHPID >"$file.pid" && FREETDSCONF=$file exec tsql -S server -D reports -a "$app" "${login[@]}" -o q 2>&1) |
-      sed -E 's/^([0-9]+> )+//; /^locale (is|charset)/d; /^using default charset/d; /^Default database/d; /^Password: *$/d; /^$/d'
+    local as=(-U "$SQL_USER" -P -)
+    printf '[server]\n  host = %s\n  port = %s\n  tds version = %s\n  encryption = %s\n  spn = %s\n' "$SQL_HOST" "$SQL_PORT" "$version" "$encryption" "$SQL_SPN" >"$FREETDSCONF"
+    before=$SQL_PASSWORD$'\n'
+    [ "$SQL_AUTH" != ntlm ] || as=(-U "CORP\\$SQL_USER" -P -)
+    [ "$SQL_AUTH" != kerberos ] || { as=(-U '' -P ''); before=''; }
+    command=(tsql -S server -D reports -a "$app" "${as[@]}" -o q)
     ;;
   isql)
-    local login="UID=$SQL_USER;PWD=$SQL_PASSWORD" # isql takes a password from its command line alone
-    [ "$SQL_AUTH" != ntlm ] || login="UID=CORP\\$SQL_USER;PWD=$SQL_PASSWORD"
-    [ "$SQL_AUTH" != kerberos ] || login="Trusted_Connection=yes;ServerSPN=$SQL_SPN"
-    (echo $BASHPID >"$file.pid" && exec isql -b -v -d'|' -k "DRIVER=FreeTDS;SERVER=$SQL_HOST;PORT=$SQL_PORT;DATABASE=reports;TDS_Version=$version;Encryption=$encryption;APP=$app;$login" 2>&1)
+    local as="UID=$SQL_USER;PWD=$SQL_PASSWORD" # isql takes a password from its command line alone
+    [ "$SQL_AUTH" != ntlm ] || as="UID=CORP\\$SQL_USER;PWD=$SQL_PASSWORD"
+    [ "$SQL_AUTH" != kerberos ] || as="Trusted_Connection=yes;ServerSPN=$SQL_SPN"
+    command=(isql -b -v -d'|' -k "DRIVER=FreeTDS;SERVER=$SQL_HOST;PORT=$SQL_PORT;DATABASE=reports;TDS_Version=$version;Encryption=$encryption;APP=$app;$as")
     ;;
   esac
 }
+# typed: the statements of standard input, a batch a line, as they are typed into the program.
+typed() {
+  printf '%s' "$before"
+  if [ "$program" = tsql ]; then sed 's/$/\ngo/'; else cat; fi
+}
+# words: what the program said, without what says nothing of the server.
+words() {
+  if [ "$program" = tsql ]; then
+    sed -E 's/^([0-9]+> )+//; /^locale (is|charset)/d; /^using default charset/d; /^Default database/d; /^Password: *$/d; /^$/d'
+  else
+    cat
+  fi
+}
+# ask STEP: the same to a connection of its own, and what it says.
+ask() {
+  login "$1"
+  typed >"$folder/typed"
+  "${command[@]}" <"$folder/typed" 2>&1 | words
+}
 # step NAME: the same, printed as lines of that step. The program's own process id is masked.
 step() {
-  rm -f "$folder"/login.*.pid
-  ask "$1" >"$folder/said"
-  sed -E "s/\b$(cat "$folder"/login.*.pid)\b/own process id/; s/^/step $1: /" "$folder/said"
+  login "$1"
+  typed >"$folder/typed"
+  "${command[@]}" <"$folder/typed" >"$folder/said" 2>&1 &
+  local own=$!
+  wait "$own"
+  words <"$folder/said" | sed -E "s/\b$own\b/own process id/; s/^/step $1: /"
 }
 only() { [ -z "${SQL_ONLY:-}" ] || [ "$SQL_ONLY" = "$1" ]; }
 not_here() { echo "step $1: - $2"; }
@@ -74,10 +97,12 @@ not_here bulk-copy "$program copies nothing in bulk"
 not_here cancel "$program cancels nothing"
 not_here pool-reset "$program keeps no pool"
 # A wait, so that all are connected at once.
+login fifty
+typed <<<"waitfor delay '00:00:02' select 'one of fifty'" >"$folder/typed"
 for number in $(seq 50); do
-  ask fifty <<<"waitfor delay '00:00:02' select 'one of fifty'" >"$folder/fifty.$number" &
+  "${command[@]}" <"$folder/typed" >"$folder/fifty.$number" 2>&1 &
 done
 wait
-sort "$folder"/fifty.* | sed 's/^/step fifty: /'
+cat "$folder"/fifty.* | words | sort | sed 's/^/step fifty: /'
 ask disconnect <<<'exec lab_rows 200000, 8000' | head -c 20000 | sha256sum | sed 's/^/step disconnect: /'
 exit 0
