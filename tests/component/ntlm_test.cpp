@@ -157,7 +157,7 @@ TEST_F(Ntlm, WrongPasswordsAtOnceAreTriedOneByOne) {
 
 // One that was believed is not held up by the others.
 TEST_F(Ntlm, AGoodPasswordWaitsForNobody) {
-  constexpr lab::milliseconds delay(1500); // far longer than what a login takes of a machine with much to do
+  static constexpr lab::milliseconds delay(1500); // far longer than what a login takes of a machine with much to do
   bring_up({.change = [](lab::Plan &plan) { plan.peer.login_delay = delay; }});
   start(ntlm_alone());
   ASSERT_TRUE(log_in().accepted);
