@@ -196,6 +196,7 @@ TEST(NtlmFallback, IsNeverTakenForTheOthers) {
     SCOPED_TRACE(fault.id);
     lab::Lab lab({.fault = std::string(fault.id), .route = "ntlm-fallback"});
     const auto ran = test::tsql(lab, {.route = "ntlm-fallback"});
+    EXPECT_THAT(ran.output, HasSubstr(std::string(fault.id) + ": "));
     EXPECT_FALSE(server_saw_ntlm(lab)) << ran.output;
     EXPECT_THAT(lab.decisions(), Not(HasSubstr("\"fallback.taken\"")));
   }

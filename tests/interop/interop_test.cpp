@@ -111,9 +111,11 @@ TEST(Interop, DriversBehaveAsWithoutSqlshim) {
         fill(row, direct_runs);
     }
   };
-  std::thread second(work); // two at a time: a driver's programme leaves a core idle half of the time
+  std::vector<std::jthread> more; // a driver's programme leaves a core idle for much of its time
+  for (auto cores = std::thread::hardware_concurrency(); cores; --cores)
+    more.emplace_back(work);
   work();
-  second.join();
+  more.clear();
 
   fmt::print("{}", table(rows, step_names()));
   int comparisons = 0;
@@ -284,14 +286,14 @@ TEST(Interop, RefusalsAreShownAndNotRetried) {
     if (driver.strict || driver.auth != Auth::sql || driver.name == last) continue;
     last = driver.name;
     if (driver.name == retries_everything)
-      driver.mode = "encrypt=true;connectRetryCount=0;connectRetryInterval=1;loginTimeout=3";
+      driver.mode = "encrypt=true;connectRetryCount=0;connectRetryInterval=1;loginTimeout=6";
     SCOPED_TRACE(driver.slug());
     const auto before = logins();
     const auto words = words_of(run(*lab, driver, Way::through, "connect"));
     EXPECT_THAT(words, AllOf(HasSubstr("spn-missing"), HasSubstr(lab->spn())));
     const auto tried = logins() - before;
     if (driver.name == retries_everything)
-      EXPECT_THAT(tried, AllOf(Ge(2u), Le(5u)));
+      EXPECT_THAT(tried, AllOf(Ge(2u), Le(10u)));
     else
       EXPECT_EQ(tried, driver.name == tries_twice ? 2u : 1u);
     table += fmt::format("{} ({}), {} login(s): {}\n\n", driver.name, driver.mode, tried, words);
