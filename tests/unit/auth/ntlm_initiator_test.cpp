@@ -32,8 +32,9 @@ protected:
   ~NtlmInitiatorTest() override { ::unsetenv("NTLM_USER_FILE"); }
 
   std::shared_ptr<const Identity> identity(std::string_view with = password) {
-    return value(load_identity({"reports", Source::password_file, folder_.write("password", with), "svc-reports@CORP.TEST"},
-                               folder_.write("krb5.conf", plain_config)));
+    return value(
+        load_identity({"reports", Source::password_file, folder_.write("password", with), "svc-reports@CORP.TEST"},
+                      folder_.write("krb5.conf", plain_config)));
   }
   std::unique_ptr<Initiator> initiator(NtlmOptions options = {}, std::string_view with = password) {
     options.account = R"(CORP\svc-reports)";
@@ -119,7 +120,9 @@ TEST_F(NtlmInitiatorTest, BoundToItsChannel) {
       const auto challenge = value(accept(value(ours->step({})).token, server));
       const auto end = accept(value(ours->step(challenge)).token, server);
       EXPECT_EQ(end.has_value(), server == channel);
-      if (end) EXPECT_TRUE(accepted_.flags & channel_bound);
+      if (end) {
+        EXPECT_TRUE(accepted_.flags & channel_bound);
+      }
     }
   }
 }
@@ -167,8 +170,9 @@ TEST_F(NtlmInitiatorTest, TokensThatAreNoChallenge) {
 
 TEST_F(NtlmInitiatorTest, AnIdentityWithoutAPassword) {
   write_keytab(folder_.file("a.keytab"), {{"svc-reports@CORP.TEST", 1}});
-  const auto keytab = value(load_identity({"reports", Source::keytab, folder_.file("a.keytab"), "svc-reports@CORP.TEST"},
-                                          folder_.write("krb5.conf", plain_config)));
+  const auto keytab =
+      value(load_identity({"reports", Source::keytab, folder_.file("a.keytab"), "svc-reports@CORP.TEST"},
+                          folder_.write("krb5.conf", plain_config)));
   const auto refused = make_ntlm_initiator(*keytab, {.account = "CORP\\x", .service = "MSSQLSvc/sql1:1433"});
   ASSERT_FALSE(refused);
   EXPECT_EQ(to_string(refused.error().kind), "no-credentials");
