@@ -12,6 +12,7 @@
 //   EXEC ('text'), EXEC procedure …, of which these are the lab's own:
 //     lab_rows N [, BYTES]                  N generated rows: n INT, filler VARCHAR(BYTES)
 //     lab_blob BYTES                        one VARBINARY(max) of that size
+//     lab_meet N                            waits until N connections of this APP_NAME() are at such a call, or the client's attention
 //     lab_types [1]                         a column of each SQL type; with 1, all NULL
 //     lab_error NUMBER, CLASS, 'text' [, STATE, LINE, 'PROC']
 //     lab_echo value, …                     one row of its arguments, of the types that they came in

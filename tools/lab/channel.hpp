@@ -85,6 +85,8 @@ public:
   shim::Task<std::optional<Incoming>> next();
   /// Until something arrives, the client goes, or `limit` is over (0: for ever).
   shim::Task<> wait(shim::Millis limit) { return changed_.wait(limit); }
+  /// Ends a `wait`.
+  void wake() { changed_.notify(); }
   bool ended() const { return ended_; }
   /// The client's attention that is not acknowledged yet.
   bool attention() const { return attention_; }

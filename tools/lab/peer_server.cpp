@@ -15,18 +15,23 @@ using shim::Task;
 constexpr std::size_t largest_request = 64 * 1024 * 1024;
 constexpr std::size_t piece = 16 * 1024;    ///< of what is generated: an attention is looked for between two
 constexpr auto linger = shim::Millis(2000); ///< how long a client may take to read the last reply
+constexpr auto longest_meeting = shim::Millis(60'000); ///< how long one waits at lab_meet for the others
 constexpr std::uint8_t env_reset_ack[] = {0xE3, 0x03, 0x00, 0x12, 0x00, 0x00}; // ENVCHANGE 18, no values
 
 // ---------------------------------------------------------------------------------------------------------- connection
+
+/// Who waits at lab_meet, by application.
+using Meetings = std::map<std::string, std::vector<Channel *>>;
 
 /// One client, from accept to close. It keeps itself alive while any of its coroutines runs.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
   Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options, std::shared_ptr<const TlsContext> tls,
-             std::shared_ptr<Tables> tables, int number)
+             std::shared_ptr<Tables> tables, std::shared_ptr<Meetings> meetings, int number)
       : executor_(socket.get_executor()), options_(std::move(options)), tls_(std::move(tls)),
         recorder_(options_->records, number), wire_(std::move(socket), recorder_),
-        main_(std::make_shared<Channel>(wire_, executor_)), login_(*options_, tls_.get(), wire_, *main_, recorder_) {
+        main_(std::make_shared<Channel>(wire_, executor_)), login_(*options_, tls_.get(), wire_, *main_, recorder_),
+        meetings_(std::move(meetings)) {
     session_.tables = std::move(tables);
     session_.spid = static_cast<std::uint16_t>(51 + number % 30000);
     record_ends(number);
@@ -223,6 +228,8 @@ private:
         co_await generate(channel, out, *rows, session.version);
       else if (const auto *chunks = std::get_if<GeneratedChunks>(&step))
         co_await generate(channel, out, *chunks);
+      else if (const auto *meeting = std::get_if<Meet>(&step))
+        co_await meet(channel, session.app_name, meeting->connections);
       else
         co_await wait(channel, std::get<Wait>(step));
       if (channel.attention()) {
@@ -263,6 +270,26 @@ private:
       co_await channel.wait(shim::left_of(wait.time, started));
   }
 
+  /// Throws ConnectionEnded when the others do not come.
+  Task<> meet(Channel &channel, const std::string &app, std::size_t connections) {
+    struct Place {
+      std::vector<Channel *> &here;
+      Channel *mine;
+      ~Place() { std::erase(here, mine); }
+      bool taken() const { return std::ranges::find(here, mine) != here.end(); }
+    } place{(*meetings_)[app], &channel};
+    place.here.push_back(&channel);
+    if (place.here.size() >= connections)
+      for (auto *one : std::exchange(place.here, {}))
+        one->wake();
+    const auto started = std::chrono::steady_clock::now();
+    while (place.taken() && !channel.attention() && !channel.ended()) {
+      if (std::chrono::steady_clock::now() - started >= longest_meeting)
+        throw ConnectionEnded(fmt::format("lab_meet {}: only {} came", connections, place.here.size()));
+      co_await channel.wait(shim::left_of(longest_meeting, started));
+    }
+  }
+
   shim::Executor executor_;
   std::shared_ptr<const PeerOptions> options_;
   std::shared_ptr<const TlsContext> tls_; // null: no certificate
@@ -270,6 +297,7 @@ private:
   Wire wire_;
   std::shared_ptr<Channel> main_;
   PeerLogin login_;
+  std::shared_ptr<Meetings> meetings_;                         // of the server
   std::map<std::uint16_t, std::shared_ptr<Channel>> sessions_; // of MARS, by SMP session id
   tds::Bytes smp_;                                             // of a frame that is not whole yet
   Session session_; // the facts of the connection, then as it was at LOGINACK: what each MARS session begins with
@@ -330,7 +358,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       boost::system::error_code ignored;
       socket.set_option(asio::ip::tcp::no_delay(true), ignored);
       try {
-        const auto connection = std::make_shared<Connection>(std::move(socket), options, tls, tables, next++);
+        const auto connection = std::make_shared<Connection>(std::move(socket), options, tls, tables, meetings, next++);
         std::erase_if(connections, [](const auto &old) { return old.expired(); });
         connections.push_back(connection);
         connection->start();
@@ -344,6 +372,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
   std::shared_ptr<const PeerOptions> options;
   std::shared_ptr<const TlsContext> tls;
   std::shared_ptr<Tables> tables = std::make_shared<Tables>();
+  std::shared_ptr<Meetings> meetings = std::make_shared<Meetings>();
   std::vector<std::weak_ptr<Connection>> connections;
   int next = 1;
 };

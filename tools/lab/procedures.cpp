@@ -32,6 +32,13 @@ std::int32_t lab_blob(Reply &reply, Parameters &arguments, Session &) {
   return 0;
 }
 
+std::int32_t lab_meet(Reply &reply, Parameters &arguments, Session &) {
+  const auto connections = argument_number(arguments, 0, 0);
+  if (connections < 1 || connections > 1000) throw Refusal{.text = "lab_meet N: N from 1 to 1000"};
+  reply.meet({static_cast<std::size_t>(connections)});
+  return 0;
+}
+
 std::int32_t lab_error(Reply &reply, Parameters &arguments, Session &) {
   const auto small = [&](std::size_t index, std::int64_t otherwise, std::int64_t most) {
     return std::clamp<std::int64_t>(argument_number(arguments, index, otherwise), 0, most);
@@ -152,6 +159,7 @@ std::int32_t reset_connection(Reply &, Parameters &, Session &session) {
 const std::map<std::string_view, Procedure> procedures = {
     {"lab_rows", lab_rows},
     {"lab_blob", lab_blob},
+    {"lab_meet", lab_meet},
     {"lab_error", lab_error},
     {"lab_echo", lab_echo},
     {"lab_types", lab_types},

@@ -22,8 +22,12 @@ struct GeneratedChunks {
 struct Wait {
   std::chrono::milliseconds time{};
 };
+/// Until that many connections of the session's application are at one, this one among them.
+struct Meet {
+  std::size_t connections = 0;
+};
 /// The steps of one reply message, in their order.
-using AnswerStep = std::variant<tds::Bytes, GeneratedRows, GeneratedChunks, Wait>;
+using AnswerStep = std::variant<tds::Bytes, GeneratedRows, GeneratedChunks, Wait, Meet>;
 using Answer = std::vector<AnswerStep>;
 
 /// DONE's CurCmd.
@@ -49,6 +53,7 @@ public:
   /// One row, whose only column is a VARBINARY(max) of that many bytes.
   void generated(GeneratedChunks chunks);
   void wait(Wait wait) { step(wait), end(); }
+  void meet(Meet meet) { step(meet), end(); }
   /// COLMETADATA alone, for cursors.
   void columns(const std::vector<Column> &columns);
   /// The end of one statement. The last of a batch loses its MORE bit in finish().

@@ -8,10 +8,10 @@ trap 'rm -rf "$folder"' EXIT
 export FREETDSCONF=$folder/freetds.conf
 ulimit -t 30 # of processor time: what runs in circles is ended
 
-# login STEP: the command that logs in for it, as `command`, and what that reads before the statements, as `before`.
-login() {
-  local app=$SQL_APP+$1
-  before=''
+# prepare STEP: the command that logs in for it, as `command`, and what that reads, as $folder/typed: a password perhaps, then the batches of standard input, a
+# line each.
+prepare() {
+  local app=$SQL_APP+$1 before=''
   case $program in
   tsql)
     local as=(-U "$SQL_USER" -P -)
@@ -28,11 +28,10 @@ login() {
     command=(isql -b -v -d'|' -k "DRIVER=FreeTDS;SERVER=$SQL_HOST;PORT=$SQL_PORT;DATABASE=reports;TDS_Version=$version;Encryption=$encryption;APP=$app;$as")
     ;;
   esac
-}
-# typed: the statements of standard input, a batch a line, as they are typed into the program.
-typed() {
-  printf '%s' "$before"
-  if [ "$program" = tsql ]; then sed 's/$/\ngo/'; else cat; fi
+  {
+    printf '%s' "$before"
+    if [ "$program" = tsql ]; then sed 's/$/\ngo/'; else cat; fi
+  } >"$folder/typed"
 }
 # words: what the program said, without what says nothing of the server.
 words() {
@@ -44,14 +43,12 @@ words() {
 }
 # ask STEP: the same to a connection of its own, and what it says.
 ask() {
-  login "$1"
-  typed >"$folder/typed"
+  prepare "$1"
   "${command[@]}" <"$folder/typed" 2>&1 | words
 }
 # step NAME: the same, printed as lines of that step. The program's own process id is masked.
 step() {
-  login "$1"
-  typed >"$folder/typed"
+  prepare "$1"
   "${command[@]}" <"$folder/typed" >"$folder/said" 2>&1 &
   local own=$!
   wait "$own"
@@ -96,9 +93,8 @@ not_here large-parameter "$program sends no parameters"
 not_here bulk-copy "$program copies nothing in bulk"
 not_here cancel "$program cancels nothing"
 not_here pool-reset "$program keeps no pool"
-# A wait, so that all are connected at once.
-login fifty
-typed <<<"waitfor delay '00:00:02' select 'one of fifty'" >"$folder/typed"
+# None is answered before all are connected.
+prepare fifty <<<"exec lab_meet 50 select 'one of fifty'"
 for number in $(seq 50); do
   "${command[@]}" <"$folder/typed" >"$folder/fifty.$number" 2>&1 &
 done

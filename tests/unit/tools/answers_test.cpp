@@ -36,6 +36,7 @@ public:
       if (const auto *rows = std::get_if<GeneratedRows>(&step))
         add("rows " + std::to_string(rows->count) + " of " + std::to_string(rows->bytes));
       if (const auto *wait = std::get_if<Wait>(&step)) add("wait " + std::to_string(wait->time.count()));
+      if (const auto *meet = std::get_if<Meet>(&step)) add("meet " + std::to_string(meet->connections));
     }
   }
   std::string text() const { return text_; }
@@ -210,6 +211,8 @@ INSTANTIATE_TEST_SUITE_P(
         BatchCase{"no_open_transaction", "IF @@TRANCOUNT > 0 COMMIT TRAN", "done\n"},
         BatchCase{"rows", "exec lab_rows 1000000, 200", "columns n,filler\nrows 1000000 of 200\ndone count=1000000\n"},
         BatchCase{"wait", "waitfor delay '01:00:00'", "wait 3600000\ndone\n"},
+        BatchCase{"meet", "exec lab_meet 50 select 1", "meet 50\ndone more\ncolumns \nrow 1\ndone count=1\n"},
+        BatchCase{"meet_nobody", "exec lab_meet 0", "error 50000 lab_meet N: N from 1 to 1000\ndone error\n"},
         BatchCase{"error", "exec lab_error 1205, 13, 'deadlock'", "error 1205 deadlock\ndone error\n"},
         BatchCase{"echo", "lab_echo 1, 'two'", "columns p1,p2\nrow 1|two\ndone count=1\n"},
         BatchCase{"unknown_table", "select * from customers",

@@ -123,6 +123,43 @@ TEST_F(PeerTest, an_attention_ends_a_wait) {
   EXPECT_EQ(find<tds::ServerMessage>(tokens)->text, u"still here");
 }
 
+/// Whether an attention found the batch still waiting: then its reply was cut short, which DONE says.
+bool waits(Client &client, std::string_view batch) {
+  client.batch(batch);
+  client.attention();
+  bool cut_short = false;
+  while (true) {
+    const auto tokens = tds::decode_tokens(client.receive().value(), tds::tds_7_4).value();
+    for (const auto &token : tokens) {
+      const auto *done = std::get_if<tds::Done>(&token);
+      if (!done) continue;
+      if (done->status & tds::done_attention) return cut_short;
+      cut_short |= (done->status & tds::done_error) != 0;
+    }
+  }
+}
+
+TEST_F(PeerTest, connections_of_one_application_meet) {
+  auto peer = start();
+  Client one(peer.address(), peer.port()), two(peer.address(), peer.port()), other(peer.address(), peer.port());
+  one.log_in(sql_login());
+  two.log_in(sql_login());
+  auto login = sql_login();
+  login.app_name = u"another test";
+  other.log_in(login);
+  EXPECT_FALSE(waits(one, "exec lab_meet 1"));
+  EXPECT_TRUE(waits(one, "exec lab_meet 2"));
+  EXPECT_TRUE(waits(two, "exec lab_meet 2")) << "the first has gone";
+  one.batch("exec lab_meet 2 print 'met'");
+  EXPECT_TRUE(waits(other, "exec lab_meet 2")) << "the first is of another application";
+  two.batch("exec lab_meet 2 print 'met'");
+  for (auto *client : {&one, &two}) {
+    const auto tokens = tds::decode_tokens(client->receive().value(), tds::tds_7_4).value();
+    ASSERT_TRUE(find<tds::ServerMessage>(tokens));
+    EXPECT_EQ(find<tds::ServerMessage>(tokens)->text, u"met");
+  }
+}
+
 TEST_F(PeerTest, an_attention_stops_rows_in_the_middle) {
   auto peer = start();
   Client client(peer.address(), peer.port());
