@@ -1,5 +1,7 @@
 #include "config/value.hpp"
 
+#include "auth/target.hpp"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <charconv>
@@ -271,6 +273,30 @@ std::size_t edits_between(std::string_view a, std::string_view b) {
 }
 
 } // namespace
+
+std::string instance_fault(std::string_view name) {
+  constexpr std::size_t longest = 32; // bytes, MC-SQLR 2.2.3
+  if (name.empty() || name.size() > longest)
+    return fmt::format("\"{}\" is no name of an instance: SQL Browser knows names of 1 to {} characters", name,
+                       longest);
+  const auto strange = [](unsigned char c) {
+    return c <= 0x20 || c >= 0x7F || std::string_view("\\/:;,@[]\"").contains(static_cast<char>(c));
+  };
+  if (std::ranges::any_of(name, strange))
+    return fmt::format("\"{}\" holds a character that no instance has; write letters, digits, _ and $", name);
+  return {};
+}
+
+std::string target_fault(const std::string &typed) {
+  const auto target = auth::parse_target(typed);
+  if (!target) return target.error();
+  if (!target->pipe.empty())
+    return "named pipes are not supported by this version; write the server's name and port, as \"sql1,1433\"";
+  if (!target->instance.empty() && !target->port)
+    if (const auto fault = instance_fault(target->instance); !fault.empty())
+      return fmt::format("{}; write the port, as '{},PORT'", fault, typed);
+  return {};
+}
 
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> candidates) {
   constexpr std::size_t longest = 64; // more is no slip of the finger, and the table above is quadratic

@@ -47,6 +47,11 @@ Parsed<std::string> parse_netbios_domain(std::string_view text);
 /// Names of listeners, identities and routes stand in logs and on standard output: letters, digits, '.', '_' and '-', 64 at most.
 Parsed<std::string> parse_name(std::string_view text);
 
+/// Why SQL Browser cannot be asked for an instance; empty: it can.
+std::string instance_fault(std::string_view name);
+/// Why sqlshim cannot go to a target, as it is typed; empty: it can.
+std::string target_fault(const std::string &typed);
+
 /// The candidate that `word` was probably meant to be: few letters differ. nullopt: none is near.
 std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> candidates);
 

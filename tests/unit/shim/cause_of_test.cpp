@@ -1,8 +1,6 @@
-#include "shim/upstream.hpp"
+#include "shim/cause_of.hpp"
 
 #include <gtest/gtest.h>
-
-// open_upstream itself is tested with real parts in tests/component. Here: what the failures of its steps mean.
 
 namespace shim_test {
 namespace {
@@ -72,14 +70,6 @@ TEST(CauseOf, TlsFaultsAreCausesOfTheirOwn) {
   };
   for (const auto &[fault, cause] : rows)
     EXPECT_EQ(id(cause_of_tls_fault(fault)), id(cause));
-}
-
-TEST(ChannelBinding, IsTheClientsFirstFinishedAndNothingWhereThereIsNone) {
-  TlsFacts facts;
-  EXPECT_TRUE(channel_binding(facts).empty()) << "TLS 1.3";
-  facts.unique = {1, 2, 3};
-  const auto binding = channel_binding(facts);
-  EXPECT_EQ(std::string(binding.begin(), binding.end()), "tls-unique:\x01\x02\x03");
 }
 
 TEST(CauseOf, ServerError) {
