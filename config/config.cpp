@@ -44,6 +44,8 @@ std::string to_string(Fallback fallback) {
   return std::string(words[static_cast<std::size_t>(fallback)]);
 }
 
+bool Route::verified_tls() const { return encrypt != Encrypt::off && !trust_server_certificate; }
+
 const Identity *Config::find_identity(std::string_view name) const {
   const auto found = std::ranges::find(identities, name, &Identity::name);
   return found == identities.end() ? nullptr : &*found;

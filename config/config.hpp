@@ -170,7 +170,7 @@ struct Route {
   bool multi_subnet = false; ///< all addresses of the target at once, as for an availability group in several subnets
   Timeouts timeouts;
   /// Whether the server leg is encrypted (its login at least) to a server whose certificate is checked.
-  bool verified_tls() const { return encrypt != Encrypt::off && !trust_server_certificate; }
+  bool verified_tls() const;
   bool operator==(const Route &) const = default;
 };
 

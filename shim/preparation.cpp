@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <ranges>
 
 namespace shim {
 namespace {
@@ -39,7 +40,6 @@ std::expected<Hop, Failure> hop_to(UpstreamRequest &request, const std::string &
 /// Asks SQL Browser where the instance of `facts` listens, and keeps what it says.
 Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &request, const auth::NameFacts &facts,
                                                          Millis limit) {
-  constexpr std::size_t most = 64; // as many addresses as SqlClient tries; each is a socket
   const auto &target = facts.target;
   BrowserAnswered event;
   event.instance = target.instance;
@@ -47,10 +47,10 @@ Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &reques
   for (const auto &address : facts.addresses) {
     boost::system::error_code error;
     const auto ip = asio::ip::make_address(address, error);
-    if (error || servers.size() == most) continue;
-    servers.emplace_back(ip, tds::ssrp_port);
-    event.server += (event.server.empty() ? "" : ", ") + to_text(Tcp::endpoint(ip, tds::ssrp_port));
+    if (!error) servers.emplace_back(ip, tds::ssrp_port);
   }
+  for (const auto &server : servers | std::views::take(most_browsers))
+    event.server += (event.server.empty() ? "" : ", ") + to_text(Tcp::endpoint(server.address(), server.port()));
   const auto asked = Clock::now();
   auto answer = co_await ask_browser(std::move(servers), target.instance, limit);
   event.us = micros_since(asked);

@@ -38,11 +38,13 @@ void Relay::start() {
   if (error) return end("us", error.message());
   // What TLS has decrypted already makes no socket readable: so the first step is to try.
   with_memory([this] {
-    for (auto *direction : {&up_, &down_})
+    for (auto *direction : {&up_, &down_}) {
+      direction->from.read_ahead();
       if (direction->from.encrypted())
         pump_later(*direction);
       else
         wait_for(direction->from, Wait::readable, direction->reader, *direction, &Relay::pump);
+    }
     arm_idle();
   });
 }
@@ -77,10 +79,23 @@ void Relay::send_unsent(Direction &direction) {
   pump(direction);
 }
 
+/// A server makes a record of TLS of each packet: many go on in one write. What ends the stream behind them shows at the next call.
+Moved Relay::read_some(Direction &direction, char *buffer) {
+  if (direction.error) return {0, direction.error, Wait::none};
+  auto read = direction.from.try_read(buffer, buffer_size);
+  while (read.count > 0 && read.count < buffer_size && direction.from.has_more()) {
+    const auto more = direction.from.try_read(buffer + read.count, buffer_size - read.count);
+    direction.error = more.error;
+    if (more.count == 0) break;
+    read.count += more.count;
+  }
+  return read;
+}
+
 void Relay::pump(Direction &direction) {
   char *buffer = borrowed_buffer();
   for (int turn = 0; turn < most_turns; ++turn) {
-    auto read = direction.from.try_read(buffer, buffer_size);
+    auto read = read_some(direction, buffer);
     if (read.wait != Wait::none) return wait_for(direction.from, read.wait, direction.reader, direction, &Relay::pump);
     if (read.error == asio::error::eof) return finish_direction(direction);
     if (read.error) return end(direction.reader, read.error.message());

@@ -34,13 +34,16 @@ private:
     const char *reader; ///< whose end it is when reading fails: "client" or "server"
     const char *writer;
     std::uint64_t moved = 0;
-    std::vector<char> unsent = {}; ///< only while the receiver is slower than the sender
-    bool ended = false;            ///< `from` has sent its last byte, and `to` has been told
+    std::vector<char> unsent = {};        ///< only while the receiver is slower than the sender
+    boost::system::error_code error = {}; ///< what reading has come to behind bytes that are still to be written
+    bool ended = false;                   ///< `from` has sent its last byte, and `to` has been told
   };
 
   /// `next` once `stream` is ready; `whose` end it is when it never will be.
   void wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction, void (Relay::*next)(Direction &));
   void pump(Direction &direction);
+  /// What there is to read, up to the buffer's size.
+  static Moved read_some(Direction &direction, char *buffer);
   void pump_later(Direction &direction); ///< after the others of this thread have had their turn
   void send_unsent(Direction &direction);
   /// A step of this relay; where there is no memory for it, this relay ends and no other.

@@ -1,6 +1,7 @@
 #include "shim/net/browser.hpp"
 
 #include <fmt/format.h>
+#include <ranges>
 
 namespace shim {
 namespace {
@@ -73,7 +74,7 @@ Task<std::expected<BrowserAnswer, BrowserError>> ask_browser(std::vector<Udp::en
   auto question = std::make_shared<Question>(executor);
   question->instance = std::move(instance);
   EndAtExit guard{question};
-  for (const auto &server : servers) {
+  for (const auto &server : servers | std::views::take(most_browsers)) {
     auto &side = *question->sides.emplace_back(new Side{server, UdpSocket(executor)});
     boost::system::error_code error;
     side.socket.connect(server, error); // of a datagram: waits for nothing

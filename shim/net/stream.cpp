@@ -59,6 +59,12 @@ void Stream::stop_tls() { tls_.reset(); }
 
 std::size_t Stream::pending() const { return tls_ ? tls_->pending() : 0; }
 
+void Stream::read_ahead() {
+  if (tls_) tls_->read_ahead();
+}
+
+bool Stream::has_more() const { return tls_ && tls_->has_more(); }
+
 Task<std::pair<boost::system::error_code, std::size_t>> Stream::read_some(asio::mutable_buffer buffer) {
   using Result = std::pair<boost::system::error_code, std::size_t>;
   if (!tls_) {

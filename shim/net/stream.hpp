@@ -50,6 +50,11 @@ public:
   /// All of it, or an error. Cancelled, nothing more can be written.
   Task<boost::system::error_code> write(std::span<const std::uint8_t> bytes);
 
+  /// From here on more is taken from the socket at once than one record of TLS: everything further is TLS, and nobody will call `stop_tls`. In clear: nothing.
+  void read_ahead();
+  /// Whether there may be more to read that has been taken from the socket already.
+  bool has_more() const;
+
   /// For the relay, which never waits inside. After a `try_write` that has to wait, the next one must begin with the same bytes.
   Moved try_read(char *data, std::size_t size);
   Moved try_write(const char *data, std::size_t size);

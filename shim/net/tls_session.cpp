@@ -364,4 +364,12 @@ Wait TlsSession::close_notify() {
 
 std::size_t TlsSession::pending() const { return static_cast<std::size_t>(SSL_pending(ssl_.get())); }
 
+void TlsSession::read_ahead() {
+  constexpr std::size_t at_once = 64 * 1024; // bytes; OpenSSL holds them while it reads, and not on an idle connection
+  SSL_set_default_read_buffer_len(ssl_.get(), at_once);
+  SSL_set_read_ahead(ssl_.get(), 1);
+}
+
+bool TlsSession::has_more() const { return SSL_has_pending(ssl_.get()) == 1; }
+
 } // namespace shim

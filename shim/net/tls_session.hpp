@@ -59,6 +59,9 @@ public:
   /// Sends close_notify. Wait::none: it is out, or never will be.
   Wait close_notify();
   std::size_t pending() const;
+  void read_ahead();
+  /// Bytes that are decrypted, or still to be: a record of them may not be whole.
+  bool has_more() const;
 
 private:
   friend struct TlsQuestions;

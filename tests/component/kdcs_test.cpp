@@ -140,6 +140,25 @@ TEST_F(KdcChoice, AnotherIdentityDoesNotPayAgain) {
     EXPECT_EQ(broken.requests(), 1) << "only the first login met it";
 }
 
+TEST_F(KdcChoice, ARefusalIsKeptUntilItIsForgotten) {
+  const std::string late = "MSSQLSvc/late.corp.test:1433";
+  auto config = configuration(krb5_conf({real()}));
+  config.kerberos.refusals = 10min;
+  config.routes.front().spn = late;
+  start(config);
+  EXPECT_EQ(log_in().cause(), "spn-missing");
+  lab_->realm().add_spn(late);
+  lab_->realm().ktadd(lab_->folder() / "peer.keytab", late);
+  const auto kept = log_in();
+  EXPECT_EQ(kept.cause(), "spn-missing");
+  EXPECT_THAT(kept.kdcs, IsEmpty());
+  EXPECT_THAT(test::events_of<shim::SpnTried>(kept.trail),
+              ElementsAre(Field(&shim::SpnTried::detail, HasSubstr("refusal of an earlier login, kept"))));
+  server_->forget(); // as SIGHUP does
+  const auto mended = log_in();
+  EXPECT_TRUE(mended.accepted) << mended.error;
+}
+
 TEST_F(KdcChoice, KdcThatDiesBetweenTheExchanges) {
   const auto at_most = allowed();
   // It answers the AS exchange of the first login, and hangs from then on: a service ticket is no proof, so the next KDC is asked.

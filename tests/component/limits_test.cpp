@@ -3,12 +3,14 @@
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tds_client.hpp"
 
+#include <fmt/format.h>
 #include <future>
 #include <gmock/gmock.h>
 #include <netinet/tcp.h>
 #include <set>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 namespace {
 
@@ -444,6 +446,43 @@ TEST_F(ServeProcess, ConnectionsAreLoweredToWhatTheDescriptorsAllow) {
   rlimit files{};
   ASSERT_EQ(::prlimit(serve.pid(), RLIMIT_NOFILE, nullptr, &files), 0);
   EXPECT_EQ(files.rlim_cur, 300u);
+}
+
+// Its memory holds passwords and keys. The kernel gives the /proc of a process that nobody may look into to root.
+TEST_F(ServeProcess, LeavesNoCoreAndLetsNobodyLookIntoItsMemory) {
+  const lab::TemporaryFolder folder; // with all that a user needs who is not root, and may read nothing of ours
+  fs::permissions(folder.path(), fs::perms(0755));
+  fs::copy_file(lab::program_folder() / "sqlshim", folder.path() / "sqlshim");
+  lab::write_file(folder.path() / "sqlshim.toml", R"(
+[log]
+decisions = "-"
+[[listener]]
+name = "reports"
+address = "127.0.0.1:0"
+tls = "off"
+[[identity]]
+name = "reports"
+ccache = "none"
+[[route]]
+name = "reports"
+target = "127.0.0.1,1"
+identity = "reports"
+)");
+  fs::permissions(folder.path() / "sqlshim.toml", fs::perms(0644));
+  std::vector<std::string> argv = {folder.path() / "sqlshim", "serve", "--config", folder.path() / "sqlshim.toml"};
+  const bool root = ::geteuid() == 0;
+  const uid_t user = root ? 65534 : ::geteuid();
+  if (root) argv.insert(argv.begin(), {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"});
+  lab::Process serve({.argv = argv, .output = lab_.folder() / "serve.log"});
+  serve.wait_for_line("listening reports ");
+  rlimit core{};
+  ASSERT_EQ(::prlimit(serve.pid(), RLIMIT_CORE, nullptr, &core), 0);
+  EXPECT_EQ(core.rlim_max, 0u);
+  struct stat about {};
+  const auto process = "/proc/" + std::to_string(serve.pid());
+  ASSERT_EQ(::stat((process + "/mem").c_str(), &about), 0);
+  EXPECT_EQ(about.st_uid, 0u);
+  EXPECT_THAT(lab::read_file(process + "/status"), HasSubstr(fmt::format("Uid:\t{0}\t{0}\t", user)));
 }
 
 TEST_F(ServeProcess, WithoutDescriptorsNewOnesAreRefusedAndRunningOnesGoOn) {

@@ -232,6 +232,35 @@ TEST_P(RelayTls, FalsifiedBytesEndIt) {
   EXPECT_EQ(end.up, 0u);
 }
 
+TEST_P(RelayTls, WhatEndsItBehindGoodBytesIsNotTakenForTheirEnd) {
+  start();
+  loop_.drain();
+  const std::string noise("\x17\x03\x03\x00\x20 and this is no record of theirs", 37);
+  ASSERT_EQ(application_->try_write("query", 5).count, 5u);
+  asio::write(application_->socket(), asio::buffer(noise)); // both are there when the relay looks
+  EXPECT_EQ(loop_.run(read(*server_, 5)), "query");
+  if (!GetParam().client_tls) return relay_->stop("over");
+  const auto end = this->end();
+  EXPECT_EQ(end.by, "client");
+  EXPECT_THAT(end.reason, HasSubstr("TLS: "));
+  EXPECT_EQ(end.up, 5u);
+}
+
+TEST_P(RelayTls, RecordsThatCameTogetherGoOnTogether) {
+  start();
+  loop_.drain();
+  constexpr std::size_t packets = 4;
+  const std::string packet(2000, 'r');
+  server_->socket().set_option(asio::ip::tcp::no_delay(true)); // all are there when the relay looks
+  for (std::size_t i = 0; i < packets; ++i)
+    ASSERT_EQ(server_->try_write(packet.data(), packet.size()).count, packet.size());
+  std::vector<char> rows(packets * packet.size() + 1);
+  const auto [error, count] = loop_.run(application_->read_some(asio::buffer(rows)));
+  EXPECT_FALSE(error);
+  EXPECT_EQ(count, packets * packet.size());
+  relay_->stop("over");
+}
+
 TEST_P(RelayTls, IdleEndsIt) {
   start(Millis(50));
   EXPECT_EQ(end().reason, "idle");

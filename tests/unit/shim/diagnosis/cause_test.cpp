@@ -1,5 +1,6 @@
 #include "shim/diagnosis/cause.hpp"
 
+#include <fstream>
 #include <gmock/gmock.h>
 #include <set>
 
@@ -48,6 +49,18 @@ std::vector<std::string> names_in(std::string_view text) {
     if (name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos) names.push_back(name);
   }
   return names;
+}
+
+TEST(Catalogue, EveryCauseStandsInTheReadmesTable) {
+  std::ifstream in(SQLSHIM_SOURCE_DIR "/README.md");
+  std::string first_cells; // of the table of causes
+  bool within = false;
+  for (std::string line; std::getline(in, line);) {
+    within = line.starts_with("| cause |") || (within && line.starts_with("|"));
+    if (within) first_cells += line.substr(0, line.find(" | "));
+  }
+  for (const auto &entry : all_causes())
+    EXPECT_THAT(first_cells, HasSubstr("`" + std::string(entry.id) + "`"));
 }
 
 TEST(Cause, IdsAreUniqueAndOnTheList) {

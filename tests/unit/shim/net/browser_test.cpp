@@ -96,6 +96,16 @@ TEST_F(BrowserTest, AllAreAskedAtOnce) {
   EXPECT_EQ(silent.questions().size(), 1u);
 }
 
+TEST_F(BrowserTest, OfManyTheFirstAreAsked) {
+  FakeBrowser browser(loop_.executor(), always(instance));
+  std::vector<Udp::endpoint> servers(most_browsers - 1, closed());
+  servers.push_back(browser.endpoint());
+  EXPECT_TRUE(ask(servers));
+  servers.insert(servers.begin(), closed());
+  EXPECT_FALSE(ask(servers));
+  EXPECT_EQ(browser.questions().size(), 1u);
+}
+
 TEST_F(BrowserTest, SilenceTakesAsLongAsItMay) {
   FakeBrowser silent(loop_.executor(), [](int) { return Replies(); });
   const auto answer = ask({silent.endpoint(), closed()}, Millis(200));

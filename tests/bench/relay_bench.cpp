@@ -1,0 +1,92 @@
+// What sqlshim costs once a login stands: round trips, results and requests, direct and through it, in turns in the same run, against the lab's peer. Run it in a lab
+// (tools/bench.sh).
+#include "tests/support/tds_client.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <iostream>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+[[noreturn]] void fail(const std::string &what) {
+  std::cerr << "relay_bench: " << what << '\n';
+  std::exit(1);
+}
+std::string variable(const char *name) {
+  const char *value = std::getenv(name);
+  if (!value) fail("run it in a lab: tools/bench.sh");
+  return value;
+}
+
+/// A session, direct or through sqlshim.
+class Session {
+public:
+  Session(const std::string &address, const std::string &port, const test::ClientOptions &options)
+      : connection_(address, static_cast<std::uint16_t>(std::stoi(port))) {
+    const auto login = test::log_in(connection_, options);
+    if (!login.reply) fail("the login at " + address + ":" + port + " fails: " + login.error());
+  }
+  /// Microseconds from the batch's first byte to the reply's last; the reply has at least `bytes`.
+  double ask(const std::u16string &batch, std::size_t bytes) {
+    const auto started = Clock::now();
+    const auto reply = test::query(connection_, batch);
+    const auto took = std::chrono::duration<double, std::micro>(Clock::now() - started).count();
+    if (reply.size() < bytes) fail("a reply is cut short: " + std::to_string(reply.size()) + " bytes");
+    return took;
+  }
+
+private:
+  test::Connection connection_;
+};
+
+double median(std::vector<double> times) {
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+/// The same batch in turns, so that whatever else the machine does meets both.
+void compare(const char *what, Session &direct, Session &through, std::size_t runs, const std::u16string &batch,
+             std::size_t bytes) {
+  std::vector<double> of_direct, of_through;
+  for (std::size_t i = 0; i <= runs; ++i) {
+    const auto one = direct.ask(batch, bytes), other = through.ask(batch, bytes);
+    if (i == 0) continue; // the warming up
+    of_direct.push_back(one);
+    of_through.push_back(other);
+  }
+  const auto one = median(std::move(of_direct)), other = median(std::move(of_through));
+  std::printf("  %-40s %12.0f %12.0f %8.2f\n", what, one, other, other / one);
+}
+
+} // namespace
+
+int main() {
+  const auto encrypt = variable("SQLSHIM_BENCH_ENCRYPT"); // of the lab's server: off, on
+  const test::ClientOptions clear{.user = u"sa", .password = u"Lab.Passw0rd"};
+  auto encrypted = clear;
+  encrypted.tls = tds::ServerTls::require;
+  struct Row {
+    const char *what;
+    test::ClientOptions direct, through;
+  };
+  std::vector<Row> rows;
+  if (encrypt == "off")
+    rows = {{"no TLS", clear, clear}};
+  else
+    rows = {{"TLS from application to server; with sqlshim on both legs", encrypted, encrypted},
+            {"TLS to the server; none between application and sqlshim", encrypted, clear}};
+  const std::u16string large_request = u"/*" + std::u16string(2'500'000, u'x') + u"*/ select 1";
+  for (const auto &row : rows) {
+    std::printf("%-42s %12s %12s %8s\n", row.what, "direct", "sqlshim", "ratio");
+    Session direct(variable("SQLSHIM_PEER_HOST"), variable("SQLSHIM_PEER_PORT"), row.direct);
+    Session through("127.0.0.1", variable("SQLSHIM_PORT"), row.through);
+    compare("round trip, select 1: us", direct, through, 5000, u"select 1", 20);
+    compare("result of 20 MB: us", direct, through, 15, u"exec lab_rows 2600, 8000", 20'000'000);
+    compare("request of 5 MB: us", direct, through, 15, large_request, 20);
+  }
+}
