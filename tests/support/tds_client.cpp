@@ -136,21 +136,15 @@ void Connection::send_raw(tds::ByteView bytes) {
 
 tds::Bytes Connection::receive_raw() {
   if (!ahead_.empty()) return std::exchange(ahead_, {});
-  tds::Bytes bytes(65536);
-  auto count = ::recv(fd_, bytes.data(), bytes.size(), 0);
-  bytes.resize(count > 0 ? static_cast<std::size_t>(count) : 0);
-  return bytes;
+  const auto count = ::recv(fd_, room_.data(), room_.size(), 0);
+  return {room_.begin(), room_.begin() + std::max<ssize_t>(count, 0)};
 }
 
 tds::Bytes Connection::receive() {
   if (!tls_) return receive_raw();
   for (;;) {
-    tds::Bytes bytes(65536);
-    const int count = SSL_read(tls_->ssl.get(), bytes.data(), static_cast<int>(bytes.size()));
-    if (count > 0) {
-      bytes.resize(static_cast<std::size_t>(count));
-      return bytes;
-    }
+    const int count = SSL_read(tls_->ssl.get(), room_.data(), static_cast<int>(room_.size()));
+    if (count > 0) return {room_.begin(), room_.begin() + count};
     if (SSL_get_error(tls_->ssl.get(), count) != SSL_ERROR_WANT_READ) return {};
     const auto raw = receive_raw();
     if (raw.empty()) return {};

@@ -46,6 +46,7 @@ private:
 
   int fd_ = -1;
   std::unique_ptr<Tls> tls_;
+  tds::Bytes room_ = tds::Bytes(65536);
   tds::Bytes ahead_; // read and not used
   tds::Bytes injected_;
   std::string tls_error_;
