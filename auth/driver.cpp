@@ -263,18 +263,13 @@ Named jdbc_name(const DriverFacts &facts, std::string &realm) {
       if (std::ranges::find(facts.realms, suffix) != facts.realms.end()) return suffix;
     return std::string();
   };
-  const auto capitals = [](std::string text) {
-    std::ranges::transform(text, text.begin(),
-                           [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; });
-    return text;
-  };
   auto found = facts.target.is_address ? std::string() : realm_in(facts.target.host);
-  realm = capitals(found);
+  realm = upper(found);
   if (!found.empty() && facts.target.host.ends_with('.')) realm += '.'; // it is what follows in the name, dot and all
   if (!found.empty()) return typed(facts, "as typed: " + found + " has a _kerberos._udp SRV record");
   auto canonical = java_canonical(facts);
   if (canonical.source == NameSource::ptr) found = realm_in(canonical.host);
-  realm = capitals(found);
+  realm = upper(found);
   if (!found.empty()) {
     canonical.reason += ", for " + found + " has a _kerberos._udp SRV record and the typed name lies in no such domain";
     return canonical;

@@ -11,6 +11,13 @@ std::string lower(std::string_view text) {
   return result;
 }
 
+std::string upper(std::string_view text) {
+  std::string result(text);
+  for (char &c : result)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return result;
+}
+
 std::string name_fault(std::string_view name) {
   if (name.ends_with('.')) name.remove_suffix(1);
   if (name.empty()) return "the host name is empty";

@@ -6,8 +6,9 @@
 
 namespace auth {
 
-/// ASCII lower case; other bytes stay.
+/// ASCII lower case, and capitals, as of realms; other bytes stay.
 std::string lower(std::string_view text);
+std::string upper(std::string_view text);
 /// "" for a name of letters, digits, '-', '_' and '.' with labels of 1 to 63 and at most 253 characters in all (RFC 1035 2.3.4; '_' is
 /// in use in Windows domains; one trailing dot is allowed); else a sentence that says what is wrong. Such a name can be put into an
 /// SPN as it is: it holds neither '/' nor '@'.

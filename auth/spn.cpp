@@ -156,10 +156,7 @@ std::string realm_of_srv(const std::vector<DnsAnswer> &answers) {
     const bool found = answer.outcome == DnsOutcome::ok &&
                        std::ranges::find(answer.records, DnsType::srv, &DnsRecord::type) != answer.records.end();
     if (!found || !answer.question.name.starts_with(srv_prefix)) continue;
-    std::string realm = answer.question.name.substr(srv_prefix.size());
-    for (char &c : realm)
-      if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    return realm;
+    return upper(std::string_view(answer.question.name).substr(srv_prefix.size()));
   }
   return {};
 }

@@ -1,5 +1,7 @@
 #include "config/listener_table.hpp"
 
+#include "auth/host_name.hpp"
+
 #include <algorithm>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -92,8 +94,7 @@ void read_instances(Section &section, Loading &loading) {
   std::size_t written = 0;
   for (const auto &element : section.entries()) {
     ++written;
-    std::string name = element.key;
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    const auto name = auth::upper(element.key);
     if (auto fault = instance_fault(name); !fault.empty()) {
       section.problem(element, std::move(fault));
       continue;

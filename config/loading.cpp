@@ -15,7 +15,7 @@ fs::path Loading::from_folder(const std::string &path) const {
   return path.empty() ? folder : (folder / path).lexically_normal();
 }
 
-std::string read_name(Section &section, std::map<std::string, Named, std::less<>> &names) {
+std::string read_name(Section &section, Names &names) {
   if (!section.has("name")) section.problem("name", "is missing; write name = \"…\"");
   const auto name = section.value("name", parse_name);
   if (!name) return {};

@@ -2,6 +2,7 @@
 
 #include "auth/alias.hpp"
 #include "auth/freetds_conf.hpp"
+#include "auth/host_name.hpp"
 #include "config/resolv_conf.hpp"
 
 #include <algorithm>
@@ -219,9 +220,7 @@ void read_domains(Section &section, Loading &loading) {
       section.problem(element, realm.error());
       continue;
     }
-    std::string capitals = *realm;
-    std::ranges::transform(capitals, capitals.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    const auto capitals = auth::upper(*realm);
     const auto [other, fresh] = domain_of.try_emplace(capitals, element.key);
     if (!loading.config.domains.try_emplace(*name, *realm).second)
       section.problem(element,

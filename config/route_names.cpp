@@ -59,7 +59,6 @@ bool read_driver(Section &section, auth::Procedures &names) {
 }
 
 void read_map_rule(Section &section, std::vector<auth::MapRule> &rules) {
-  auth::MapRule rule;
   for (const std::string_view key : {"from", "to"})
     if (!section.has(key)) section.problem(key, "is missing; write { from = \"sqlalias\", to = \"sql1.corp.test\" }");
   const auto from = section.string("from");

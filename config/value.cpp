@@ -1,5 +1,6 @@
 #include "config/value.hpp"
 
+#include "auth/host_name.hpp"
 #include "auth/target.hpp"
 
 #include <algorithm>
@@ -239,10 +240,7 @@ Parsed<std::string> parse_netbios_domain(std::string_view text) {
   const auto allowed = [&](char c) { return is_letter(c) || is_digit(c) || marks.find(c) != marks.npos; };
   if (text.empty() || text.size() > longest || !std::ranges::all_of(text, allowed))
     return complain("\"{}\" is no NetBIOS domain; write 1 to {} letters or digits, as CORP", text, longest);
-  std::string name(text);
-  std::ranges::transform(name, name.begin(),
-                         [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
-  return name;
+  return auth::upper(text);
 }
 
 Parsed<std::string> parse_name(std::string_view text) {

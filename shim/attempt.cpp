@@ -168,7 +168,6 @@ Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, st
                     std::move(*handshake), std::move(machine), std::move(ready->initiator),
                     attempt.kind,          std::move(asked)};
   auto reply = co_await login.run();
-  login.tell();
   if (reply && login.ntlm()) request.tickets.password_good(*prepared.identity);
   if (reply) co_return Upstream{std::move(stream), std::move(*reply)};
   if (auto *failure = std::get_if<Failure>(&reply.error())) {

@@ -30,13 +30,13 @@ struct ServerLogin {
 
   /// The server's answer; a redirect comes as the machine's own refusal. Call it once; it has no deadline of its own, and may be cancelled at any point.
   Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>> run();
-  /// Writes down what the machine has learned since the last call; `run` does so as it goes, but for its end.
-  void tell();
   bool ntlm() const { return kind == config::AttemptKind::tcp_ntlm; }
   /// Proven by either means: what may be trusted to come from the server that was meant.
   bool server_proven() const { return (context_complete && !ntlm()) || server_verified; }
 
 private:
+  /// Writes down what the machine has learned since the last call.
+  void tell();
   /// Whether a certificate that was verified stands in for the server's token: where the route says so, and always with NTLM, which has no such token.
   bool certificate_stands_in() const;
   std::optional<Failure> give_token(const tds::NeedToken &need);

@@ -7,6 +7,7 @@ namespace {
 
 using namespace std::string_literals;
 
+TEST(HostName, UpperIsAsciiOnly) { EXPECT_EQ(upper("corp.Test-\xc3\xa4_z{"), "CORP.TEST-\xc3\xa4_Z{"); }
 TEST(HostName, LowerIsAsciiOnly) { EXPECT_EQ(lower("SQL1.Corp-\xc3\x84_Z["), "sql1.corp-\xc3\x84_z["); }
 
 TEST(HostName, Names) {

@@ -217,10 +217,11 @@ TEST_P(RelayTls, ResetEndsBoth) {
   EXPECT_TRUE(loop_.run(read_error(*server_)));
 }
 
+const std::string noise("\x17\x03\x03\x00\x20 and this is no record of theirs", 37);
+
 TEST_P(RelayTls, FalsifiedBytesEndIt) {
   start();
   loop_.drain();
-  const std::string noise("\x17\x03\x03\x00\x20 and this is no record of theirs", 37);
   asio::write(application_->socket(), asio::buffer(noise));
   if (!GetParam().client_tls) {
     EXPECT_EQ(loop_.run(read(*server_, noise.size())), noise) << "in clear it is data";
@@ -235,7 +236,6 @@ TEST_P(RelayTls, FalsifiedBytesEndIt) {
 TEST_P(RelayTls, WhatEndsItBehindGoodBytesIsNotTakenForTheirEnd) {
   start();
   loop_.drain();
-  const std::string noise("\x17\x03\x03\x00\x20 and this is no record of theirs", 37);
   application_->socket().set_option(asio::ip::tcp::no_delay(true)); // both are there when the relay looks
   ASSERT_EQ(application_->try_write("query", 5).count, 5u);
   asio::write(application_->socket(), asio::buffer(noise));
