@@ -28,6 +28,11 @@ FUZZ_TARGET(target, 2048) {
   }
   if (auth::name_fault(typed).empty())
     fuzz::require(auth::name_fault(auth::lower(typed)).empty(), "a name stays one in lower case");
+  const auto small = auth::lower(typed), capitals = auth::upper(typed);
+  fuzz::require(auth::lower(capitals) == small && auth::upper(small) == capitals, "case is lost, and nothing else");
+  fuzz::require(typed.empty() || (auth::is_below(capitals, small) && auth::is_below("a." + small, capitals) &&
+                                  !auth::is_below("a" + small, capitals)),
+                "a name is below itself and above its labels, in whatever case");
   if (const auto address = auth::normal_address(typed); !address.empty())
     fuzz::require(auth::normal_address(address) == address, "an address has one spelling");
   fuzz::require(auth::spn_host(typed).size() <= typed.size() && auth::spn_realm(typed).size() <= typed.size(),
