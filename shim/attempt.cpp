@@ -41,9 +41,11 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
     const auto &error = acquired.error();
     tried.outcome = "refused";
     tried.kind = error.cause ? id(*error.cause) : auth::to_string(error.error.kind);
-    tried.detail = words_of(error.error) + (error.kept ? "; the KDC's refusal of an earlier login, kept" : "");
+    tried.detail = words_of(error.error);
+    if (error.kept)
+      tried.detail += "; the KDC's refusal of an earlier login, kept until [kerberos] refusals is over, or SIGHUP";
     request.trail.emit(tried);
-    co_return fail("ticket", cause_of_ticket_error(error), words_of(error.error));
+    co_return fail("ticket", cause_of_ticket_error(error), tried.detail);
   }
   tried.outcome = "ticket";
   tried.kind = auth::to_string(auth::Kind::ok);

@@ -154,6 +154,7 @@ TEST_F(KdcChoice, ARefusalIsKeptUntilItIsForgotten) {
   EXPECT_THAT(kept.kdcs, IsEmpty());
   EXPECT_THAT(test::events_of<shim::SpnTried>(kept.trail),
               ElementsAre(Field(&shim::SpnTried::detail, HasSubstr("refusal of an earlier login, kept"))));
+  EXPECT_THAT(kept.error, HasSubstr("an earlier login, kept until [kerberos] refusals is over, or SIGHUP"));
   server_->forget(); // as SIGHUP does
   const auto mended = log_in();
   EXPECT_TRUE(mended.accepted) << mended.error;

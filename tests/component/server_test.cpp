@@ -6,6 +6,7 @@
 
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <thread>
@@ -92,6 +93,33 @@ TEST_F(Server, LoginWithoutPrelogin) {
       auto *ack = std::get_if<tds::LoginAck>(&token);
       return ack && ack->version.generation() == version.generation();
     }));
+  }
+}
+
+/// unixODBC shows 499 bytes of a message, and hangs on one of 612; FreeTDS puts its prefix of 21 in front.
+TEST_F(Server, ClientsUnderUnixOdbcReadARefusalInParts) {
+  auto config = configuration();
+  config.routes[0].spn = "MSSQLSvc/nobody.corp.test:1433";
+  config.kerberos.refusals = 0ms; // a kept one has other words
+  start(std::move(config));
+  const auto texts = [&](const std::u16string &library) {
+    test::Connection connection("127.0.0.1", port_);
+    std::vector<std::string> texts;
+    for (const auto &message : test::log_in(connection, {.library = library}).messages)
+      texts.push_back(
+          std::regex_replace(tds::to_utf8(message.text), std::regex("connection [0-9a-f]{8}"), "connection ID"));
+    return texts;
+  };
+  const auto whole = texts(u"db-lib");
+  ASSERT_THAT(whole, ElementsAre(StartsWith("spn-missing: ")));
+  for (const auto *library : {u"", u"Microsoft ODBC Driver 18 for SQL Server"}) {
+    auto parts = texts(library);
+    ASSERT_THAT(parts, SizeIs(2));
+    EXPECT_THAT(parts, Each(SizeIs(Le(499u - 21))));
+    const std::string more = " ... (sqlshim connection ID)";
+    ASSERT_THAT(parts[0], EndsWith(more)) << "it may be all that is shown";
+    parts[0].resize(parts[0].size() - more.size());
+    EXPECT_EQ(parts[0] + " " + parts[1], whole[0]);
   }
 }
 

@@ -3,6 +3,7 @@
 #include "tests/interop/programme.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/secret_search.hpp"
+#include "tests/support/tds_client.hpp"
 
 #include "tds/login7.hpp"
 #include "tds/packet.hpp"
@@ -12,6 +13,9 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
+#include <sstream>
 #include <thread>
 
 namespace {
@@ -23,6 +27,16 @@ constexpr std::size_t most_differences = 12; ///< of a row that are shown: one f
 
 /// SQLSHIM_INTEROP: only the rows whose name holds this, and what they print. Null: all, quietly.
 const char *const only_these = std::getenv("SQLSHIM_INTEROP");
+
+std::vector<std::string> split(std::string_view text, std::string_view between) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const auto at = text.find(between);
+    parts.emplace_back(text.substr(0, at));
+    if (at == text.npos) return parts;
+    text.remove_prefix(at + between.size());
+  }
+}
 
 /// The rows that can run here; on CI, that is all.
 std::vector<Driver> present() {
@@ -78,6 +92,42 @@ Row compare_driver(lab::Lab &lab, const Driver &driver, DirectRuns &direct_runs)
   }
   row.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   return row;
+}
+
+/// A table of the README: its rows without their first cell, by each name in that.
+std::map<std::string, std::vector<std::string>> readme_table(std::string_view heading) {
+  std::map<std::string, std::vector<std::string>> rows;
+  std::istringstream lines(lab::read_file(SQLSHIM_SOURCE_DIR "/README.md"));
+  std::string line;
+  while (std::getline(lines, line) && !line.starts_with(heading)) {
+  }
+  std::getline(lines, line); // |---|
+  while (std::getline(lines, line) && line.starts_with("| ")) {
+    while (line.ends_with('|') || line.ends_with(' '))
+      line.pop_back();
+    auto cells = split(line.substr(2), " | ");
+    for (const auto &name : split(cells.front(), ", "))
+      rows[name] = {cells.begin() + 1, cells.end()};
+  }
+  return rows;
+}
+
+/// The README says which drivers these are, in which modes: none is left out here without it being seen there.
+TEST(Interop, DriversOfTheReadme) {
+  std::set<std::string> promised, compared;
+  for (const auto &[name, cells] : readme_table("| driver | modes |")) {
+    const auto ways = split(cells.at(1), ", ");
+    for (const auto &mode : split(cells.at(0), ", "))
+      promised.insert(fmt::format("{}, {}, sql", name, mode));
+    for (const auto &way : ways)
+      promised.insert(fmt::format("{}, any mode, {}", name, way));
+  }
+  for (const auto &driver : drivers()) {
+    compared.insert(fmt::format("{}, any mode, {}", driver.name, to_string(driver.auth)));
+    if (driver.auth == Auth::sql) compared.insert(fmt::format("{}, {}, sql", driver.name, driver.mode));
+  }
+  EXPECT_EQ(promised, compared);
+  EXPECT_FALSE(promised.empty());
 }
 
 TEST(Interop, DriversBehaveAsWithoutSqlshim) {
@@ -262,11 +312,32 @@ TEST(Interop, DriversLogInByEachMechanism) {
   }
 }
 
+/// What stands in backticks.
+std::vector<std::string> quoted(const std::string &cell) {
+  std::vector<std::string> words;
+  for (auto from = cell.find('`'); from != cell.npos; from = cell.find('`', from + 1)) {
+    const auto to = cell.find('`', from + 1);
+    words.push_back(cell.substr(from + 1, to - from - 1));
+    from = to;
+  }
+  return words;
+}
+
 /// What a user reads of a refusal: the lines that a programme printed, without their prefix and the driver's stack.
 std::string words_of(const Run &run) {
   std::string words;
   for (const auto &line : run.steps.contains("connect") ? run.steps.at("connect").lines : std::vector<std::string>())
     words += (words.empty() ? "" : " / ") + (line.starts_with("failed: ") ? line.substr(8) : line);
+  return words;
+}
+
+/// The same for every connection, and with TEXT for the whole text of the refusal, as another client has read it.
+std::string as_in_readme(std::string words, std::string text) {
+  static const std::regex id("sqlshim connection [0-9a-f]{8}");
+  for (auto *one : {&words, &text})
+    *one = std::regex_replace(*one, id, "sqlshim connection ID");
+  for (auto at = words.find(text); at != words.npos; at = words.find(text))
+    words.replace(at, text.size(), "TEXT");
   return words;
 }
 
@@ -280,6 +351,9 @@ constexpr std::string_view tries_twice = "pyodbc 4.0.34";
 TEST(Interop, RefusalsAreShownAndNotRetried) {
   const auto lab = make_lab({.fault = "spn-missing", .server_encrypt = "on"});
   const auto logins = [&] { return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size(); };
+  test::Connection any_client("127.0.0.1", lab->port());
+  const auto text = test::log_in(any_client).error();
+  const auto readme = readme_table("| driver | reads | logins made |");
   std::string table;
   std::string last;
   for (auto driver : present()) {
@@ -296,6 +370,13 @@ TEST(Interop, RefusalsAreShownAndNotRetried) {
       EXPECT_THAT(tried, AllOf(Ge(2u), Le(10u)));
     else
       EXPECT_EQ(tried, driver.name == tries_twice ? 2u : 1u);
+    ASSERT_TRUE(readme.contains(driver.name)) << "the README does not tell what its users read";
+    const auto &promised = readme.at(driver.name);
+    EXPECT_EQ(promised.at(1), driver.name == retries_everything ? "several" : std::to_string(tried));
+    const auto fragments = quoted(promised.at(0));
+    EXPECT_THAT(fragments, Not(IsEmpty()));
+    for (const auto &fragment : fragments)
+      EXPECT_THAT(as_in_readme(words, text), HasSubstr(fragment));
     table += fmt::format("{} ({}), {} login(s): {}\n\n", driver.name, driver.mode, tried, words);
   }
   fmt::print("{}", table);

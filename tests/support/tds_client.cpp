@@ -184,7 +184,7 @@ tds::Login7 make_login7(const ClientOptions &options) {
   }
   login.app_name = options.app;
   login.server_name = options.server;
-  login.clt_int_name = u"test";
+  login.clt_int_name = options.library;
   login.database = options.database;
   login.features = options.features;
   login.has_extension = !options.features.empty();

@@ -62,7 +62,8 @@ struct Login {
 };
 
 struct ClientOptions {
-  std::u16string user = u"x", password = u"y", database = {}, app = u"tds_client", server = u"sqlshim";
+  std::u16string user = u"x", password = u"y", database = {}, app = u"tds_client", server = u"sqlshim",
+                 library = u"test";
   bool mars = false;
   bool prelogin = true;
   tds::ServerTls tls = tds::ServerTls::off; ///< what the client asks for
