@@ -2,6 +2,7 @@
 
 #include "shim/browser_responder.hpp"
 #include "shim/net/connect.hpp"
+#include "shim/service_manager.hpp"
 #include "shim/session.hpp"
 
 #include <fcntl.h>
@@ -547,6 +548,10 @@ int serve(config::Config settings, std::vector<std::string> warnings) {
     fmt::print("listening {} {}\n", name, address);
   std::fflush(stdout);
   diagnostics->info("serving; decisions go to {}", config->log.decisions.string());
+  const auto tell = [&](const std::string &state) {
+    if (const auto why = tell_service_manager(state); !why.empty()) diagnostics->warn("{}", why);
+  };
+  tell("READY=1\nSTATUS=serving");
 
   for (;;) {
     int number = 0;
@@ -556,7 +561,11 @@ int serve(config::Config settings, std::vector<std::string> warnings) {
       diagnostics->info("tickets, KDC refusals and DNS answers forgotten");
       continue;
     }
-    diagnostics->info("stopping; waiting for {} connections", (*server)->connections());
+    const auto running = (*server)->connections();
+    diagnostics->info("stopping; waiting for {} connections", running);
+    // Its own patience may be shorter than ours.
+    const auto needed = std::chrono::microseconds(config->limits.drain + Millis(10000));
+    tell(fmt::format("STOPPING=1\nSTATUS=waiting for {} connections\nEXTEND_TIMEOUT_USEC={}", running, needed.count()));
     // A second signal ends the wait.
     std::thread impatient([&] {
       int again = 0;

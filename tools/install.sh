@@ -7,7 +7,7 @@ build="clang-19 lld-19 ccache cmake ninja-build pkg-config g++-12 libboost1.81-d
        nlohmann-json3-dev"
 lab="krb5-kdc krb5-admin-server krb5-user gss-ntlmssp dnsmasq-base freetds-bin faketime procps"
 test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates
-      tdsodbc unixodbc python3-pyodbc libjtds-java"
+      tdsodbc unixodbc python3-pyodbc libjtds-java systemd"
 # For the interop test's drivers. Not asked of dpkg: many machines have them from elsewhere.
 command -v javac >/dev/null || test+=" default-jdk-headless"
 command -v node >/dev/null || test+=" nodejs"

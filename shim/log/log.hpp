@@ -39,7 +39,7 @@ std::expected<std::unique_ptr<DecisionLog>, std::string> open_decision_log(const
 /// lives on its connection's thread.
 class Trail {
 public:
-  /// Draws a random connection id (8 hex digits).
+  /// With a connection id of its own: 8 hex digits, which no other one of this process has (until 2^32 are through).
   explicit Trail(DecisionLog &log);
   Trail(DecisionLog &log, std::string id);
 

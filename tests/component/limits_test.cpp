@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 namespace {
 
@@ -423,6 +424,36 @@ TEST_F(ServeProcess, SigtermWaitsAsLongAsTheConfigurationSays) {
   const auto closed = test::events_of<shim::Closed>(records);
   ASSERT_EQ(closed.size(), 1u);
   EXPECT_EQ(closed[0].reason, "shutdown");
+}
+
+TEST_F(ServeProcess, ItsServiceManagerHearsWhenItIsReadyAndHowLongItsEndMayTake) {
+  configure("[limits]\ndrain = \"90s\"\n");
+  const auto name = lab_.folder() / "notify";
+  const int manager = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  name.string().copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(manager, reinterpret_cast<const sockaddr *>(&address), sizeof address), 0);
+  const timeval patience{30, 0};
+  ASSERT_EQ(::setsockopt(manager, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+  const auto heard = [&] {
+    char buffer[512];
+    const auto size = ::recv(manager, buffer, sizeof buffer, 0);
+    return std::string(buffer, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  };
+
+  lab::Process serve({.argv = {lab::program_folder() / "sqlshim", "serve", "--config", lab_.folder() / "sqlshim.toml"},
+                      .environment = {{"NOTIFY_SOCKET", name}},
+                      .output = lab_.folder() / "serve.log"});
+  EXPECT_EQ(heard(), "READY=1\nSTATUS=serving");
+  const auto place = serve.wait_for_line("listening reports ", 1s); // it has been printed
+  test::Connection connection("127.0.0.1", static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1))));
+  ASSERT_TRUE(test::log_in(connection).reply);
+  serve.signal(SIGTERM);
+  EXPECT_EQ(heard(), "STOPPING=1\nSTATUS=waiting for 1 connections\nEXTEND_TIMEOUT_USEC=100000000");
+  connection.close();
+  EXPECT_EQ(serve.wait(10s), 0);
+  ::close(manager);
 }
 
 TEST_F(ServeProcess, WarningsOfTheConfigurationAreInTheDecisionLog) {

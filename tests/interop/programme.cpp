@@ -67,9 +67,11 @@ lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const
   result["SQL_MODE"] = driver.mode;
   result["SQL_APP"] = driver.app();
   result["SQL_ONLY"] = only;
-  result["JAVA_TOOL_OPTIONS"] = fmt::format(
-      "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} -Djavax.security.auth.useSubjectCredsOnly=false",
-      lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string());
+  result["TMPDIR"] = lab.folder().string(); // jTDS leaves files behind
+  result["JAVA_TOOL_OPTIONS"] =
+      fmt::format("-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} "
+                  "-Djavax.security.auth.useSubjectCredsOnly=false -Djava.io.tmpdir={}",
+                  lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string(), lab.folder().string());
   result["NODE_PATH"] = SQLSHIM_SOURCE_DIR "/build/interop/node_modules";
   return result;
 }

@@ -2,6 +2,8 @@
 
 #include "tests/unit/shim/support.hpp"
 
+#include <csignal>
+#include <fcntl.h>
 #include <grp.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
@@ -9,7 +11,9 @@
 #include <sched.h>
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <thread>
 
 namespace shim_test {
@@ -106,6 +110,50 @@ TEST(ProveUidTest, ClosedSocket) {
   Loop loop;
   Socket socket(loop.executor());
   EXPECT_FALSE(prove_uid(socket));
+}
+
+/// In a child: becomes root of a user namespace that `somebody` made, as in a rootless container, and connects. False: not permitted.
+bool connect_as_root_of_a_container(std::uint16_t port) {
+  if (::setresuid(somebody, somebody, somebody) != 0 || ::unshare(CLONE_NEWUSER) != 0) return false;
+  ::prctl(PR_SET_DUMPABLE, 1); // else its /proc is root's
+  const auto map = "0 " + std::to_string(somebody) + " 1";
+  const int file = ::open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
+  if (file < 0 || ::write(file, map.data(), map.size()) < 0 || ::geteuid() != 0) return false;
+  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(port);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return ::connect(client, reinterpret_cast<const sockaddr *>(&to), sizeof to) == 0;
+}
+
+TEST(ProveUidTest, RootOfAContainerIsTheUserWhoRunsIt) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to be somebody else";
+  Loop loop;
+  TcpAcceptor acceptor(loop.executor(), Tcp::endpoint(asio::ip::address_v4::loopback(), 0));
+  int told[2];
+  ASSERT_EQ(::pipe2(told, O_CLOEXEC), 0);
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const char connected = connect_as_root_of_a_container(acceptor.local_endpoint().port());
+    if (::write(told[1], &connected, 1) == 1) ::pause(); // the connection is to stay
+    ::_exit(0);
+  }
+  char connected = 0;
+  EXPECT_EQ(::read(told[0], &connected, 1), 1);
+  std::expected<uid_t, std::string> uid = 0;
+  if (connected) {
+    Socket server(acceptor.accept());
+    uid = prove_uid(server);
+  }
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  ::close(told[0]);
+  ::close(told[1]);
+  if (!connected) GTEST_SKIP() << "no user namespaces here";
+  ASSERT_TRUE(uid) << uid.error();
+  EXPECT_EQ(*uid, somebody);
 }
 
 /// Gives the calling thread a network namespace of its own, in which `address` belongs to the loopback interface. False: not permitted.
