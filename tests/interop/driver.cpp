@@ -81,7 +81,7 @@ const std::vector<Driver> &drivers() {
     add("tedious 19.2.2", {"encrypt=false", "encrypt=true", "encrypt=strict"}, "node", {ntlm});
     add("pyodbc 4.0.34", {"7.4 off", "7.4 require", "7.4 require MARS"}, "python3", {kerberos, ntlm});
     add("db-lib 1.3.17", {"7.4 off", "7.4 require", "7.1 off"}, "dblib", {kerberos, ntlm});
-    add("isql 2.3.11", {"isql 7.4 off", "isql 7.4 require"}, "bash", {kerberos, ntlm});
+    add("isql 2.3.11", {"isql 7.4 off", "isql 7.4 require", "isql 7.4 require MARS"}, "bash", {kerberos, ntlm});
     add("tsql 1.3.17",
         {"tsql 7.4 off", "tsql 7.4 require", "tsql 7.4 request", "tsql 7.3 off", "tsql 7.2 off", "tsql 7.1 off",
          "tsql 7.0 off"},

@@ -315,11 +315,9 @@ TEST(Interop, DriversLogInByEachMechanism) {
 /// What stands in backticks.
 std::vector<std::string> quoted(const std::string &cell) {
   std::vector<std::string> words;
-  for (auto from = cell.find('`'); from != cell.npos; from = cell.find('`', from + 1)) {
-    const auto to = cell.find('`', from + 1);
-    words.push_back(cell.substr(from + 1, to - from - 1));
-    from = to;
-  }
+  const auto parts = split(cell, "`");
+  for (std::size_t i = 1; i + 1 < parts.size(); i += 2)
+    words.push_back(parts[i]);
   return words;
 }
 

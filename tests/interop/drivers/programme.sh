@@ -1,8 +1,8 @@
 #!/bin/bash
 # The programme of tsql and isql: one process for each step, a script on its standard input. See programme.hpp for what it is told and what it prints.
-# SQL_MODE: "tsql VERSION ENCRYPTION" or "isql VERSION ENCRYPTION".
+# SQL_MODE: "tsql VERSION ENCRYPTION" or "isql VERSION ENCRYPTION [MARS]".
 set -u
-read -r program version encryption <<<"$SQL_MODE"
+read -r program version encryption mars <<<"$SQL_MODE"
 folder=$(mktemp -d "${TMPDIR:-/tmp}/interop-XXXXXX")
 trap 'rm -rf "$folder"' EXIT
 export FREETDSCONF=$folder/freetds.conf
@@ -25,7 +25,7 @@ prepare() {
     local as="UID=$SQL_USER;PWD=$SQL_PASSWORD" # isql takes a password from its command line alone
     [ "$SQL_AUTH" != ntlm ] || as="UID=CORP\\$SQL_USER;PWD=$SQL_PASSWORD"
     [ "$SQL_AUTH" != kerberos ] || as="Trusted_Connection=yes;ServerSPN=$SQL_SPN"
-    command=(isql -b -v -d'|' -k "DRIVER=FreeTDS;SERVER=$SQL_HOST;PORT=$SQL_PORT;DATABASE=reports;TDS_Version=$version;Encryption=$encryption;APP=$app;$as")
+    command=(isql -b -v -d'|' -k "DRIVER=FreeTDS;SERVER=$SQL_HOST;PORT=$SQL_PORT;DATABASE=reports;TDS_Version=$version;Encryption=$encryption;APP=$app;$as${mars:+;MARS_Connection=yes}")
     ;;
   esac
   {
