@@ -2,6 +2,7 @@
 #include "tests/interop/matrix.hpp"
 #include "tests/interop/programme.hpp"
 #include "tests/support/decisions.hpp"
+#include "tests/support/markdown.hpp"
 #include "tests/support/secret_search.hpp"
 #include "tests/support/tds_client.hpp"
 
@@ -15,7 +16,6 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <set>
-#include <sstream>
 #include <thread>
 
 namespace {
@@ -25,18 +25,10 @@ using namespace interop;
 
 constexpr std::size_t most_differences = 12; ///< of a row that are shown: one fault shows in many places
 
+constexpr auto readme = SQLSHIM_SOURCE_DIR "/README.md";
+
 /// SQLSHIM_INTEROP: only the rows whose name holds this, and what they print. Null: all, quietly.
 const char *const only_these = std::getenv("SQLSHIM_INTEROP");
-
-std::vector<std::string> split(std::string_view text, std::string_view between) {
-  std::vector<std::string> parts;
-  for (;;) {
-    const auto at = text.find(between);
-    parts.emplace_back(text.substr(0, at));
-    if (at == text.npos) return parts;
-    text.remove_prefix(at + between.size());
-  }
-}
 
 /// The rows that can run here; on CI, that is all.
 std::vector<Driver> present() {
@@ -94,30 +86,12 @@ Row compare_driver(lab::Lab &lab, const Driver &driver, DirectRuns &direct_runs)
   return row;
 }
 
-/// A table of the README: its rows without their first cell, by each name in that.
-std::map<std::string, std::vector<std::string>> readme_table(std::string_view heading) {
-  std::map<std::string, std::vector<std::string>> rows;
-  std::istringstream lines(lab::read_file(SQLSHIM_SOURCE_DIR "/README.md"));
-  std::string line;
-  while (std::getline(lines, line) && !line.starts_with(heading)) {
-  }
-  std::getline(lines, line); // |---|
-  while (std::getline(lines, line) && line.starts_with("| ")) {
-    while (line.ends_with('|') || line.ends_with(' '))
-      line.pop_back();
-    auto cells = split(line.substr(2), " | ");
-    for (const auto &name : split(cells.front(), ", "))
-      rows[name] = {cells.begin() + 1, cells.end()};
-  }
-  return rows;
-}
-
 /// The README says which drivers these are, in which modes: none is left out here without it being seen there.
 TEST(Interop, DriversOfTheReadme) {
   std::set<std::string> promised, compared;
-  for (const auto &[name, cells] : readme_table("| driver | modes |")) {
-    const auto ways = split(cells.at(1), ", ");
-    for (const auto &mode : split(cells.at(0), ", "))
+  for (const auto &[name, cells] : test::markdown_table(readme, "| driver | modes |")) {
+    const auto ways = test::split(cells.at(1), ", ");
+    for (const auto &mode : test::split(cells.at(0), ", "))
       promised.insert(fmt::format("{}, {}, sql", name, mode));
     for (const auto &way : ways)
       promised.insert(fmt::format("{}, any mode, {}", name, way));
@@ -315,7 +289,7 @@ TEST(Interop, DriversLogInByEachMechanism) {
 /// What stands in backticks.
 std::vector<std::string> quoted(const std::string &cell) {
   std::vector<std::string> words;
-  const auto parts = split(cell, "`");
+  const auto parts = test::split(cell, "`");
   for (std::size_t i = 1; i + 1 < parts.size(); i += 2)
     words.push_back(parts[i]);
   return words;
@@ -351,7 +325,7 @@ TEST(Interop, RefusalsAreShownAndNotRetried) {
   const auto logins = [&] { return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size(); };
   test::Connection any_client("127.0.0.1", lab->port());
   const auto text = test::log_in(any_client).error();
-  const auto readme = readme_table("| driver | reads | logins made |");
+  const auto promises = test::markdown_table(readme, "| driver | reads | logins made |");
   std::string table;
   std::string last;
   for (auto driver : present()) {
@@ -368,13 +342,14 @@ TEST(Interop, RefusalsAreShownAndNotRetried) {
       EXPECT_THAT(tried, AllOf(Ge(2u), Le(10u)));
     else
       EXPECT_EQ(tried, driver.name == tries_twice ? 2u : 1u);
-    ASSERT_TRUE(readme.contains(driver.name)) << "the README does not tell what its users read";
-    const auto &promised = readme.at(driver.name);
+    ASSERT_TRUE(promises.contains(driver.name)) << "the README does not tell what its users read";
+    const auto &promised = promises.at(driver.name);
     EXPECT_EQ(promised.at(1), driver.name == retries_everything ? "several" : std::to_string(tried));
     const auto fragments = quoted(promised.at(0));
     EXPECT_THAT(fragments, Not(IsEmpty()));
+    const auto masked = as_in_readme(words, text);
     for (const auto &fragment : fragments)
-      EXPECT_THAT(as_in_readme(words, text), HasSubstr(fragment));
+      EXPECT_THAT(masked, HasSubstr(fragment));
     table += fmt::format("{} ({}), {} login(s): {}\n\n", driver.name, driver.mode, tried, words);
   }
   fmt::print("{}", table);

@@ -1,6 +1,7 @@
 #include "shim/diagnosis/cause.hpp"
 
-#include <fstream>
+#include "tests/support/markdown.hpp"
+
 #include <gmock/gmock.h>
 #include <set>
 
@@ -52,15 +53,9 @@ std::vector<std::string> names_in(std::string_view text) {
 }
 
 TEST(Catalogue, EveryCauseStandsInTheReadmesTable) {
-  std::ifstream in(SQLSHIM_SOURCE_DIR "/README.md");
-  std::string first_cells; // of the table of causes
-  bool within = false;
-  for (std::string line; std::getline(in, line);) {
-    within = line.starts_with("| cause |") || (within && line.starts_with("|"));
-    if (within) first_cells += line.substr(0, line.find(" | "));
-  }
+  const auto table = test::markdown_table(SQLSHIM_SOURCE_DIR "/README.md", "| cause |");
   for (const auto &entry : all_causes())
-    EXPECT_THAT(first_cells, HasSubstr("`" + std::string(entry.id) + "`"));
+    EXPECT_TRUE(table.contains("`" + std::string(entry.id) + "`")) << entry.id;
 }
 
 TEST(Cause, IdsAreUniqueAndOnTheList) {
