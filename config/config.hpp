@@ -108,7 +108,8 @@ struct Identity {
   std::string name;
   std::vector<Who> allow{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   IdentityKind kind{};
-  std::string source;       ///< path of the keytab or password file; name of the ccache; of caller: path of the ccache, with %{uid}; of client: empty
+  std::string
+      source; ///< path of the keytab or password file; name of the ccache; of caller: path of the ccache, with %{uid}; of client: empty
   std::string principal;    ///< NAME@REALM; empty for a ccache without one, for client and for caller
   std::string account = {}; ///< the principal as written, where [domains] made it of DOMAIN\\user; else empty
   bool operator==(const Identity &) const = default;
@@ -166,7 +167,8 @@ struct Route {
   auth::SpnRules spn_rules;                  ///< spn_order, realm_order
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
-  std::string failover_partner; ///< as typed: where the database is when the target does not have it (database mirroring); empty: none
+  std::string
+      failover_partner; ///< as typed: where the database is when the target does not have it (database mirroring); empty: none
   bool multi_subnet = false; ///< all addresses of the target at once, as for an availability group in several subnets
   Timeouts timeouts;
   /// Whether the server leg is encrypted (its login at least) to a server whose certificate is checked.
@@ -192,7 +194,7 @@ struct Aliases {
 
 /// SQL Browser of our own (UDP): where an application that asks this machine for an instance is sent.
 struct Browser {
-  std::optional<Address> address; ///< empty: none. Port 0 lets the kernel choose
+  std::optional<Address> address;               ///< empty: none. Port 0 lets the kernel choose
   std::map<std::string, std::string> instances; ///< instance, in capitals, to the name of a TCP listener
   bool operator==(const Browser &) const = default;
 };

@@ -1,9 +1,9 @@
 #include "shim/server.hpp"
 
-#include "shim/browser_responder.hpp"
-#include "shim/net/connect.hpp"
+#include "shim/names/browser_responder.hpp"
 #include "shim/service_manager.hpp"
 #include "shim/session.hpp"
+#include "shim/transport/connect.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "config/config.hpp"
-#include "shim/kdcs.hpp"
+#include "shim/admission/users.hpp"
+#include "shim/credentials/kdcs.hpp"
 #include "shim/log/log.hpp"
-#include "shim/net/system_names.hpp"
-#include "shim/net/users.hpp"
+#include "shim/names/system_names.hpp"
 
 #include <expected>
 #include <memory>

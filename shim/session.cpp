@@ -1,12 +1,12 @@
 #include "shim/session.hpp"
 
+#include "shim/admission/policy.hpp"
 #include "shim/log/render.hpp"
-#include "shim/net/connect.hpp"
-#include "shim/net/stream.hpp"
-#include "shim/policy.hpp"
-#include "shim/relay.hpp"
-#include "shim/rewrite.hpp"
-#include "shim/upstream.hpp"
+#include "shim/login/rewrite.hpp"
+#include "shim/login/upstream.hpp"
+#include "shim/transport/connect.hpp"
+#include "shim/transport/relay.hpp"
+#include "shim/transport/stream.hpp"
 
 #include <array>
 #include <cstring>

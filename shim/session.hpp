@@ -1,13 +1,13 @@
 // One connection from accept to relay: the story of the design, top to bottom.
 #pragma once
 
-#include "shim/browsers.hpp"
-#include "shim/connections.hpp"
-#include "shim/limits.hpp"
+#include "shim/admission/connections.hpp"
+#include "shim/admission/limits.hpp"
+#include "shim/admission/users.hpp"
+#include "shim/credentials/tickets.hpp"
 #include "shim/log/log.hpp"
-#include "shim/net/users.hpp"
-#include "shim/tickets.hpp"
-#include "shim/tls_contexts.hpp"
+#include "shim/names/browsers.hpp"
+#include "shim/transport/tls_contexts.hpp"
 
 #include <atomic>
 

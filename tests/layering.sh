@@ -1,7 +1,12 @@
 #!/bin/bash
-# Who may know whom: tools -> shim -> config -> { tds, auth }. Held two ways: by the includes in the sources, and by the symbols that each library, linked alone,
-# leaves undefined. Usage: layering.sh SOURCE_FOLDER LIBRARY_FOLDER
+# Who may know whom: the floors tools -> shim -> config -> { tds, auth }, and the rooms on them. Held two ways: by the
+# includes in the sources, and by the symbols that each library, linked alone, leaves undefined.
+# Usage: layering.sh SOURCE_FOLDER LIBRARY_FOLDER
 set -u
+case "${1:-}" in
+  -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+esac
+[ $# -eq 2 ] || { echo "layering: usage: layering.sh SOURCE_FOLDER LIBRARY_FOLDER" >&2; exit 2; }
 source=$1 libraries=$2
 failures=0
 complain() { echo "layering: $*"; failures=$((failures + 1)); }
@@ -29,6 +34,45 @@ system tds "$io|krb5|gssapi|profile|fmt|nlohmann|toml|fstream|iostream|thread|fc
 system auth "$io|fmt|nlohmann|toml|thread|boost"
 system config "$io|krb5|gssapi|nlohmann|thread|boost"
 
+# room ROOM ALLOWED...: a folder of a floor with rooms. Of its own floor it includes itself and these alone.
+order=""
+room() {
+  local room=$1 bad
+  shift
+  [ -d "$source/$room" ] || { complain "there is no room $room"; return; }
+  local floor=${room%%/*} allowed
+  allowed=$(printf '%s\n' "$room" "$@" | sed 's/[.]/[.]/g' | paste -sd'|')
+  bad=$(grep -nE --include='*.?pp' -r "^#include \"$floor/" "$source/$room" | grep -vE "#include \"($allowed)[/.]")
+  [ "$room" != tools/lab/peer ] || bad=$(grep -v "^$source/tools/lab/peer/sql/" <<<"$bad")
+  [ "$room" != tools/lab ] || bad=$(grep -v "^$source/tools/lab/peer/" <<<"$bad")
+  [ -z "$bad" ] || complain "$room may include of $floor/ only $*:"$'\n'"$bad"
+  order+=$(printf '  %-20s -> %s' "$room" "${*:-nothing}" | sed "s# $floor/# #g")$'\n'
+  rooms+=" $room "
+}
+# From the bottom up: each room may know only rooms that stand before it, so there is no circle.
+rooms=""
+room shim/log
+room shim/diagnosis shim/log
+room shim/transport
+room shim/names shim/transport
+room shim/credentials shim/names shim/transport shim/diagnosis shim/log
+room shim/admission shim/transport shim/diagnosis shim/log
+room shim/login shim/admission shim/credentials shim/names shim/transport shim/diagnosis shim/log
+room tools/lab/peer/sql
+room tools/lab/peer tools/lab/peer/sql tools/lab/block tools/lab/files tools/lab/process
+room tools/lab
+# A folder without a row here would be held by nothing.
+for folder in "$source"/shim/*/ "$source"/tools/lab/ "$source"/tools/lab/*/ "$source"/tools/lab/*/*/; do
+  folder=${folder#"$source"/}
+  case "$rooms" in *" ${folder%/} "*) ;; *) complain "${folder%/} is no room: give it a row" ;; esac
+done
+# What is under test is never linked into what tests it: the lab takes of shim/ the coroutines alone, its engine no waiting at all.
+bad=$(grep -rnE --include='*.?pp' '^#include "(shim|config|auth)/' "$source/tools/lab" |
+  grep -vE '#include "shim/transport/(asio|task)[.]hpp"')
+[ -z "$bad" ] || complain "tools/lab may include of what it tests only shim/transport/asio and task:"$'\n'"$bad"
+system tools/lab/peer/sql "$io|thread"
+own tools/lab/peer/sql 'tools/lab/peer/sql|tds'
+
 # --- symbols ---
 # undefined LIBRARY: what the whole archive, linked by itself, does not hold.
 undefined() {
@@ -50,4 +94,5 @@ foreign config "(^|[^a-z_])(shim|boost)::|$waiting"
 foreign shim '(^|[^a-z_])lab::'
 
 [ "$failures" -eq 0 ] || { echo "layering: $failures rules broken"; exit 1; }
-echo "layering: includes and symbols keep to tools -> shim -> config -> { tds, auth }"
+echo "layering: includes and symbols keep to tools -> shim -> config -> { tds, auth }, and to the order of rooms:"
+printf '%s' "$order"

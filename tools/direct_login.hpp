@@ -3,7 +3,7 @@
 #pragma once
 
 #include "config/config.hpp"
-#include "shim/explain.hpp"
+#include "shim/login/rehearsal.hpp"
 
 namespace commands {
 

@@ -1,4 +1,4 @@
-#include "shim/explain.hpp"
+#include "shim/login/rehearsal.hpp"
 
 #include "config/load.hpp"
 #include "shim/log/render.hpp"

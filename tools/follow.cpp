@@ -29,7 +29,8 @@ std::vector<Follower::Line> Follower::lines() {
 }
 
 bool Follower::replaced() const {
-  struct stat ours{}, theirs{};
+  struct stat ours {
+  }, theirs{};
   if (::fstat(fd_, &ours) != 0 || ::stat(path_.c_str(), &theirs) != 0) return false;
   return theirs.st_size > 0 && (theirs.st_ino != ours.st_ino || theirs.st_dev != ours.st_dev);
 }
@@ -44,7 +45,7 @@ void Follower::open() {
 }
 
 void Follower::read_on(std::vector<Line> &lines) {
-  struct stat now{};
+  struct stat now {};
   if (::fstat(fd_, &now) == 0 && now.st_size < read_) {
     give_up_partial(lines);
     read_ = 0;

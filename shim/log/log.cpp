@@ -62,7 +62,7 @@ std::expected<File, std::string> open_log(const std::filesystem::path &path) {
 
 /// True when the file ends in the middle of a line: its writer died, or the disk was full.
 bool ends_mid_line(const File &file) {
-  struct stat about{};
+  struct stat about {};
   char last = '\n';
   if (::fstat(file.fd(), &about) != 0 || !S_ISREG(about.st_mode) || about.st_size == 0) return false;
   return ::pread(file.fd(), &last, 1, about.st_size - 1) == 1 && last != '\n';

@@ -181,7 +181,8 @@ std::optional<Event> make_event(std::string_view name) {
   };
   [&]<std::size_t... I>(std::index_sequence<I...>) {
     (match(std::type_identity<std::variant_alternative_t<I, AnyEvent>>{}), ...);
-  }(std::make_index_sequence<std::variant_size_v<AnyEvent>>{});
+  }
+  (std::make_index_sequence<std::variant_size_v<AnyEvent>>{});
   return made;
 }
 

@@ -2,9 +2,9 @@
 // (tools/bench.sh): it takes the lab's own configuration, DNS server and KDC.
 #include "auth/handles.hpp"
 #include "config/load.hpp"
+#include "shim/admission/policy.hpp"
 #include "shim/log/log.hpp"
-#include "shim/policy.hpp"
-#include "shim/upstream.hpp"
+#include "shim/login/upstream.hpp"
 #include "tools/lab/process.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // A named instance: SQL Browser is asked where it is, what it says is kept, and found out anew when it is wrong. A failover partner. Our own SQL Browser. All with a real lab.
 #include "tests/component/server_in_process.hpp"
 
-#include "shim/net/browser.hpp"
+#include "shim/names/browser.hpp"
 
 #include <csignal>
 #include <sys/socket.h>

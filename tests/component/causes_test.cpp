@@ -276,12 +276,7 @@ INSTANTIATE_TEST_SUITE_P(
                "configuration",
                {"tls.agreed", "attempt.ended"}},
         Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
-        Broken{"client-auth-refused",
-               "client-auth-refused",
-               {"client_auth"},
-               "policy",
-               "client",
-               {"policy.decided"}},
+        Broken{"client-auth-refused", "client-auth-refused", {"client_auth"}, "policy", "client", {"policy.decided"}},
         Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
         Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
     [](const auto &row) {

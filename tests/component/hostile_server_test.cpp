@@ -5,8 +5,8 @@
 #include "tests/component/auth_support.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/scripted_server.hpp"
-#include "tools/lab/acceptor.hpp"
 #include "tools/lab/lab.hpp"
+#include "tools/lab/peer/acceptor.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

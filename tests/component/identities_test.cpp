@@ -1,7 +1,7 @@
 // Whose credentials: every kind of source for real, wrong passwords against a KDC that counts them, renewal.
 #include "tests/component/server_in_process.hpp"
 
-#include "shim/identities.hpp"
+#include "shim/credentials/identities.hpp"
 
 #include <atomic>
 #include <linux/keyctl.h>

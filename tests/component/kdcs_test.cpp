@@ -136,8 +136,7 @@ TEST_F(KdcChoice, AnotherIdentityDoesNotPayAgain) {
   auto first = log_in(), second = log_in({.app = u"other"});
   ASSERT_TRUE(first.accepted && second.accepted) << first.error << second.error;
   EXPECT_EQ(second.kdcs.front().kdc, real()) << "another identity: asked anew";
-  if (!real_was_slow(first) && !real_was_slow(second))
-    EXPECT_EQ(broken.requests(), 1) << "only the first login met it";
+  if (!real_was_slow(first) && !real_was_slow(second)) EXPECT_EQ(broken.requests(), 1) << "only the first login met it";
 }
 
 TEST_F(KdcChoice, ARefusalIsKeptUntilItIsForgotten) {

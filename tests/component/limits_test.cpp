@@ -1,5 +1,5 @@
 // What a local user, or many clients together, cannot go beyond: logins under way, connections, descriptors, memory, time.
-#include "shim/limits.hpp"
+#include "shim/admission/limits.hpp"
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tds_client.hpp"
 

@@ -1,6 +1,6 @@
 // Both legs hostile: thousands of malformed conversations against a real
 // `sqlshim serve`, with honest logins beside them.
-#include "shim/net/task.hpp"
+#include "shim/transport/task.hpp"
 #include "tests/support/malformed.hpp"
 #include "tests/support/tds_client.hpp"
 #include "tests/support/tsql.hpp"

@@ -214,7 +214,8 @@ TEST(NtlmFallback, WithoutThePackage) {
   lab::Command command;
   command.argv = {lab::program_folder() / "sqlshim", "explain", "--route", "ntlm-fallback", "--connect"};
   command.environment = lab.environment();
-  command.environment["GSS_MECH_CONFIG"] = lab.folder() / "absent.conf"; // read by the mechanism glue, once, at its start
+  command.environment["GSS_MECH_CONFIG"] =
+      lab.folder() / "absent.conf"; // read by the mechanism glue, once, at its start
   const auto ran = lab::run(std::move(command));
   EXPECT_EQ(ran.status, 1);
   EXPECT_THAT(ran.output, AllOf(HasSubstr("mechanism-missing"), HasSubstr("gss-ntlmssp")));

@@ -185,7 +185,7 @@ TEST_F(Server, UnixSocket) {
   config.listeners[0].address.reset();
   config.listeners[0].unix_path = path;
   start(config);
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
   int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

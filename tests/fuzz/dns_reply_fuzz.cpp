@@ -1,5 +1,5 @@
-// What a DNS server answers (shim/net/dns_reply.hpp).
-#include "shim/net/dns_reply.hpp"
+// What a DNS server answers (shim/names/dns_reply.hpp).
+#include "shim/names/dns_reply.hpp"
 
 #include "auth/host_name.hpp"
 #include "tests/fuzz/fuzz.hpp"

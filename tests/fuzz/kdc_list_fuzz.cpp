@@ -2,7 +2,7 @@
 #include "auth/kdc_list.hpp"
 
 #include "auth/host_name.hpp"
-#include "shim/net/dns_reply.hpp"
+#include "shim/names/dns_reply.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 #include <algorithm>

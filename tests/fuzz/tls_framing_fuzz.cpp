@@ -1,5 +1,5 @@
-// PRELOGIN packets around TLS records (shim/net/tls_framing.hpp).
-#include "shim/net/tls_framing.hpp"
+// PRELOGIN packets around TLS records (shim/transport/tls_framing.hpp).
+#include "shim/transport/tls_framing.hpp"
 
 #include "tests/fuzz/fuzz.hpp"
 

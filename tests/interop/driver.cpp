@@ -47,17 +47,11 @@ const std::vector<std::string> &step_names() {
 std::vector<std::string> Driver::command() const {
   const auto source = [](const char *file) { return (sources / "drivers" / file).string(); };
   if (program == "java")
-    return {"java",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-XX:-UsePerfData",
-            "-Xmx768m",
+    return {"java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx768m",
             // Without its second compiler Java ciphers 5 MB of AES a second, and 170 MB of this.
             "-Djdk.tls.client.cipherSuites=TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,"
             "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,TLS_CHACHA20_POLY1305_SHA256",
-            "-cp",
-            jar_of(*this) + ":" + (lab::program_folder() / "interop-classes").string(),
-            "Programme"};
+            "-cp", jar_of(*this) + ":" + (lab::program_folder() / "interop-classes").string(), "Programme"};
   if (program == "node") return {"node", source("programme.js")};
   if (program == "python3") return {"/usr/bin/python3", source("programme.py")};
   if (program == "dblib") return {(lab::program_folder() / "dblib_programme").string()};

@@ -648,10 +648,14 @@ template <std::size_t Fault> Conversation answer_fault(Random &random) {
 constexpr ServerClass server_table[] = {
     {"nothing at all", [](Random &random) { return cut({Awaits{}}, {}, 0, random); }},
     {"gone before PRELOGIN is read",
-     [](Random &random) { return Conversation{{}, {}, random.one_in(2) ? Leave::resets : Leave::half_closes}; }},
+     [](Random &random) {
+       return Conversation{{}, {}, random.one_in(2) ? Leave::resets : Leave::half_closes};
+     }},
     {"random bytes", [](Random &random) { return says({Awaits{}}, random.bytes(random.between(1, 5000))); }},
     {"TLS first",
-     [](Random &random) { return says({Awaits{}}, joined({{0x16, 0x03, 0x03, 0x00, 0x50}, random.bytes(80)})); }},
+     [](Random &random) {
+       return says({Awaits{}}, joined({{0x16, 0x03, 0x03, 0x00, 0x50}, random.bytes(80)}));
+     }},
     {"HTTP",
      [](Random &) {
        constexpr std::string_view text = "HTTP/1.1 400 Bad Request\r\n\r\n";
@@ -771,7 +775,9 @@ constexpr ServerClass server_table[] = {
        return with_bytes(token);
      }},
     {"FEATUREEXTACK without its end",
-     [](Random &) { return replies(joined({reply_payload(honest_reply()), {0xAE, 0x0A, 1, 0, 0, 0, 1}})); }},
+     [](Random &) {
+       return replies(joined({reply_payload(honest_reply()), {0xAE, 0x0A, 1, 0, 0, 0, 1}}));
+     }},
     {"FEATUREEXTACK thousands of times",
      [](Random &random) {
        Bytes many(2 * many_or_very_many(2000, 100'000, random), 0xFF);
@@ -838,7 +844,9 @@ constexpr ServerClass server_table[] = {
        return with_token(change(tds::EnvChangeType::packet_size, random.of(sizes)), random);
      }},
     {"ENVCHANGE whose text is longer than it is",
-     [](Random &random) { return with_token(tds::EnvChange{tds::EnvChangeType::database, {0xFF, 'm', 0}}, random); }},
+     [](Random &random) {
+       return with_token(tds::EnvChange{tds::EnvChangeType::database, {0xFF, 'm', 0}}, random);
+     }},
     {"routing that is malformed",
      [](Random &random) {
        Bytes routing{0x09, 0x00, 0x00, 0x99, 0x05, 0x02, 0x00, 's', 0, '2', 0, 0, 0};
@@ -862,7 +870,9 @@ constexpr ServerClass server_table[] = {
        return with_token(tds::EnvChange{tds::EnvChangeType::routing, std::move(out).bytes()}, random);
      }},
     {"FEDAUTHINFO that nobody asked for",
-     [](Random &random) { return with_token(tds::OpaqueToken{0xEE, random.bytes(40)}, random); }},
+     [](Random &random) {
+       return with_token(tds::OpaqueToken{0xEE, random.bytes(40)}, random);
+     }},
     {"garbage behind the reply",
      [](Random &random) {
        return says(after_prelogin(), joined({message(PacketType::reply, reply_payload(honest_reply())),

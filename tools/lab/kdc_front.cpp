@@ -1,6 +1,6 @@
 #include "tools/lab/kdc_front.hpp"
 
-#include "shim/net/task.hpp"
+#include "shim/transport/task.hpp"
 #include "tools/lab/files.hpp"
 
 #include <array>

@@ -3,7 +3,7 @@
 #include "tools/lab/certificates.hpp"
 #include "tools/lab/netns.hpp"
 
-#include "shim/asio.hpp"
+#include "shim/transport/asio.hpp"
 #include "tds/login7.hpp"
 #include "tds/packet.hpp"
 

@@ -2,9 +2,9 @@
 #pragma once
 
 #include "tools/lab/black_hole.hpp"
-#include "tools/lab/browser.hpp"
 #include "tools/lab/dns.hpp"
-#include "tools/lab/peer.hpp"
+#include "tools/lab/peer/browser.hpp"
+#include "tools/lab/peer/peer.hpp"
 #include "tools/lab/plan.hpp"
 #include "tools/lab/realm.hpp"
 
@@ -19,7 +19,7 @@ struct LabOptions {
   /// --cname, alias and target by their full names: the alias's own record goes. A target that nobody knows gets sql1's address, and no PTR.
   std::vector<std::pair<std::string, std::string>> cnames = {};
   std::string instance = {}; ///< --instance: sql1 is a named instance, at a port that SQL Browser tells
-  bool no_ptr = false; ///< --no-ptr: no server's address has a name
+  bool no_ptr = false;       ///< --no-ptr: no server's address has a name
   bool netns =
       false; ///< --netns: the process is in one (`enter_netns`); DNS is on port 53 there and resolves for every program
   bool keep = false; ///< --keep
@@ -45,7 +45,7 @@ public:
   Peer &peer(std::size_t index = 0) { return *peers_.at(index); }
   Process &serve() { return *serve_; }
 
-  std::string spn() const;                             ///< of sql1, with realm: what SQLSHIM_SPN says
+  std::string spn() const; ///< of sql1, with realm: what SQLSHIM_SPN says
   std::uint16_t sql_port() const {
     return sql_port_;
   } ///< of all servers but a named instance: 1433; 11433 where another program holds 0.0.0.0:1433
@@ -77,9 +77,9 @@ private:
   void write_configuration(const Plan &plan) const;
   void write_freetds_conf(const Plan &plan) const;
   std::string host(std::size_t index) const;
-  std::string address(std::size_t index) const; ///< of that host
-  std::string peer_host() const;                ///< where COMMAND finds sql1
-  std::string spn(std::size_t index) const;     ///< of that host, without realm
+  std::string address(std::size_t index) const;      ///< of that host
+  std::string peer_host() const;                     ///< where COMMAND finds sql1
+  std::string spn(std::size_t index) const;          ///< of that host, without realm
   std::uint16_t first_port(std::size_t index) const; ///< where that host listens at first
 
   LabOptions options_;

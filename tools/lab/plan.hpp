@@ -2,7 +2,7 @@
 #pragma once
 
 #include "tools/lab/kdc_front.hpp"
-#include "tools/lab/peer_options.hpp"
+#include "tools/lab/peer/peer_options.hpp"
 #include "tools/lab/realm.hpp"
 
 #include <functional>
@@ -40,9 +40,9 @@ struct Plan {
   std::string identity = "keytab = \"reports.keytab\"\nprincipal = \"svc-reports@CORP.TEST\"\n"; ///< whose credentials
   /// The same of the route ntlm-fallback: NTLM is made of a password. Faults of a keytab or a ccache leave it as it is.
   std::string password_identity = "password_file = \"reports.password\"\nprincipal = \"svc-reports@CORP.TEST\"\n";
-  std::string identity_extra;            ///< more lines of each [[identity]]
-  std::string listener_extra;            ///< of each [[listener]]
-  std::string route_extra;               ///< of each [[route]]
+  std::string identity_extra; ///< more lines of each [[identity]]
+  std::string listener_extra; ///< of each [[listener]]
+  std::string route_extra;    ///< of each [[route]]
   /// Of the [[route]] ntlm-fallback alone. Who writes such keys into route_extra clears it.
   std::string fallback_keys = "attempts = [\"tcp+kerberos\", \"tcp+ntlm\"]\nfallback_on = [\"spn-missing\"]\n";
   std::string route_match;               ///< more of `match`, ", database = …"

@@ -1,6 +1,6 @@
 #include "tests/fuzz/seeds/seeds.hpp"
 
-#include "tests/unit/shim/net/dns_reply_test.cpp"
+#include "tests/unit/shim/names/dns_reply_test.cpp"
 
 namespace shim_test {
 

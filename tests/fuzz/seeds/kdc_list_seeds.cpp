@@ -1,6 +1,6 @@
 #include "tests/fuzz/seeds/seeds.hpp"
 
-#include "tests/unit/shim/net/dns_wire.hpp"
+#include "tests/unit/shim/names/dns_wire.hpp"
 
 #include <string>
 

@@ -1,6 +1,6 @@
 #include "tests/fuzz/seeds/seeds.hpp"
 
-#include "tests/unit/shim/net/tls_framing_test.cpp"
+#include "tests/unit/shim/transport/tls_framing_test.cpp"
 
 namespace shim_test {
 

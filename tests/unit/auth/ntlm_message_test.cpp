@@ -20,7 +20,8 @@ const Bytes end_of_pairs = pair(0, {});
 /// MS-NLMP 2.2.1.2, with its TargetInfo behind the fixed part.
 Bytes challenge(const Bytes &pairs) {
   const auto size = static_cast<std::uint32_t>(pairs.size());
-  return join({head(2), Bytes(8), le(0, 4), Bytes(8, 7), Bytes(8), le(size, 2), le(size, 2), le(56, 4), Bytes(8), pairs});
+  return join(
+      {head(2), Bytes(8), le(0, 4), Bytes(8, 7), Bytes(8), le(size, 2), le(size, 2), le(56, 4), Bytes(8), pairs});
 }
 
 /// MS-NLMP 2.2.1.3: an NTLMv2 answer with these pairs, at `offset`, and a MIC of 16 bytes `mic`.
@@ -61,7 +62,8 @@ TEST(NtlmMessage, ChallengesThatAreMalformed) {
   for (std::size_t size = 0; size < good.size(); ++size)
     EXPECT_EQ(tells_time(ByteView(good).first(size)), std::nullopt) << size;
   EXPECT_EQ(tells_time(challenge(pair(2, Bytes(8, 'A')))), std::nullopt) << "a list without an end";
-  EXPECT_EQ(tells_time(challenge(join({le(2, 2), le(200, 2), end_of_pairs}))), std::nullopt) << "a pair beyond the list";
+  EXPECT_EQ(tells_time(challenge(join({le(2, 2), le(200, 2), end_of_pairs}))), std::nullopt)
+      << "a pair beyond the list";
   auto far = good;
   far[44] = 0xff;
   EXPECT_EQ(tells_time(far), std::nullopt) << "an offset beyond the message";
@@ -85,7 +87,8 @@ TEST(NtlmMessage, TheProtectionOfAnAnswer) {
   EXPECT_EQ(of(other), std::pair(false, false)) << "no other version is known";
   const auto good = authenticate(with_mic, 5);
   for (std::size_t size = 0; size < good.size(); ++size)
-    EXPECT_EQ(of(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size))), std::pair(false, false)) << size;
+    EXPECT_EQ(of(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size))), std::pair(false, false))
+        << size;
 }
 
 } // namespace

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "auth/error.hpp"
-#include "shim/net/kdc.hpp"
-#include "shim/net/task.hpp"
+#include "shim/credentials/kdc.hpp"
+#include "shim/transport/task.hpp"
 
 #include <atomic>
 #include <filesystem>

@@ -447,7 +447,10 @@ struct NoPlaceRow {
 
 const NoPlaceRow no_place[] = {
     {"change_password", [](Login7 &login) { login.change_password = secret(u"n"); }},
-    {"features", [](Login7 &login) { login.features = {{FeatureId::utf8_support, {1}}}; }},
+    {"features",
+     [](Login7 &login) {
+       login.features = {{FeatureId::utf8_support, {1}}};
+     }},
     {"long_sspi", [](Login7 &login) { login.sspi = Bytes(65535); }},
 };
 

@@ -192,7 +192,7 @@ private:
   }
 
   std::string on(const NeedToken &need) {
-    if constexpr (requires(Machine &machine) { machine.token({}, true); }) {
+    if constexpr (requires(Machine & machine) { machine.token({}, true); }) {
       if (mode_.lenient) {
         const auto step = std::find_if(steps_.begin() + static_cast<std::ptrdiff_t>(at_), steps_.end(),
                                        [](const Step &s) { return std::holds_alternative<Asks>(s); });

@@ -9,7 +9,9 @@
 namespace tds::test {
 
 template <class T>
-concept streamable = requires(std::ostream &out, const T &value) { out << value; };
+concept streamable = requires(std::ostream &out, const T &value) {
+  out << value;
+};
 
 static_assert(!std::is_copy_constructible_v<Secret>);
 static_assert(!std::is_copy_assignable_v<Secret>);

@@ -94,9 +94,7 @@ struct RowName {
 
 /// Rows print as their name, not as a dump of bytes.
 template <class Row>
-  requires requires(const Row &row) { std::string(row.name); }
-void PrintTo(const Row &row, std::ostream *out) {
-  *out << row.name;
-}
+requires requires(const Row &row) { std::string(row.name); }
+void PrintTo(const Row &row, std::ostream *out) { *out << row.name; }
 
 } // namespace tds::test

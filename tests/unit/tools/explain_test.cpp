@@ -1,4 +1,4 @@
-#include "shim/explain.hpp"
+#include "shim/login/rehearsal.hpp"
 
 #include "tools/commands.hpp"
 #include "tools/direct_login.hpp"
