@@ -26,7 +26,8 @@ std::string read(const std::filesystem::path &file) {
 
 } // namespace
 
-std::expected<Unaliased, std::string> replace_aliases(Target target, const std::vector<AliasSource> &sources) {
+std::expected<Unaliased, std::string> replace_aliases(Target target,
+                                                      const std::vector<AliasSource> &sources) {
   Unaliased result{.target = std::move(target), .replacements = {}};
   std::vector<std::string> path{plain_name(result.target.host)};
   while (!result.target.is_address) {
@@ -36,8 +37,8 @@ std::expected<Unaliased, std::string> replace_aliases(Target target, const std::
     if (!found) break;
     auto next = parse_target(found->target);
     if (!next)
-      return std::unexpected("the alias " + path.back() + " (" + found->by + ") stands for \"" + found->target +
-                             "\": " + next.error());
+      return std::unexpected("the alias " + path.back() + " (" + found->by + ") stands for \"" +
+                             found->target + "\": " + next.error());
     result.replacements.push_back({path.back(), found->target, found->by});
     auto name = plain_name(next->host);
     // An alias for the same name sets port or instance alone; it is not looked up again.
@@ -48,7 +49,8 @@ std::expected<Unaliased, std::string> replace_aliases(Target target, const std::
       std::string names;
       for (const auto &one : path)
         names += (names.empty() ? "" : " -> ") + one;
-      return std::unexpected((loop ? "aliases go round in a loop: " : "too many aliases behind each other: ") + names);
+      return std::unexpected(
+          (loop ? "aliases go round in a loop: " : "too many aliases behind each other: ") + names);
     }
     auto &now = result.target;
     // What was typed beside the name says more than the alias.
@@ -71,7 +73,8 @@ AliasSource source_of(const AliasTable &table) {
 }
 
 AliasSource source_of(const std::vector<std::filesystem::path> &freetds_conf) {
-  return [&freetds_conf, texts = std::vector<std::string>()](const std::string &name) mutable -> std::optional<Alias> {
+  return [&freetds_conf,
+          texts = std::vector<std::string>()](const std::string &name) mutable -> std::optional<Alias> {
     if (texts.empty()) std::ranges::transform(freetds_conf, std::back_inserter(texts), read);
     const auto found = find_freetds_server(texts, name);
     if (!found || found->host.empty()) return std::nullopt;

@@ -10,7 +10,8 @@ std::optional<ByteView> Reader::take(std::uint8_t tag) {
   std::size_t header = 2;
   std::size_t length = rest_[1];
   if (length >= 0x80) {
-    // Long form: the low bits count the length's own bytes. Four are more than any token; 0x80 (indefinite) is not DER.
+    // Long form: the low bits count the length's own bytes. Four are more than any token;
+    // 0x80 (indefinite) is not DER.
     const std::size_t count = length & 0x7f;
     if (count == 0 || count > 4 || rest_.size() < 2 + count) return std::nullopt;
     length = 0;

@@ -21,7 +21,8 @@ enum Tag : std::uint8_t {
   context_0 = 0xa0,     ///< [n] EXPLICIT is context_0 + n
 };
 
-/// Reads elements from front to back. Nothing is read past the view; a wrong tag or length gives nullopt and leaves the reader where it was.
+/// Reads elements from front to back. Nothing is read past the view; a wrong tag or length gives nullopt and
+/// leaves the reader where it was.
 class Reader {
 public:
   explicit Reader(ByteView bytes) : rest_(bytes) {}

@@ -42,11 +42,13 @@ std::string as_typed(const Target &target) {
 
 bool is_loopback(const DriverFacts &facts) {
   const auto &host = facts.target.host;
-  return plain_name(host) == "localhost" || (facts.target.is_address && (host.starts_with("127.") || host == "::1"));
+  return plain_name(host) == "localhost" ||
+         (facts.target.is_address && (host.starts_with("127.") || host == "::1"));
 }
 
 Named typed(const DriverFacts &facts, std::string reason = "as typed") {
-  return {as_typed(facts.target), facts.target.is_address ? NameSource::address : NameSource::typed, std::move(reason)};
+  return {as_typed(facts.target), facts.target.is_address ? NameSource::address : NameSource::typed,
+          std::move(reason)};
 }
 
 /// getaddrinfo's canonical name: the search list, then the CNAMEs.
@@ -58,7 +60,9 @@ Named forward(const DriverFacts &facts) {
   return {end, NameSource::typed, "it is no alias"};
 }
 
-std::string no_ptr(const DriverFacts &facts) { return facts.addresses.front() + " has no PTR: " + facts.ptr_fault; }
+std::string no_ptr(const DriverFacts &facts) {
+  return facts.addresses.front() + " has no PTR: " + facts.ptr_fault;
+}
 
 /// The name of the address; `otherwise` where it has none.
 Named reverse(const DriverFacts &facts, Named otherwise) {
@@ -67,7 +71,8 @@ Named reverse(const DriverFacts &facts, Named otherwise) {
   return otherwise;
 }
 
-/// InetAddress.getCanonicalHostName(): the PTR, if that name leads back to the address; else the address itself, as text.
+/// InetAddress.getCanonicalHostName(): the PTR, if that name leads back to the address; else
+/// the address itself, as text.
 Named java_canonical(const DriverFacts &facts) {
   const auto &address = facts.addresses.front();
   if (facts.ptr.empty()) return {address, NameSource::address, "the address as text: " + no_ptr(facts)};
@@ -86,7 +91,8 @@ Named dotnet(const DriverFacts &facts) {
   return forward(facts);
 }
 
-/// net.LookupCNAME of the name in small letters; loopback is this machine's own name, which no DNS fact tells.
+/// net.LookupCNAME of the name in small letters; loopback is this machine's own name,
+/// which no DNS fact tells.
 Named go(const DriverFacts &facts) {
   if (facts.target.is_address) return typed(facts, "an address has no CNAME");
   auto named = forward(facts);
@@ -99,21 +105,25 @@ Named freetds(const DriverFacts &facts) {
   if (facts.target.host.find('.') != std::string::npos)
     return typed(facts, "as typed: a name with a dot is not looked up");
   auto named = forward(facts);
-  // The resolver keeps the capitals of a name that it completes, and FreeTDS has no libkrb5 in between that would lower them.
-  if (named.source == NameSource::search) named.host.replace(0, facts.target.host.size(), as_typed(facts.target));
+  // The resolver keeps the capitals of a name that it completes, and FreeTDS has no libkrb5 in
+  // between that would lower them.
+  if (named.source == NameSource::search)
+    named.host.replace(0, facts.target.host.size(), as_typed(facts.target));
   return named;
 }
 
 Named rust(const DriverFacts &facts) {
   if (is_loopback(facts)) return typed(facts, "loopback as typed");
   if (facts.target.is_address) return reverse(facts, typed(facts));
-  if (facts.target.host.find('.') != std::string::npos) return typed(facts, "as typed: a name with a dot is full");
+  if (facts.target.host.find('.') != std::string::npos)
+    return typed(facts, "as typed: a name with a dot is full");
   return reverse(facts, forward(facts));
 }
 
 // ---- What libkrb5 makes of a host-based name (lib/krb5/os/sn2princ.c) ----
 
-/// Each name that is asked for, in order. What the driver looked up already leads to the same end: a PTR's name counts as canonical.
+/// Each name that is asked for, in order. What the driver looked up already leads to the same end: a PTR's
+/// name counts as canonical.
 std::vector<Named> mit_names(const DriverFacts &facts, Named given, const MitNaming &mit) {
   const auto qualified = [&](Named named) {
     named.host = plain_name(named.host);
@@ -167,17 +177,27 @@ constexpr auto never = MitNaming::Canonicalise::never;
 Named plainly(const DriverFacts &facts) { return typed(facts); }
 
 constexpr auto profiles = std::to_array<Profile>({
-    {{"msodbcsql", "on Linux: as typed, then libkrb5 by krb5.conf (documentation)"}, plainly, Suffix::port, Layer::mit},
+    {{"msodbcsql", "on Linux: as typed, then libkrb5 by krb5.conf (documentation)"},
+     plainly,
+     Suffix::port,
+     Layer::mit},
     {{"windows-sni", "forward and reverse lookup (KB811889)"}, windows, Suffix::windows, Layer::exact},
     {{"sqlclient", "GetHostEntry, then libkrb5 by krb5.conf"}, dotnet, Suffix::dotnet, Layer::mit},
-    {{"sqlclient-before-4180", "the same; a named instance by its name"}, dotnet, Suffix::dotnet_instance, Layer::mit},
+    {{"sqlclient-before-4180", "the same; a named instance by its name"},
+     dotnet,
+     Suffix::dotnet_instance,
+     Layer::mit},
     {{"mssql-jdbc", "as typed, unless only the PTR lies in a realm with SRV records"},
      plainly,
      Suffix::port,
      Layer::exact},
     {{"go-mssqldb", "LookupCNAME"}, go, Suffix::instance_or_port, Layer::exact},
-    // As version 1.3 does, whose tsql the KDC's log shows; newer sources ask for the instance where one was typed.
-    {{"freetds", "canonical name of a name without a dot, else as typed"}, freetds, Suffix::port, Layer::default_realm},
+    // As version 1.3 does, whose tsql the KDC's log shows; newer sources ask for the
+    // instance where one was typed.
+    {{"freetds", "canonical name of a name without a dot, else as typed"},
+     freetds,
+     Suffix::port,
+     Layer::default_realm},
     {{"pytds", "as typed, then libkrb5 by krb5.conf"}, plainly, Suffix::port, Layer::mit},
     {{"tiberius", "as typed"}, plainly, Suffix::port, Layer::default_realm},
     {{"jtds", "getCanonicalHostName: the PTR; always in the default realm"},
@@ -225,7 +245,8 @@ bool has_pipes(Suffix suffix) {
   return suffix == Suffix::windows || suffix == Suffix::dotnet || suffix == Suffix::dotnet_instance;
 }
 
-/// ":1433", "" or ":INST", in the order they are tried. Empty: the port is SQL Browser's to tell, and it was not asked; or the target is a pipe, and the driver has none.
+/// ":1433", "" or ":INST", in the order they are tried. Empty: the port is SQL Browser's to tell, and it was
+/// not asked; or the target is a pipe, and the driver has none.
 std::vector<std::string> suffixes_of(Suffix suffix, const DriverFacts &facts) {
   const auto &target = facts.target;
   const bool named = !target.instance.empty();
@@ -256,7 +277,8 @@ std::vector<std::string> suffixes_of(Suffix suffix, const DriverFacts &facts) {
   return by_port();
 }
 
-/// mssql-jdbc looks for a suffix with SRV records: in the typed name, then in the canonical one, which counts only where it has one.
+/// mssql-jdbc looks for a suffix with SRV records: in the typed name, then in the canonical one, which
+/// counts only where it has one.
 Named jdbc_name(const DriverFacts &facts, std::string &realm) {
   const auto realm_in = [&](std::string_view name) {
     for (const auto &suffix : suffixes(name))
@@ -265,13 +287,15 @@ Named jdbc_name(const DriverFacts &facts, std::string &realm) {
   };
   auto found = facts.target.is_address ? std::string() : realm_in(facts.target.host);
   realm = upper(found);
-  if (!found.empty() && facts.target.host.ends_with('.')) realm += '.'; // it is what follows in the name, dot and all
+  if (!found.empty() && facts.target.host.ends_with('.'))
+    realm += '.'; // it is what follows in the name, dot and all
   if (!found.empty()) return typed(facts, "as typed: " + found + " has a _kerberos._udp SRV record");
   auto canonical = java_canonical(facts);
   if (canonical.source == NameSource::ptr) found = realm_in(canonical.host);
   realm = upper(found);
   if (!found.empty()) {
-    canonical.reason += ", for " + found + " has a _kerberos._udp SRV record and the typed name lies in no such domain";
+    canonical.reason +=
+        ", for " + found + " has a _kerberos._udp SRV record and the typed name lies in no such domain";
     return canonical;
   }
   return typed(facts, "as typed: no suffix has a _kerberos._udp SRV record");
@@ -344,10 +368,12 @@ void DriverQuestions::answer(std::vector<DnsAnswer> answers) {
       const bool named = record != answer.records.end() && name_fault(plain_name(record->data)).empty();
       if (named)
         facts_.ptr = plain_name(record->data);
-      else if (!facts_.addresses.empty() && (facts_.addresses[0] == "127.0.0.1" || facts_.addresses[0] == "::1"))
+      else if (!facts_.addresses.empty() &&
+               (facts_.addresses[0] == "127.0.0.1" || facts_.addresses[0] == "::1"))
         facts_.ptr = "localhost", facts_.ptr_confirmed = true; // in the hosts file of every machine
       else
-        facts_.ptr_fault = to_string(answer.outcome == DnsOutcome::ok ? DnsOutcome::malformed : answer.outcome);
+        facts_.ptr_fault =
+            to_string(answer.outcome == DnsOutcome::ok ? DnsOutcome::malformed : answer.outcome);
     } else if (asked.type == DnsType::srv && has(DnsType::srv)) {
       if (auto realm = asked.name.substr(realm_prefix.size());
           std::ranges::find(facts_.realms, realm) == facts_.realms.end())
@@ -369,7 +395,8 @@ std::string_view to_string(NameSource source) {
 }
 
 Prediction predict(const Driver &driver, const DriverFacts &facts, const MitNaming &mit) {
-  const auto &profile = *std::ranges::find(profiles, driver.id, [](const Profile &one) { return one.driver.id; });
+  const auto &profile =
+      *std::ranges::find(profiles, driver.id, [](const Profile &one) { return one.driver.id; });
   if (facts.addresses.empty()) // each connects first
     return {.driver = profile.driver.id,
             .name = as_typed(facts.target),
@@ -378,8 +405,9 @@ Prediction predict(const Driver &driver, const DriverFacts &facts, const MitNami
             .reason = "it has no address to connect to: " + facts.forward_fault};
   std::string realm;
   auto first = driver.id == "mssql-jdbc" ? jdbc_name(facts, realm) : profile.name(facts);
-  const auto names = profile.layer == Layer::mit ? mit_names(facts, std::move(first), profile.mit.value_or(mit))
-                                                 : std::vector{std::move(first)};
+  const auto names = profile.layer == Layer::mit
+                         ? mit_names(facts, std::move(first), profile.mit.value_or(mit))
+                         : std::vector{std::move(first)};
   Prediction result;
   result.driver = profile.driver.id;
   result.name = names.front().host;
@@ -393,7 +421,8 @@ Prediction predict(const Driver &driver, const DriverFacts &facts, const MitNami
                                                : "; it does not speak named pipes";
   for (const auto &tail : tails)
     for (const auto &named : names)
-      result.spns.push_back({"MSSQLSvc/" + named.host + tail + (realm.empty() ? "" : "@" + realm), named.source});
+      result.spns.push_back(
+          {"MSSQLSvc/" + named.host + tail + (realm.empty() ? "" : "@" + realm), named.source});
   return result;
 }
 

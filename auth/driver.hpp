@@ -1,4 +1,5 @@
-// Driver profiles: which name and which SPNs each client driver makes of a target. No two make the same; `explain --as` shows it.
+// Driver profiles: which name and which SPNs each client driver makes of a target. No two make the
+// same; `explain --as` shows it.
 #pragma once
 
 #include "auth/kerberos_config.hpp"
@@ -26,17 +27,19 @@ struct DriverFacts {
       chain; ///< the typed name, completed, then each CNAME target; empty where the name has no address
   std::vector<std::string> addresses; ///< of the end of the chain; the target itself where it is an address
   std::string forward_fault;          ///< why there is no address: "sql1.corp.test: nxdomain"
-  std::string ptr;                    ///< the name of the first address; empty: none. 127.0.0.1 and ::1 always have one
-  std::string ptr_fault;              ///< why there is none: "nxdomain"
-  bool ptr_confirmed = false;         ///< the address is among those of `ptr`
-  std::vector<std::string> realms; ///< suffixes of the typed name and of the PTR name with an SRV record _kerberos._udp
+  std::string ptr;       ///< the name of the first address; empty: none. 127.0.0.1 and ::1 always have one
+  std::string ptr_fault; ///< why there is none: "nxdomain"
+  bool ptr_confirmed = false; ///< the address is among those of `ptr`
+  std::vector<std::string>
+      realms; ///< suffixes of the typed name and of the PTR name with an SRV record _kerberos._udp
   std::optional<std::uint16_t> browser_port; ///< what SQL Browser says of the instance, where it was asked
 
   bool alias() const { return chain.size() > 1; }
 };
 
-/// Asks what drivers would ask, each question once: the forward procedure, then the PTR of the first address and the realms' SRV records, then
-/// whether the PTR's name leads back. Ends with facts, whatever DNS answers.
+/// Asks what drivers would ask, each question once: the forward procedure, then the PTR of the
+/// first address and the realms' SRV records, then whether the PTR's name leads back. Ends with
+/// facts, whatever DNS answers.
 class DriverQuestions {
 public:
   DriverQuestions(Target target, SearchPolicy policy);
@@ -77,8 +80,8 @@ struct Prediction {
 /// Pure. `driver` is one of `drivers()`; `mit` holds for drivers that hand libkrb5 a host-based name.
 Prediction predict(const Driver &driver, const DriverFacts &facts, const MitNaming &mit);
 
-/// Why the KDC may not know an SPN of that driver: a sentence that names the lookup, after K3 (short name, address, alias, PTR, extra label or wrong
-/// domain). Pure.
+/// Why the KDC may not know an SPN of that driver: a sentence that names the lookup, after K3 (short name,
+/// address, alias, PTR, extra label or wrong domain). Pure.
 std::string suspicion(const PredictedSpn &spn, const DriverFacts &facts);
 
 } // namespace auth

@@ -121,7 +121,8 @@ Kind kind_of_server_error(int code) {
 }
 
 std::optional<KrbError> decode_krb_error(ByteView message) {
-  // KRB-ERROR ::= [APPLICATION 30] SEQUENCE { [0] pvno, [1] msg-type, [2] ctime?, [3] cusec?, [4] stime, [5] susec, [6] error-code,
+  // KRB-ERROR ::= [APPLICATION 30] SEQUENCE { [0] pvno, [1] msg-type, [2] ctime?, [3] cusec?, [4] stime,
+  // [5] susec, [6] error-code,
   //               [7] crealm?, [8] cname?, [9] realm, [10] sname, [11] e-text?, [12] e-data? }
   der::Reader outer(message);
   const auto application = outer.take(der::krb_error);
@@ -182,7 +183,8 @@ std::optional<ByteView> find_message(ByteView token, std::uint8_t tag) {
     return rest.subspan(2);
   }
 
-  // RFC 4178 4.2.2: NegTokenResp ::= [1] SEQUENCE { [0] negState?, [1] supportedMech?, [2] responseToken?, [3] mechListMIC? }
+  // RFC 4178 4.2.2: NegTokenResp ::= [1] SEQUENCE { [0] negState?, [1] supportedMech?, [2]
+  // responseToken?, [3] mechListMIC? }
   const auto response = reader.take(der::context_0 + 1);
   if (!response || !reader.empty()) return std::nullopt;
   der::Reader wrapper(*response);

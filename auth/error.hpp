@@ -1,4 +1,5 @@
-// What Kerberos and GSSAPI said, sorted into kinds that a diagnosis can use. Both texts are kept: the library's and the KDC's.
+// What Kerberos and GSSAPI said, sorted into kinds that a diagnosis can use. Both texts are kept:
+// the library's and the KDC's.
 #pragma once
 
 #include <chrono>
@@ -16,7 +17,8 @@ using Bytes = std::vector<std::uint8_t>;
 using ByteView = std::span<const std::uint8_t>;
 using Time = std::chrono::system_clock::time_point;
 
-/// What a KRB-ERROR, a libkrb5 or a GSSAPI code means to us. Numbers in comments are RFC 4120 7.5.9 error codes.
+/// What a KRB-ERROR, a libkrb5 or a GSSAPI code means to us. Numbers in comments are
+/// RFC 4120 7.5.9 error codes.
 enum class Kind {
   ok,
   service_unknown,    ///< 7 S_PRINCIPAL_UNKNOWN, 27 MUST_USE_USER2USER
@@ -36,18 +38,20 @@ enum class Kind {
   key_version_wrong,  ///< 44 BADKEYVER, 45 NOKEY from the server
   bad_bindings,       ///< GSS_S_BAD_BINDINGS
   no_credentials,     ///< keytab, ccache or password file absent, unreadable or without the principal
-  keytab_mismatch,    ///< the keytab's key is not the KDC's (preauth failed or reply undecryptable with a keytab)
-  mutual_failed,      ///< the server's proof was wrong
-  malformed,          ///< a reply that cannot be decoded
-  no_mic,             ///< NTLM messages that could be changed on their way
+  /// the keytab's key is not the KDC's (preauth failed or reply undecryptable with a keytab)
+  keytab_mismatch,
+  mutual_failed, ///< the server's proof was wrong
+  malformed,     ///< a reply that cannot be decoded
+  no_mic,        ///< NTLM messages that could be changed on their way
   mechanism_missing,
   other,
 };
 /// Stable spelling for the decision log: "service-unknown", …
 std::string_view to_string(Kind kind);
 
-/// `code`: the RFC 4120 number where there is one (7, 37, …), else libkrb5's or GSSAPI's own. `text`: the library's sentence.
-/// `said`: the KDC's or server's e-text, empty where none; it came from the network and is untrusted. `server_time`: from the KRB-ERROR.
+/// `code`: the RFC 4120 number where there is one (7, 37, …), else libkrb5's or GSSAPI's own. `text`: the
+/// library's sentence. `said`: the KDC's or server's e-text, empty where none; it came from the network and
+/// is untrusted. `server_time`: from the KRB-ERROR.
 struct Error {
   Kind kind = Kind::other;
   std::int64_t code = 0;
@@ -70,10 +74,11 @@ struct KrbError {
 };
 /// Decodes a KRB-ERROR message as a KDC sends it. nullopt: not a KRB-ERROR, or malformed.
 std::optional<KrbError> decode_krb_error(ByteView message);
-/// Finds a KRB-ERROR in a server's context token, raw (RFC 4121: OID, 03 00, KRB-ERROR) or inside SPNEGO. Codes from GSSAPI cannot
-/// be used for this: the mechanism glue renumbers them. nullopt: there is none.
+/// Finds a KRB-ERROR in a server's context token, raw (RFC 4121: OID, 03 00, KRB-ERROR) or inside SPNEGO.
+/// Codes from GSSAPI cannot be used for this: the mechanism glue renumbers them. nullopt: there is none.
 std::optional<KrbError> find_krb_error(ByteView token);
-/// Whether a server's token holds an AP-REP (RFC 4120 5.5.2), wrapped in the same ways: what is wrong with it is then the server's proof.
+/// Whether a server's token holds an AP-REP (RFC 4120 5.5.2), wrapped in the same ways: what is wrong with it
+/// is then the server's proof.
 bool holds_ap_rep(ByteView token);
 
 } // namespace auth

@@ -37,10 +37,14 @@ public:
     read_reply(message);
     // To libkrb5 an empty reply means that there was none, and it would begin anew.
     if (message.empty())
-      action_ =
-          Error{.kind = Kind::malformed, .code = 0, .text = "the KDC's reply is empty", .said = {}, .server_time = {}};
+      action_ = Error{.kind = Kind::malformed,
+                      .code = 0,
+                      .text = "the KDC's reply is empty",
+                      .said = {},
+                      .server_time = {}};
     else if (exchange_ == "AS" && refusal_ && refusal_->code == preauth_failed)
-      // libkrb5 would offer the same password in another way, and the KDC count it once more towards a lockout.
+      // libkrb5 would offer the same password in another way, and the KDC count it
+      // once more towards a lockout.
       action_ = refused(static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + preauth_failed));
     else
       action_ = advance(message);
@@ -54,7 +58,8 @@ protected:
   virtual Stepped step(krb5_data *in) = 0;
   /// The ticket, once no more messages are wanted.
   virtual Result<TicketPtr> result() = 0;
-  /// Narrows an error, which says what its code means in general, to what it means in this exchange. `realm`: whose KDC was asked.
+  /// Narrows an error, which says what its code means in general, to what it means in this exchange.
+  /// `realm`: whose KDC was asked.
   virtual void interpret(Error &error, krb5_error_code code, const std::string &realm) const = 0;
   /// The KDC's clock, as the ticket shows it.
   virtual Time issued_at(const Ticket &ticket) const = 0;
@@ -111,11 +116,13 @@ private:
     last_reply_.emplace();
     if (!said) return;
     last_reply_->code = said->code;
-    last_reply_->text = library_text(nullptr, static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
+    last_reply_->text =
+        library_text(nullptr, static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
     if (!said->said.empty()) last_reply_->text += " (" + said->said + ")";
     last_reply_->server_time = said->server_time;
-    // 25 PREAUTH_REQUIRED and 91 MORE_PREAUTH_DATA_REQUIRED (RFC 6113) are rounds, not refusals. Of several refusals the first counts:
-    // libkrb5 asks again in another way before it gives up, and the last answer is then about that other way.
+    // 25 PREAUTH_REQUIRED and 91 MORE_PREAUTH_DATA_REQUIRED (RFC 6113) are rounds, not refusals. Of several
+    // refusals the first counts: libkrb5 asks again in another way before it gives up, and the last answer is
+    // then about that other way.
     if (said->code == 25 || said->code == 91 || refusal_) return;
     refusal_ = said;
     refusing_realm_ = realm_;
@@ -125,7 +132,8 @@ private:
     Error error = local_error(code, {});
     if (!last_was_error_ || !refusal_) return error; // libkrb5's own verdict on a reply that was no refusal
     error.kind = kind_of_kdc_error(refusal_->code);
-    error.text = library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + refusal_->code));
+    error.text =
+        library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + refusal_->code));
     error.code = refusal_->code;
     error.said = refusal_->said;
     error.server_time = refusal_->server_time;
@@ -170,7 +178,8 @@ template <class Step> Stepped call_step(krb5_context context, Step step_function
 class TgtExchange final : public Stepping {
 public:
   TgtExchange(std::shared_ptr<const LoadedIdentity> identity, std::string config_path, Trace trace)
-      : Stepping("AS", std::move(trace)), identity_(std::move(identity)), config_path_(std::move(config_path)) {}
+      : Stepping("AS", std::move(trace)), identity_(std::move(identity)),
+        config_path_(std::move(config_path)) {}
 
 private:
   Action begin() override {
@@ -185,7 +194,8 @@ private:
     }
     if (auto error = open(config_path_)) return *std::move(error);
     if (const auto code = prepare()) return local_error(code, identity_->principal() + ": ");
-    // No optimistic preauthentication unless libkrb5 is told to: its first AS-REQ proves nothing, every later one may.
+    // No optimistic preauthentication unless libkrb5 is told to: its first AS-REQ proves
+    // nothing, every later one may.
     return advance({});
   }
 
@@ -194,18 +204,20 @@ private:
     keytab_.emplace(context());
     exchange_.emplace(context());
     Principal client(context());
-    if (const auto code = krb5_parse_name(context(), identity_->principal().c_str(), client.out())) return code;
+    if (const auto code = krb5_parse_name(context(), identity_->principal().c_str(), client.out()))
+      return code;
     if (const auto code = krb5_get_init_creds_opt_alloc(context(), options_->out())) return code;
     // Whatever krb5.conf says: nothing is renewed or forwarded, so nothing that could be is asked for.
     krb5_get_init_creds_opt_set_forwardable(options_->get(), 0);
     krb5_get_init_creds_opt_set_proxiable(options_->get(), 0);
     krb5_get_init_creds_opt_set_renew_life(options_->get(), 0);
-    if (const auto code =
-            krb5_init_creds_init(context(), client.get(), nullptr, nullptr, 0, options_->get(), exchange_->out()))
+    if (const auto code = krb5_init_creds_init(context(), client.get(), nullptr, nullptr, 0, options_->get(),
+                                               exchange_->out()))
       return code;
     if (identity_->keytab().empty())
       return krb5_init_creds_set_password(context(), exchange_->get(), identity_->password().c_str());
-    if (const auto code = krb5_kt_resolve(context(), identity_->keytab().c_str(), keytab_->out())) return code;
+    if (const auto code = krb5_kt_resolve(context(), identity_->keytab().c_str(), keytab_->out()))
+      return code;
     return krb5_init_creds_set_keytab(context(), exchange_->get(), keytab_->get());
   }
 
@@ -226,20 +238,23 @@ private:
   }
 
   void interpret(Error &error, krb5_error_code code, const std::string &) const override {
-    // A reply that our key does not open, or no key of its type: the KDC has another one. Without preauthentication this is the only sign.
+    // A reply that our key does not open, or no key of its type: the KDC has another one. Without
+    // preauthentication this is the only sign.
     const bool no_key = code == KRB5_KT_NOTFOUND || code == KRB5_KT_KVNONOTFOUND;
-    if (error.kind == Kind::preauth_failed && !identity_->keytab().empty()) error.kind = Kind::keytab_mismatch;
+    if (error.kind == Kind::preauth_failed && !identity_->keytab().empty())
+      error.kind = Kind::keytab_mismatch;
     if (!no_key) return;
     error.kind = Kind::keytab_mismatch;
-    error.text =
-        identity_->principal() + ": the keytab holds no key of the type that the KDC uses (" + error.text + ")";
+    error.text = identity_->principal() + ": the keytab holds no key of the type that the KDC uses (" +
+                 error.text + ")";
   }
 
   Time issued_at(const Ticket &ticket) const override { return ticket.starts; }
 
   std::shared_ptr<const LoadedIdentity> identity_; // keeps the MEMORY keytab
   std::string config_path_;
-  std::optional<Owned<krb5_get_init_creds_opt *, krb5_get_init_creds_opt_free>> options_; // the exchange refers to them
+  std::optional<Owned<krb5_get_init_creds_opt *, krb5_get_init_creds_opt_free>>
+      options_; // the exchange refers to them
   std::optional<Keytab> keytab_;
   std::optional<Owned<krb5_init_creds_context, krb5_init_creds_free>> exchange_;
 };
@@ -262,8 +277,8 @@ private:
     server_.emplace(context());
     exchange_.emplace(context());
     // With the realm required: one that libkrb5 would put in by itself is one that we did not decide.
-    if (const auto code =
-            krb5_parse_name_flags(context(), spn_.c_str(), KRB5_PRINCIPAL_PARSE_REQUIRE_REALM, server_->out()))
+    if (const auto code = krb5_parse_name_flags(context(), spn_.c_str(), KRB5_PRINCIPAL_PARSE_REQUIRE_REALM,
+                                                server_->out()))
       return code;
     // As Windows asks for SPNs. MIT's KDC refers only names that say they are a service's.
     server_->get()->type = KRB5_NT_SRV_INST;
@@ -303,7 +318,8 @@ private:
   void interpret(Error &error, krb5_error_code, const std::string &realm) const override {
     // Nothing is preauthenticated here: 24 and 31 mean that the KDC does not take the TGT.
     if (error.kind == Kind::preauth_failed) error.kind = Kind::other;
-    // On the way to another realm it is that realm's krbtgt that is asked for: no trust, which says nothing about the service.
+    // On the way to another realm it is that realm's krbtgt that is asked for: no trust, which says
+    // nothing about the service.
     if (error.kind == Kind::service_unknown && realm != spn_realm(spn_)) error.kind = Kind::wrong_realm;
   }
 
@@ -332,8 +348,8 @@ private:
 
 } // namespace
 
-std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity, const std::string &config_path,
-                                      Trace trace) {
+std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity,
+                                      const std::string &config_path, Trace trace) {
   auto loaded = std::dynamic_pointer_cast<const LoadedIdentity>(std::move(identity));
   if (!loaded)
     return std::make_unique<FailedExchange>(Error{.kind = Kind::no_credentials,
@@ -352,7 +368,8 @@ Result<Bytes> request_without_proof(const std::string &principal, const std::str
   Stepped first;
   first.code = krb5_parse_name(context->get(), principal.c_str(), client.out());
   if (!first.code)
-    first.code = krb5_init_creds_init(context->get(), client.get(), nullptr, nullptr, 0, nullptr, exchange.out());
+    first.code =
+        krb5_init_creds_init(context->get(), client.get(), nullptr, nullptr, 0, nullptr, exchange.out());
   if (!first.code) {
     krb5_data nothing{};
     first = call_step(
@@ -366,8 +383,8 @@ Result<Bytes> request_without_proof(const std::string &principal, const std::str
   return std::move(first.message);
 }
 
-std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn, const std::string &config_path,
-                                                 Trace trace) {
+std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn,
+                                                 const std::string &config_path, Trace trace) {
   if (!tgt)
     return std::make_unique<FailedExchange>(Error{.kind = Kind::no_credentials,
                                                   .code = 0,

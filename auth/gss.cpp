@@ -45,7 +45,8 @@ Bytes GssBuffer::bytes() const {
 }
 
 std::string GssBuffer::text() const {
-  return buffer_.value ? std::string(static_cast<const char *>(buffer_.value), buffer_.length) : std::string();
+  return buffer_.value ? std::string(static_cast<const char *>(buffer_.value), buffer_.length)
+                       : std::string();
 }
 
 gss_buffer_desc borrowed(std::string_view text) { return {text.size(), const_cast<char *>(text.data())}; }
@@ -54,7 +55,8 @@ gss_buffer_desc borrowed(ByteView token) { return {token.size(), const_cast<std:
 Error gss_error(OM_uint32 major, OM_uint32 minor, gss_OID mechanism) {
   std::string text = status_text(major, GSS_C_GSS_CODE, mechanism);
   if (minor) text += ": " + status_text(minor, GSS_C_MECH_CODE, mechanism);
-  return {.kind = kind_of_major(major), .code = major, .text = std::move(text), .said = {}, .server_time = {}};
+  return {
+      .kind = kind_of_major(major), .code = major, .text = std::move(text), .said = {}, .server_time = {}};
 }
 
 Result<std::string> holder_of(const GssCredential &credential, gss_OID mechanism) {

@@ -60,12 +60,13 @@ gss_buffer_desc borrowed(std::string_view text);
 /// The same of a token; an empty one is none.
 gss_buffer_desc borrowed(ByteView token);
 
-/// The error behind a major code that GSS_ERROR tells of. The minor code gives a sentence only: the mechanism glue gives codes numbers of its own, so it cannot be compared with
-/// anything.
+/// The error behind a major code that GSS_ERROR tells of. The minor code gives a sentence only: the mechanism
+/// glue gives codes numbers of its own, so it cannot be compared with anything.
 Error gss_error(OM_uint32 major, OM_uint32 minor, gss_OID mechanism);
 /// Whom a credential would log in as, as GSSAPI tells it.
 Result<std::string> holder_of(const GssCredential &credential, gss_OID mechanism);
-/// Bindings to a TLS channel: `channel` is the application data, and no addresses (RFC 4121 4.1.1.2). Borrows it.
+/// Bindings to a TLS channel: `channel` is the application data, and no addresses (RFC
+/// 4121 4.1.1.2). Borrows it.
 gss_channel_bindings_struct bindings_to(Bytes &channel);
 
 } // namespace auth

@@ -1,4 +1,5 @@
-// Owners for what libkrb5 hands out, and its codes turned into Errors. Internal to auth/: no public header includes it.
+// Owners for what libkrb5 hands out, and its codes turned into Errors. Internal to auth/: no
+// public header includes it.
 #pragma once
 
 #include "auth/error.hpp"
@@ -12,7 +13,8 @@
 
 namespace auth {
 
-/// Owns one object that libkrb5 made and `Release` gives back: `Owned<krb5_principal, krb5_free_principal>`. The context must outlive it.
+/// Owns one object that libkrb5 made and `Release` gives back: `Owned<krb5_principal, krb5_free_principal>`.
+/// The context must outlive it.
 template <class T, auto Release> class Owned {
 public:
   explicit Owned(krb5_context context) : context_(context) {}

@@ -36,7 +36,8 @@ Hosts::Hosts(std::string_view text, std::string file) : file_(std::move(file)) {
     reverse_.try_emplace(reverse_name(address), canonical);
     const auto add = [&](const std::string &name) {
       Known &known = names_.try_emplace(name, Known{canonical, {}}).first->second;
-      if (std::ranges::find(known.addresses, address) == known.addresses.end()) known.addresses.push_back(address);
+      if (std::ranges::find(known.addresses, address) == known.addresses.end())
+        known.addresses.push_back(address);
     };
     add(canonical);
     for (auto alias = take_field(line, blanks); !alias.empty(); alias = take_field(line, blanks))
@@ -62,12 +63,14 @@ std::optional<DnsAnswer> Hosts::answer(const DnsQuestion &question) const {
     return answer;
   }
   const auto found = names_.find(asked);
-  if (found == names_.end() || (question.type != DnsType::a && question.type != DnsType::aaaa)) return std::nullopt;
+  if (found == names_.end() || (question.type != DnsType::a && question.type != DnsType::aaaa))
+    return std::nullopt;
   const auto &[canonical, addresses] = found->second;
   if (asked != canonical) add(asked, DnsType::cname, canonical);
   for (const auto &address : addresses)
     if (type_of(address) == question.type) add(canonical, question.type, address);
-  if (answer.records.empty() || answer.records.back().type == DnsType::cname) answer.outcome = DnsOutcome::no_data;
+  if (answer.records.empty() || answer.records.back().type == DnsType::cname)
+    answer.outcome = DnsOutcome::no_data;
   return answer;
 }
 

@@ -125,7 +125,8 @@ private:
 class IdentityLoader {
 public:
   IdentityLoader(const IdentitySpec &spec, Context context)
-      : context_(context.get()), made_(std::make_shared<LoadedIdentity>(spec, std::move(context))), wanted_(context_) {}
+      : context_(context.get()), made_(std::make_shared<LoadedIdentity>(spec, std::move(context))),
+        wanted_(context_) {}
 
   Result<std::shared_ptr<const Identity>> load() {
     if (auto error = parse_principal(); error.kind != Kind::ok) return std::unexpected(std::move(error));
@@ -177,9 +178,10 @@ private:
 
   Error parse_principal() {
     if (spec().principal.empty()) {
-      if (spec().source == Source::ccache || spec().source == Source::caller_ccache) return fault(Kind::ok, {});
-      return fault(Kind::no_credentials,
-                   "identity " + spec().name + ": a " + std::string(to_string(spec().source)) + " needs a principal");
+      if (spec().source == Source::ccache || spec().source == Source::caller_ccache)
+        return fault(Kind::ok, {});
+      return fault(Kind::no_credentials, "identity " + spec().name + ": a " +
+                                             std::string(to_string(spec().source)) + " needs a principal");
     }
     // libkrb5 completes a name without a realm by default_realm.
     const auto code = krb5_parse_name(context_, spec().principal.c_str(), wanted_.out());
@@ -198,7 +200,8 @@ private:
     };
     Keytab file(context_);
     if (const auto code = krb5_kt_resolve(context_, spec().path.c_str(), file.out())) return refuse(code);
-    // A name of its own for each load: a reload must not change the keys under an exchange that still uses the old ones.
+    // A name of its own for each load: a reload must not change the keys under an exchange
+    // that still uses the old ones.
     static std::atomic<unsigned> serial{0};
     const std::string name = "MEMORY:sqlshim-" + std::to_string(++serial);
     if (const auto code = krb5_kt_resolve(context_, name.c_str(), made_->keytab_.out())) return refuse(code);
@@ -233,7 +236,8 @@ private:
       }
     }
     if (!found)
-      return fault(Kind::no_credentials, what + " holds no key of " + principal + "; it holds " + listed(others),
+      return fault(Kind::no_credentials,
+                   what + " holds no key of " + principal + "; it holds " + listed(others),
                    rfc_number(KRB5_KT_NOTFOUND));
     made_->keytab_name_ = name;
     return fault(Kind::ok, {});
@@ -252,18 +256,21 @@ private:
   /// What goes wrong with a cache, as an Error.
   Error ccache_error(krb5_error_code code, const std::string &what) const {
     Error error = library_error(context_, code, what + " (read as " + uid_text() + "): ");
-    error.kind = code == KRB5_CC_FORMAT || code == KRB5_CCACHE_BADVNO ? Kind::malformed : Kind::no_credentials;
+    error.kind =
+        code == KRB5_CC_FORMAT || code == KRB5_CCACHE_BADVNO ? Kind::malformed : Kind::no_credentials;
     // libkrb5 adds the name of the file that it was given.
-    if (const auto at = copy_.empty() ? std::string::npos : error.text.find(copy_.substr(5)); at != std::string::npos)
+    if (const auto at = copy_.empty() ? std::string::npos : error.text.find(copy_.substr(5));
+        at != std::string::npos)
       error.text.replace(at, copy_.size() - 5, spec().path);
     if (ccache_type(spec().path) != "KCM") return error;
     error.text += "; KCM caches are kept by a service, ";
     if (code == KRB5_FCC_NOFILE || code == KRB5_CC_NOTFOUND)
       error.text += "which answers on " + kcm_socket(context_) + ": kinit as " + uid_text();
     else
-      error.text += "which does not answer on " + kcm_socket(context_) +
-                    " (kcm_socket in krb5.conf): is sssd-kcm installed and sssd-kcm.socket started (systemctl status "
-                    "sssd-kcm.socket)?";
+      error.text +=
+          "which does not answer on " + kcm_socket(context_) +
+          " (kcm_socket in krb5.conf): is sssd-kcm installed and sssd-kcm.socket started (systemctl status "
+          "sssd-kcm.socket)?";
     return error;
   }
 
@@ -278,7 +285,8 @@ private:
       // libkrb5 would make the folder, and a file named "primary" in it.
       const std::string folder = spec().path.substr(4);
       if (!folder.starts_with(':') && access(folder.c_str(), R_OK | X_OK) != 0)
-        return fault(Kind::no_credentials, what + " (read as " + uid_text() + "): " + std::strerror(errno), errno);
+        return fault(Kind::no_credentials, what + " (read as " + uid_text() + "): " + std::strerror(errno),
+                     errno);
     }
     const bool collection = krb5_cc_support_switch(context_, std::string(ccache_type(spec().path)).c_str());
     if (Error error = wanted_.get() && collection ? load_from_collection() : load_one_cache(what);
@@ -292,7 +300,8 @@ private:
                    rfc_number(KRB5_CC_NOTFOUND));
     if (made_->tgt_->expires <= std::chrono::system_clock::now())
       return fault(Kind::ticket_expired,
-                   what + ": the ticket-granting ticket of " + name + " ended at " + utc_text(made_->tgt_->expires),
+                   what + ": the ticket-granting ticket of " + name + " ended at " +
+                       utc_text(made_->tgt_->expires),
                    32);
     mix(made_->fingerprint_, name);
     mix(made_->fingerprint_,
@@ -300,7 +309,8 @@ private:
     return fault(Kind::ok, {});
   }
 
-  /// What is opened is looked at, and what is read is parsed: the owner may do to the path what they like meanwhile. A FIFO is opened without waiting for its other end.
+  /// What is opened is looked at, and what is read is parsed: the owner may do to the path what they like
+  /// meanwhile. A FIFO is opened without waiting for its other end.
   Error load_caller_ccache() {
     const std::string path = spec().path.starts_with("FILE:") ? spec().path.substr(5) : spec().path;
     const auto refuse = [&](const std::string &why, int code = 0) {
@@ -321,11 +331,13 @@ private:
     ssize_t got = 0;
     while ((got = read(file.get(), some.data(), some.size())) > 0) {
       size += static_cast<std::size_t>(got);
-      if (size > largest_ccache || write(copy.get(), some.data(), static_cast<std::size_t>(got)) != got) break;
+      if (size > largest_ccache || write(copy.get(), some.data(), static_cast<std::size_t>(got)) != got)
+        break;
     }
     const int code = errno;
     explicit_bzero(some.data(), some.size());
-    if (size > largest_ccache) return refuse("it is larger than " + std::to_string(largest_ccache) + " bytes");
+    if (size > largest_ccache)
+      return refuse("it is larger than " + std::to_string(largest_ccache) + " bytes");
     if (got != 0) return refuse(std::strerror(code), code);
     copy_ = "FILE:/proc/self/fd/" + std::to_string(copy.get());
     return load_ccache();
@@ -339,14 +351,14 @@ private:
     if (const auto code = krb5_cc_get_principal(context_, ccache.get(), owner.out()))
       return ccache_error(code, "credential cache " + name_of(ccache.get()));
     if (wanted_.get() && !krb5_principal_compare(context_, owner.get(), wanted_.get()))
-      return fault(Kind::no_credentials, what + " belongs to " + unparse(context_, owner.get()) + ", not to " +
-                                             unparse(context_, wanted_.get()));
+      return fault(Kind::no_credentials, what + " belongs to " + unparse(context_, owner.get()) +
+                                             ", not to " + unparse(context_, wanted_.get()));
     if (!wanted_.get()) *wanted_.out() = owner.release();
     return take_tgt(ccache.get());
   }
 
-  /// The name to open where the collection's primary cache is meant. A DIR collection without its file "primary" would have one written by libkrb5, which then
-  /// stands for "tkt".
+  /// The name to open where the collection's primary cache is meant. A DIR collection without its file
+  /// "primary" would have one written by libkrb5, which then stands for "tkt".
   std::string primary_name() const {
     if (!copy_.empty()) return copy_;
     const std::string &name = spec().path;
@@ -359,7 +371,8 @@ private:
   Error load_from_collection() {
     const std::string what = "credential cache collection " + spec().path;
     // What a cursor walks through is what the context takes for its default.
-    if (const auto code = krb5_cc_set_default_name(context_, spec().path.c_str())) return ccache_error(code, what);
+    if (const auto code = krb5_cc_set_default_name(context_, spec().path.c_str()))
+      return ccache_error(code, what);
     krb5_cccol_cursor cursor = nullptr;
     if (const auto code = krb5_cccol_cursor_new(context_, &cursor)) return ccache_error(code, what);
     struct End {
@@ -372,12 +385,14 @@ private:
     std::vector<std::string> others;
     while (true) {
       OpenCcache ccache(context_);
-      if (const auto code = krb5_cccol_cursor_next(context_, cursor, ccache.out())) return ccache_error(code, what);
+      if (const auto code = krb5_cccol_cursor_next(context_, cursor, ccache.out()))
+        return ccache_error(code, what);
       if (!ccache.get()) break;
       // It walks through other types, too: MEMORY has our own private ones.
       if (krb5_cc_get_type(context_, ccache.get()) != ccache_type(spec().path)) continue;
       Principal owner(context_);
-      if (krb5_cc_get_principal(context_, ccache.get(), owner.out())) continue; // not initialised, or gone meanwhile
+      if (krb5_cc_get_principal(context_, ccache.get(), owner.out()))
+        continue; // not initialised, or gone meanwhile
       if (!krb5_principal_compare(context_, owner.get(), wanted_.get())) {
         others.push_back(unparse(context_, owner.get()));
         continue;
@@ -396,18 +411,20 @@ private:
       if (const auto code = krb5_cc_get_principal(context_, primary.get(), owner.out()))
         return ccache_error(code, what);
     return fault(Kind::no_credentials,
-                 what + " (read as " + uid_text() + ") holds no cache of " + unparse(context_, wanted_.get()) +
-                     "; it holds caches of " + listed(others),
+                 what + " (read as " + uid_text() + ") holds no cache of " +
+                     unparse(context_, wanted_.get()) + "; it holds caches of " + listed(others),
                  rfc_number(KRB5_CC_NOTFOUND));
   }
 
-  /// The TGT of the client's own realm, if it lasts longer than one taken before (a renewal may have been appended).
+  /// The TGT of the client's own realm, if it lasts longer than one taken before (a
+  /// renewal may have been appended).
   Error take_tgt(krb5_ccache ccache) {
     const std::string what = "credential cache " + name_of(ccache);
     Principal service(context_);
     const krb5_data &realm = wanted_->realm;
-    if (const auto code = krb5_build_principal_ext(context_, service.out(), realm.length, realm.data,
-                                                   KRB5_TGS_NAME_SIZE, KRB5_TGS_NAME, realm.length, realm.data, 0))
+    if (const auto code =
+            krb5_build_principal_ext(context_, service.out(), realm.length, realm.data, KRB5_TGS_NAME_SIZE,
+                                     KRB5_TGS_NAME, realm.length, realm.data, 0))
       return ccache_error(code, what);
     Iteration<krb5_ccache, krb5_cc_cursor, krb5_cc_end_seq_get> entries(context_, ccache);
     if (const auto code = krb5_cc_start_seq_get(context_, ccache, entries.start())) {
@@ -450,7 +467,8 @@ private:
       return refuse(Kind::malformed, 0,
                     "its first line is longer than " + std::to_string(Wiped::capacity - 1) + " bytes");
     const std::string_view line = all.substr(0, end);
-    if (line.empty()) return refuse(Kind::no_credentials, 0, "its first line, which shall be the password, is empty");
+    if (line.empty())
+      return refuse(Kind::no_credentials, 0, "its first line, which shall be the password, is empty");
     if (line.find('\0') != std::string_view::npos)
       return refuse(Kind::malformed, 0, "its first line holds a zero byte");
     password.shrink(line.size());
@@ -464,7 +482,8 @@ private:
   Principal wanted_; // declared last: given back while the context, which made_ owns, still stands
 };
 
-Result<std::shared_ptr<const Identity>> load_identity(const IdentitySpec &spec, const std::string &config_path) {
+Result<std::shared_ptr<const Identity>> load_identity(const IdentitySpec &spec,
+                                                      const std::string &config_path) {
   auto context = make_context(config_path);
   if (!context) return std::unexpected(context.error());
   return IdentityLoader(spec, std::move(*context)).load();

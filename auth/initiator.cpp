@@ -15,9 +15,9 @@ OM_uint32 import_principal(OM_uint32 *minor, const std::string &principal, GssNa
   return gss_import_name(minor, &buffer, const_cast<gss_OID>(GSS_KRB5_NT_PRINCIPAL_NAME), name.out());
 }
 
-/// GSSAPI makes contexts of its own, several in each login, and they read the file that KRB5_CONFIG names. libkrb5 shares a parsed file
-/// among all contexts that are alive: while this one is, theirs find it parsed and only look whether it has changed. (Of 200 logins,
-/// about 100 opened and parsed it without this.)
+/// GSSAPI makes contexts of its own, several in each login, and they read the file that KRB5_CONFIG names.
+/// libkrb5 shares a parsed file among all contexts that are alive: while this one is, theirs find it parsed
+/// and only look whether it has changed. (Of 200 logins, about 100 opened and parsed it without this.)
 void keep_configuration_parsed() {
   static const Context kept = [] {
     krb5_context context = nullptr;
@@ -31,8 +31,8 @@ public:
   GssInitiator(Context context, InitiatorOptions options)
       : context_(std::move(context)), ccache_(context_.get()),
         mechanism_(options.wrapping == Wrapping::spnego ? &spnego_oid : &krb5_oid),
-        flags_(GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG | (options.mutual ? GSS_C_MUTUAL_FLAG : 0u)) {
-  }
+        flags_(GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG |
+               (options.mutual ? GSS_C_MUTUAL_FLAG : 0u)) {}
 
   /// nullopt: ready for the first step.
   std::optional<Error> prepare(const Ticket &ticket) {
@@ -49,14 +49,15 @@ public:
     if (const auto major = import_principal(&minor, ticket.server, target_); GSS_ERROR(major))
       return gss_error(major, minor, &krb5_oid);
 
-    // For SPNEGO the credential must be acquired for SPNEGO's own OID: one for the krb5 OID is ignored without a word, and the
-    // process's default credentials, perhaps another user's, are taken. By the client's name, so that no other mechanism than krb5
-    // can have one: SPNEGO asks all that are installed, and they would look into files and sockets of theirs.
+    // For SPNEGO the credential must be acquired for SPNEGO's own OID: one for the krb5 OID is ignored
+    // without a word, and the process's default credentials, perhaps another user's, are taken. By the
+    // client's name, so that no other mechanism than krb5 can have one: SPNEGO asks all that are installed,
+    // and they would look into files and sockets of theirs.
     gss_key_value_element_desc store_element{"ccache", ccache_name.get()};
     gss_key_value_set_desc store{1, &store_element};
     gss_OID_set_desc mechanisms{1, mechanism_};
-    if (const auto major = gss_acquire_cred_from(&minor, client.get(), GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
-                                                 &store, credential_.out(), nullptr, nullptr);
+    if (const auto major = gss_acquire_cred_from(&minor, client.get(), GSS_C_INDEFINITE, &mechanisms,
+                                                 GSS_C_INITIATE, &store, credential_.out(), nullptr, nullptr);
         GSS_ERROR(major))
       return gss_error(major, minor, mechanism_);
     if (mechanism_ == &spnego_oid) {
@@ -80,16 +81,19 @@ public:
 
   Result<Step> step(ByteView server_token) override {
     if (security_.get() && server_token.empty())
-      return std::unexpected(Error{
-          .kind = Kind::malformed, .code = 0, .text = "the server's token is empty", .said = {}, .server_time = {}});
+      return std::unexpected(Error{.kind = Kind::malformed,
+                                   .code = 0,
+                                   .text = "the server's token is empty",
+                                   .said = {},
+                                   .server_time = {}});
     auto in = borrowed(server_token);
     GssBuffer out;
     OM_uint32 minor = 0, granted = 0;
     auto bindings = bindings_to(channel_);
-    const OM_uint32 major =
-        gss_init_sec_context(&minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0,
-                             channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
-                             server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
+    const OM_uint32 major = gss_init_sec_context(
+        &minor, credential_.get(), security_.out(), target_.get(), mechanism_, flags_, 0,
+        channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+        server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
     if (GSS_ERROR(major)) return std::unexpected(refused(major, minor, server_token));
 
     const bool complete = !(major & GSS_S_CONTINUE_NEEDED);
@@ -110,8 +114,9 @@ private:
     if (const auto said = find_krb_error(server_token)) {
       error.kind = kind_of_server_error(said->code);
       error.code = said->code;
-      error.text = "the server answered KRB-ERROR " + std::to_string(said->code) + ": " +
-                   library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
+      error.text =
+          "the server answered KRB-ERROR " + std::to_string(said->code) + ": " +
+          library_text(context_.get(), static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + said->code));
       error.said = said->said;
       error.server_time = said->server_time;
     } else if (error.kind == Kind::other) {
@@ -135,7 +140,8 @@ private:
 
 Result<std::unique_ptr<Initiator>> make_initiator(TicketPtr ticket, InitiatorOptions options) {
   const auto fault = [](Kind kind, std::int64_t code, std::string text) {
-    return std::unexpected(Error{.kind = kind, .code = code, .text = std::move(text), .said = {}, .server_time = {}});
+    return std::unexpected(
+        Error{.kind = kind, .code = code, .text = std::move(text), .said = {}, .server_time = {}});
   };
   if (!ticket) return fault(Kind::no_credentials, 0, "there is no service ticket");
   if (ticket->expires <= std::chrono::system_clock::now())

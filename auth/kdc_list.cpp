@@ -56,11 +56,13 @@ std::vector<KdcAddress> order_srv(const std::vector<DnsRecord> &records,
       left.push_back(std::move(*srv));
     }
   // Weight 0 first: it shall be picked seldom, but not never (RFC 2782, "Weight").
-  std::ranges::sort(left, {}, [](const Srv &srv) { return std::tuple(srv.priority, srv.weight != 0, srv.place); });
+  std::ranges::sort(left, {},
+                    [](const Srv &srv) { return std::tuple(srv.priority, srv.weight != 0, srv.place); });
 
   std::vector<KdcAddress> ordered;
   while (!left.empty() && ordered.size() < most_kdcs) {
-    const auto end = std::ranges::find_if(left, [&](const Srv &srv) { return srv.priority != left.front().priority; });
+    const auto end =
+        std::ranges::find_if(left, [&](const Srv &srv) { return srv.priority != left.front().priority; });
     std::uint32_t sum = 0;
     for (auto srv = left.begin(); srv != end; ++srv)
       sum += srv->weight;
@@ -76,6 +78,8 @@ std::vector<KdcAddress> order_srv(const std::vector<DnsRecord> &records,
   return ordered;
 }
 
-DnsQuestion srv_question(const std::string &realm) { return {"_kerberos._tcp." + lower(realm), DnsType::srv}; }
+DnsQuestion srv_question(const std::string &realm) {
+  return {"_kerberos._tcp." + lower(realm), DnsType::srv};
+}
 
 } // namespace auth

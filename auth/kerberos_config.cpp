@@ -35,7 +35,8 @@ Error profile_error(const std::string &path, long code) {
 /// profile_init_path skips files that are absent or unreadable, and fails when none is left.
 Result<Profile> open_profile(const std::string &path) {
   profile_t profile = nullptr;
-  if (const long code = profile_init_path(path.c_str(), &profile)) return std::unexpected(profile_error(path, code));
+  if (const long code = profile_init_path(path.c_str(), &profile))
+    return std::unexpected(profile_error(path, code));
   return Profile(profile);
 }
 
@@ -64,10 +65,11 @@ std::optional<std::chrono::seconds> parse_duration(std::string text) {
   return std::chrono::seconds(seconds);
 }
 
-/// A sealed file in memory, laid in front of every profile: its settings win, and no file of anybody's is touched. (Setting them with
-/// profile_add_relation would mark the data "dirty"; libkrb5 shares parsed files between all profiles of a process, so a GSS context
-/// would see the change too, and profile_release would try to write it into krb5.conf.) Opened once and kept: the shared data is
-/// found by name, and the name is that of the descriptor. /proc/self/fd stays open to a process of its own even when it is not dumpable.
+/// A sealed file in memory, laid in front of every profile: its settings win, and no file of anybody's is
+/// touched. (Setting them with profile_add_relation would mark the data "dirty"; libkrb5 shares parsed files
+/// between all profiles of a process, so a GSS context would see the change too, and profile_release would
+/// try to write it into krb5.conf.) Opened once and kept: the shared data is found by name, and the name is
+/// that of the descriptor. /proc/self/fd stays open to a process of its own even when it is not dumpable.
 Result<std::string> front_profile() {
   constexpr std::string_view settings =
       "[libdefaults]\n"
@@ -90,11 +92,12 @@ Result<std::string> front_profile() {
     return -fault;
   }();
   if (descriptor < 0)
-    return std::unexpected(Error{.kind = Kind::other,
-                                 .code = -descriptor,
-                                 .text = std::string("memfd for Kerberos settings: ") + std::strerror(-descriptor),
-                                 .said = {},
-                                 .server_time = {}});
+    return std::unexpected(
+        Error{.kind = Kind::other,
+              .code = -descriptor,
+              .text = std::string("memfd for Kerberos settings: ") + std::strerror(-descriptor),
+              .said = {},
+              .server_time = {}});
   return "/proc/self/fd/" + std::to_string(descriptor);
 }
 
@@ -108,7 +111,8 @@ Result<Context> context_of(profile_t profile) {
 
 /// Values that libkrb5 would not understand are as not written, as it takes them.
 MitNaming naming_of(profile_t profile) {
-  constexpr std::array<std::string_view, 7> no{"n", "no", "false", "f", "nil", "0", "off"}; // libprofile's words
+  constexpr std::array<std::string_view, 7> no{"n",   "no", "false", "f",
+                                               "nil", "0",  "off"}; // libprofile's words
   MitNaming naming;
   const auto value = lower(get_string(profile, "libdefaults", "dns_canonicalize_hostname"));
   if (value == "fallback")
@@ -168,7 +172,8 @@ std::string KerberosConfig::realm_of(std::string_view host) const {
   const std::string name = lower(host);
   // "sql1.corp.test", ".corp.test", "corp.test", ".test", "test": libkrb5's order.
   for (std::string_view rest = name; !rest.empty();) {
-    if (const auto entry = domain_realm.find(std::string(rest)); entry != domain_realm.end()) return entry->second;
+    if (const auto entry = domain_realm.find(std::string(rest)); entry != domain_realm.end())
+      return entry->second;
     if (!normal_address(name).empty()) break; // the dots of an address separate no domains
     const auto dot = rest.find('.');
     if (dot == 0)
@@ -186,8 +191,8 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
   if (!opened) return std::unexpected(opened.error());
   const profile_t profile = opened->get();
   const auto fault = [&](const std::string &text) {
-    return std::unexpected(
-        Error{.kind = Kind::malformed, .code = EINVAL, .text = path + ": " + text, .said = {}, .server_time = {}});
+    return std::unexpected(Error{
+        .kind = Kind::malformed, .code = EINVAL, .text = path + ": " + text, .said = {}, .server_time = {}});
   };
 
   KerberosConfig config;
@@ -214,7 +219,8 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
   for (const std::string &realm :
        get_list([&](char ***out) { return profile_get_subsection_names(profile, realms, out); })) {
     const char *entries[] = {"realms", realm.c_str(), "kdc", nullptr};
-    for (const std::string &entry : get_list([&](char ***out) { return profile_get_values(profile, entries, out); })) {
+    for (const std::string &entry :
+         get_list([&](char ***out) { return profile_get_values(profile, entries, out); })) {
       const auto kdc = parse_kdc(entry);
       if (!kdc)
         return fault("realm " + realm + ": kdc = " + entry +
@@ -227,7 +233,8 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
 
 std::chrono::seconds configured_clock_skew(const std::string &config_path) {
   const auto profile = open_profile(config_path);
-  const auto seconds = profile ? parse_duration(get_string(profile->get(), "libdefaults", "clockskew")) : std::nullopt;
+  const auto seconds =
+      profile ? parse_duration(get_string(profile->get(), "libdefaults", "clockskew")) : std::nullopt;
   return seconds.value_or(KerberosConfig().clock_skew);
 }
 
@@ -246,7 +253,8 @@ Result<Context> make_context(const std::string &path) {
 
 Result<Context> make_bare_context() {
   profile_t empty = nullptr;
-  if (const long code = profile_init(nullptr, &empty)) return std::unexpected(profile_error("empty profile", code));
+  if (const long code = profile_init(nullptr, &empty))
+    return std::unexpected(profile_error("empty profile", code));
   return context_of(Profile(empty).get());
 }
 

@@ -11,7 +11,8 @@
 
 namespace auth {
 
-/// What NTLM makes of a password, for all logins of an identity: gss-ntlmssp 1.2.0 loses 6 KiB of memory each time that it is made. Contexts copy from it, and do not change it.
+/// What NTLM makes of a password, for all logins of an identity: gss-ntlmssp 1.2.0 loses 6 KiB of memory each
+/// time that it is made. Contexts copy from it, and do not change it.
 struct NtlmCredential {
   std::mutex mutex; ///< of `made`
   std::shared_ptr<const GssCredential> made;
@@ -28,7 +29,8 @@ public:
   std::size_t fingerprint() const override { return fingerprint_; }
   std::optional<Time> expires() const override { return tgt_ ? std::optional(tgt_->expires) : std::nullopt; }
 
-  /// "MEMORY:…" of a keytab with this principal's keys; empty for other sources. It lives as long as this object.
+  /// "MEMORY:…" of a keytab with this principal's keys; empty for other sources. It
+  /// lives as long as this object.
   const std::string &keytab() const { return keytab_name_; }
   /// Empty for other sources.
   const Wiped &password() const { return password_; }

@@ -69,7 +69,9 @@ bool is_localhost(std::string_view host) {
 }
 
 /// The answers say that there is nothing; all others say that nobody knows.
-bool is_definite(DnsOutcome outcome) { return outcome == DnsOutcome::no_name || outcome == DnsOutcome::no_data; }
+bool is_definite(DnsOutcome outcome) {
+  return outcome == DnsOutcome::no_name || outcome == DnsOutcome::no_data;
+}
 
 /// One question's two answers, judged.
 struct Judged {
@@ -78,7 +80,8 @@ struct Judged {
   std::vector<std::string> addresses;
 };
 
-/// Follows the CNAMEs that the answers hold, in whatever order their records come. False: a loop, too long, or a name that is none.
+/// Follows the CNAMEs that the answers hold, in whatever order their records come. False: a loop, too
+/// long, or a name that is none.
 bool follow(const std::vector<DnsAnswer> &answers, std::vector<std::string> &chain) {
   while (true) {
     std::optional<std::string> next;
@@ -87,7 +90,8 @@ bool follow(const std::vector<DnsAnswer> &answers, std::vector<std::string> &cha
         if (!next && record.type == DnsType::cname && plain_name(record.name) == chain.back())
           next = plain_name(record.data);
     if (!next) return true;
-    if (chain.size() > max_links || std::ranges::find(chain, *next) != chain.end() || !name_fault(*next).empty())
+    if (chain.size() > max_links || std::ranges::find(chain, *next) != chain.end() ||
+        !name_fault(*next).empty())
       return false;
     chain.push_back(std::move(*next));
   }
@@ -108,7 +112,8 @@ Judged judge(const std::string &asked, const std::vector<DnsAnswer> &answers) {
       }
   if (!result.addresses.empty()) return result;
 
-  // No address. A failure weighs more than a definite no (the name may exist), and nodata more than nxdomain (it does exist).
+  // No address. A failure weighs more than a definite no (the name may exist), and nodata more than
+  // nxdomain (it does exist).
   result.outcome = DnsOutcome::no_name;
   for (const DnsAnswer &answer : answers) {
     const DnsOutcome outcome = answer.outcome == DnsOutcome::ok ? DnsOutcome::no_data : answer.outcome;
@@ -121,8 +126,8 @@ Judged judge(const std::string &asked, const std::vector<DnsAnswer> &answers) {
   return result;
 }
 
-/// The names that an answer to a PTR question holds. Whose they are is not looked at: a zone that is delegated by CNAME (RFC 2317) has
-/// owners of any spelling.
+/// The names that an answer to a PTR question holds. Whose they are is not looked at: a zone that is
+/// delegated by CNAME (RFC 2317) has owners of any spelling.
 std::vector<std::string> names_in(const DnsAnswer &answer) {
   std::vector<std::string> names;
   if (answer.outcome != DnsOutcome::ok) return names;
@@ -242,7 +247,8 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::search() {
     for (std::size_t link = 1; link < judged.chain.size(); ++link)
       tried_ += " -> " + judged.chain[link];
     tried_ += ": " + std::string(to_string(last_));
-    // An alias exists even where its end does not, and what nobody answered may exist: no later suffix may win over either.
+    // An alias exists even where its end does not, and what nobody answered may exist: no later
+    // suffix may win over either.
     if (!is_definite(last_) || judged.chain.size() > 1) candidates_.clear();
   }
   if (!waiting_) {
@@ -254,7 +260,8 @@ std::variant<AskDns, NameFacts, NameError> Canonicaliser::search() {
   return AskDns{{{asked_, DnsType::a}, {asked_, DnsType::aaaa}}};
 }
 
-/// The canonical name, by the first procedure that has one. PTRs are asked for when the first procedure that needs them has its turn.
+/// The canonical name, by the first procedure that has one. PTRs are asked for when the first procedure
+/// that needs them has its turn.
 std::variant<AskDns, NameFacts, NameError> Canonicaliser::choose() {
   const std::size_t asked = std::min(facts_->addresses.size(), most_reversed);
   if (waiting_ && !answers_.empty()) {

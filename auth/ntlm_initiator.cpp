@@ -16,7 +16,8 @@ namespace auth {
 
 namespace {
 
-/// 1.3.6.1.4.1.7165.655.1.2, GSS_SPNEGO_REQUIRE_MIC: whoever asks an NTLM context for it says that it can do with a MIC. SPNEGO does so; of raw tokens nobody else would.
+/// 1.3.6.1.4.1.7165.655.1.2, GSS_SPNEGO_REQUIRE_MIC: whoever asks an NTLM context for it says that it can do
+/// with a MIC. SPNEGO does so; of raw tokens nobody else would.
 gss_OID_desc require_mic_oid{11, const_cast<char *>("\x2b\x06\x01\x04\x01\xb7\x7d\x85\x0f\x01\x02")};
 
 constexpr OM_uint32 flags_asked = GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG;
@@ -38,8 +39,9 @@ Error named(Error error) {
   return error;
 }
 
-/// While one lives, no leak of this thread is reported: gss-ntlmssp 1.2.0 loses 6 KiB of OpenSSL's with each password (what EVP_MD_fetch gave it for MD4), which is why there is one
-/// credential for each identity, not for each login.
+/// While one lives, no leak of this thread is reported: gss-ntlmssp 1.2.0 loses 6 KiB of OpenSSL's with
+/// each password (what EVP_MD_fetch gave it for MD4), which is why there is one credential for each
+/// identity, not for each login.
 struct LeaksOfGssNtlmssp {
   LeaksOfGssNtlmssp() {
     if (__lsan_disable) __lsan_disable();
@@ -59,15 +61,17 @@ Result<CredentialPtr> make_credential(const std::string &account, const Wiped &p
   auto text = borrowed(account);
   if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_USER_NAME, name.out()); GSS_ERROR(major))
     return std::unexpected(gss_error(major, minor, &ntlm_oid));
-  // SPNEGO asks every mechanism, and with a password alone Kerberos would go to a KDC. With a ccache beside it, it takes neither (and NTLM does not look at it).
-  std::array<gss_key_value_element_desc, 2> elements{{{"password", password.c_str()}, {"ccache", "MEMORY:none"}}};
+  // SPNEGO asks every mechanism, and with a password alone Kerberos would go to a KDC. With a ccache beside
+  // it, it takes neither (and NTLM does not look at it).
+  std::array<gss_key_value_element_desc, 2> elements{
+      {{"password", password.c_str()}, {"ccache", "MEMORY:none"}}};
   const bool spnego = mechanism == &spnego_oid;
   const gss_key_value_set_desc store{spnego ? 2u : 1u, elements.data()};
   gss_OID_set_desc mechanisms{1, mechanism};
   auto made = std::make_shared<GssCredential>();
   const LeaksOfGssNtlmssp not_ours;
-  if (const auto major = gss_acquire_cred_from(&minor, name.get(), GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
-                                               &store, made->out(), nullptr, nullptr);
+  if (const auto major = gss_acquire_cred_from(&minor, name.get(), GSS_C_INDEFINITE, &mechanisms,
+                                               GSS_C_INITIATE, &store, made->out(), nullptr, nullptr);
       GSS_ERROR(major))
     return std::unexpected(named(gss_error(major, minor, mechanism)));
   if (!spnego) return made;
@@ -78,7 +82,8 @@ Result<CredentialPtr> make_credential(const std::string &account, const Wiped &p
 }
 
 /// The identity's own one for raw tokens; for SPNEGO, which only tests ask for, one more.
-Result<CredentialPtr> credential_of(const LoadedIdentity &identity, const std::string &account, gss_OID mechanism) {
+Result<CredentialPtr> credential_of(const LoadedIdentity &identity, const std::string &account,
+                                    gss_OID mechanism) {
   if (mechanism == &spnego_oid) return make_credential(account, identity.password(), mechanism);
   auto &kept = identity.ntlm();
   std::lock_guard lock(kept.mutex);
@@ -91,13 +96,15 @@ Result<CredentialPtr> credential_of(const LoadedIdentity &identity, const std::s
 class NtlmInitiator final : public Initiator {
 public:
   explicit NtlmInitiator(NtlmOptions options)
-      : options_(std::move(options)), mechanism_(options_.wrapping == Wrapping::spnego ? &spnego_oid : &ntlm_oid) {}
+      : options_(std::move(options)),
+        mechanism_(options_.wrapping == Wrapping::spnego ? &spnego_oid : &ntlm_oid) {}
 
   std::optional<Error> prepare(const LoadedIdentity &identity) {
     OM_uint32 minor = 0;
     const auto service = host_based(options_.service);
     auto text = borrowed(service);
-    if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_HOSTBASED_SERVICE, target_.out()); GSS_ERROR(major))
+    if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_HOSTBASED_SERVICE, target_.out());
+        GSS_ERROR(major))
       return gss_error(major, minor, &ntlm_oid);
     auto credential = credential_of(identity, options_.account, mechanism_);
     if (!credential) return std::move(credential.error());
@@ -117,10 +124,10 @@ public:
     GssBuffer out;
     OM_uint32 minor = 0, granted = 0;
     auto bindings = bindings_to(channel_);
-    const auto major =
-        gss_init_sec_context(&minor, credential_->get(), security_.out(), target_.get(), mechanism_, flags_asked, 0,
-                             channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
-                             server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
+    const auto major = gss_init_sec_context(
+        &minor, credential_->get(), security_.out(), target_.get(), mechanism_, flags_asked, 0,
+        channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+        server_token.empty() ? GSS_C_NO_BUFFER : &in, nullptr, out.out(), &granted, nullptr);
     if (GSS_ERROR(major)) {
       auto error = gss_error(major, minor, mechanism_);
       if (error.kind == Kind::other) error.kind = Kind::malformed;
@@ -146,7 +153,8 @@ private:
     if (!time) return fault(Kind::malformed, "the server's token is no NTLM challenge");
     challenged_ = true;
     if (!options_.require_mic) return std::nullopt;
-    if (!*time) return fault(Kind::no_mic, "the server's NTLM challenge does not tell its time, so no MIC can be made");
+    if (!*time)
+      return fault(Kind::no_mic, "the server's NTLM challenge does not tell its time, so no MIC can be made");
     if (mechanism_ == &spnego_oid) return std::nullopt;
     OM_uint32 minor = 0;
     GssBufferSet ignored;
@@ -159,8 +167,10 @@ private:
     const auto answer = find_ntlm(token, ntlm_authenticate);
     if (answer.empty()) return std::nullopt;
     const auto protection = protection_of(answer);
-    if (!protection.v2) return fault(Kind::malformed, "the mechanism's answer is not NTLMv2; check LM_COMPAT_LEVEL");
-    if (options_.require_mic && !protection.mic) return fault(Kind::no_mic, "the mechanism's answer has no MIC");
+    if (!protection.v2)
+      return fault(Kind::malformed, "the mechanism's answer is not NTLMv2; check LM_COMPAT_LEVEL");
+    if (options_.require_mic && !protection.mic)
+      return fault(Kind::no_mic, "the mechanism's answer has no MIC");
     return std::nullopt;
   }
 
@@ -179,8 +189,9 @@ private:
 Result<std::unique_ptr<Initiator>> make_ntlm_initiator(const Identity &identity, NtlmOptions options) {
   const auto *loaded = dynamic_cast<const LoadedIdentity *>(&identity);
   if (!loaded || loaded->password().size() == 0)
-    return std::unexpected(fault(Kind::no_credentials, "NTLM needs a password, and identity " + identity.spec().name +
-                                                           " is a " + std::string(to_string(identity.spec().source))));
+    return std::unexpected(fault(Kind::no_credentials, "NTLM needs a password, and identity " +
+                                                           identity.spec().name + " is a " +
+                                                           std::string(to_string(identity.spec().source))));
   auto initiator = std::make_unique<NtlmInitiator>(std::move(options));
   if (auto error = initiator->prepare(*loaded)) return std::unexpected(*std::move(error));
   return initiator;

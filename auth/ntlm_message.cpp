@@ -13,12 +13,15 @@ constexpr std::array<std::uint8_t, 8> signature{'N', 'T', 'L', 'M', 'S', 'S', 'P
 enum AvId : std::uint16_t { av_eol = 0, av_flags = 6, av_timestamp = 7 };
 constexpr std::uint32_t flag_mic = 0x2; // of MsvAvFlags
 
-// CHALLENGE_MESSAGE (2.2.1.2): signature 8, type 4, TargetName 8, flags 4, challenge 8, reserved 8, TargetInfo 8
+// CHALLENGE_MESSAGE (2.2.1.2): signature 8, type 4, TargetName 8, flags 4, challenge
+// 8, reserved 8, TargetInfo 8
 constexpr std::size_t challenge_target_info = 40;
-// AUTHENTICATE_MESSAGE (2.2.1.3): signature 8, type 4, then eight bytes each: LM and NT response, domain, user, workstation, session key; flags 4, version 8, MIC 16
+// AUTHENTICATE_MESSAGE (2.2.1.3): signature 8, type 4, then eight bytes each: LM and NT response, domain,
+// user, workstation, session key; flags 4, version 8, MIC 16
 constexpr std::size_t authenticate_nt = 20, authenticate_mic = 72, mic_size = 16;
 constexpr std::array<std::size_t, 6> authenticate_fields{12, 20, 28, 36, 44, 52};
-// NTLMv2_RESPONSE (2.2.2.8): proof 16; then NTLMv2_CLIENT_CHALLENGE (2.2.2.7): types 2, reserved 6, time 8, challenge 8, reserved 4, AV pairs
+// NTLMv2_RESPONSE (2.2.2.8): proof 16; then NTLMv2_CLIENT_CHALLENGE (2.2.2.7): types 2, reserved 6, time 8,
+// challenge 8, reserved 4, AV pairs
 constexpr std::size_t v2_type = 16, v2_pairs = 44, v1_size = 24;
 
 /// Little endian. Bytes that are not there count as 0.
@@ -37,7 +40,8 @@ std::optional<ByteView> payload(ByteView message, std::size_t field) {
   return message.subspan(offset, size);
 }
 
-/// The value of an AV pair: `id 2, length 2, value`. nullopt: the list is malformed; empty: there is none of that id.
+/// The value of an AV pair: `id 2, length 2, value`. nullopt: the list is malformed; empty:
+/// there is none of that id.
 std::optional<ByteView> find_pair(ByteView pairs, AvId wanted) {
   while (pairs.size() >= 4) {
     const auto id = number(pairs, 0, 2);
@@ -75,15 +79,18 @@ std::optional<bool> tells_time(ByteView challenge) {
 NtlmProtection protection_of(ByteView authenticate) {
   NtlmProtection protection;
   const auto answer = payload(authenticate, authenticate_nt);
-  if (!answer || answer->size() <= v1_size || (*answer)[v2_type] != 1 || answer->size() < v2_pairs) return protection;
+  if (!answer || answer->size() <= v1_size || (*answer)[v2_type] != 1 || answer->size() < v2_pairs)
+    return protection;
   protection.v2 = true;
   const auto flags = find_pair(answer->subspan(v2_pairs), av_flags);
   const bool room = std::ranges::all_of(authenticate_fields, [&](std::size_t field) {
-    return number(authenticate, field, 2) == 0 || number(authenticate, field + 4, 4) >= authenticate_mic + mic_size;
+    return number(authenticate, field, 2) == 0 ||
+           number(authenticate, field + 4, 4) >= authenticate_mic + mic_size;
   });
-  protection.mic = flags && flags->size() == 4 && (number(*flags, 0, 4) & flag_mic) && room &&
-                   authenticate.size() >= authenticate_mic + mic_size &&
-                   std::ranges::any_of(authenticate.subspan(authenticate_mic, mic_size), [](auto b) { return b != 0; });
+  protection.mic =
+      flags && flags->size() == 4 && (number(*flags, 0, 4) & flag_mic) && room &&
+      authenticate.size() >= authenticate_mic + mic_size &&
+      std::ranges::any_of(authenticate.subspan(authenticate_mic, mic_size), [](auto b) { return b != 0; });
   return protection;
 }
 

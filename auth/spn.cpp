@@ -12,16 +12,21 @@ namespace {
 constexpr std::uint16_t default_instance_port = 1433;
 
 constexpr std::pair<Why, std::string_view> whys[] = {
-    {Why::explicit_spn, "explicit"}, {Why::port, "port"},       {Why::instance, "instance"}, {Why::bare, "bare"},
+    {Why::explicit_spn, "explicit"}, {Why::port, "port"},
+    {Why::instance, "instance"},     {Why::bare, "bare"},
     {Why::typed, "typed"},           {Why::reverse, "reverse"},
 };
 constexpr std::pair<RealmFrom, std::string_view> realm_sources[] = {
-    {RealmFrom::explicit_realm, "explicit"}, {RealmFrom::domain_realm, "domain-realm"}, {RealmFrom::srv, "srv"},
-    {RealmFrom::referral, "referral"},       {RealmFrom::default_realm, "default"},
+    {RealmFrom::explicit_realm, "explicit"},
+    {RealmFrom::domain_realm, "domain-realm"},
+    {RealmFrom::srv, "srv"},
+    {RealmFrom::referral, "referral"},
+    {RealmFrom::default_realm, "default"},
 };
 constexpr std::pair<Shape, std::string_view> shapes[] = {
-    {Shape::short_name, "short-name"},   {Shape::address, "address"},       {Shape::wrong_domain, "wrong-domain"},
-    {Shape::extra_label, "extra-label"}, {Shape::other_host, "other-host"},
+    {Shape::short_name, "short-name"},     {Shape::address, "address"},
+    {Shape::wrong_domain, "wrong-domain"}, {Shape::extra_label, "extra-label"},
+    {Shape::other_host, "other-host"},
 };
 
 template <class Value, std::size_t size>
@@ -51,8 +56,9 @@ struct Realm {
   std::string name;
   RealmFrom from{};
 };
-std::optional<Realm> realm_for(const std::string &host, const std::string &canonical, const KerberosConfig &config,
-                               const RealmFacts &realms, const SpnRules &rules) {
+std::optional<Realm> realm_for(const std::string &host, const std::string &canonical,
+                               const KerberosConfig &config, const RealmFacts &realms,
+                               const SpnRules &rules) {
   for (const RealmFrom from : rules.realms) {
     std::string name;
     switch (from) {
@@ -77,7 +83,8 @@ std::optional<Realm> realm_for(const std::string &host, const std::string &canon
   return std::nullopt;
 }
 
-/// Hosts and endings that one reason stands for: "sql1.corp.test:1433". A pipe has no port: its service is the instance's, or the host's alone (KB811889).
+/// Hosts and endings that one reason stands for: "sql1.corp.test:1433". A pipe has no port: its service is
+/// the instance's, or the host's alone (KB811889).
 std::vector<std::string> services(Why why, const NameFacts &facts, std::uint16_t port) {
   const auto &target = facts.target;
   const bool pipe = !target.pipe.empty(), named = !target.instance.empty();
@@ -128,16 +135,18 @@ std::string spn_host(std::string_view spn) {
   if (slash == std::string_view::npos) return {};
   std::string_view host = spn.substr(slash + 1);
   host = host.substr(0, host.find('/'));
-  // What follows the last colon is a port or an instance, unless all of it is an IPv6 address. "::1:1433" is both: as a candidate
-  // of ours always carries its port, the shorter reading wins.
+  // What follows the last colon is a port or an instance, unless all of it is an IPv6 address. "::1:1433" is
+  // both: as a candidate of ours always carries its port, the shorter reading wins.
   const auto colon = host.rfind(':');
   if (colon == std::string_view::npos) return std::string(host);
   const std::string_view before = host.substr(0, colon);
-  if (before.find(':') == std::string_view::npos || !normal_address(before).empty()) return std::string(before);
+  if (before.find(':') == std::string_view::npos || !normal_address(before).empty())
+    return std::string(before);
   return std::string(host);
 }
 
-std::vector<DnsQuestion> realm_questions(const std::string &host, const KerberosConfig &config, const SpnRules &rules) {
+std::vector<DnsQuestion> realm_questions(const std::string &host, const KerberosConfig &config,
+                                         const SpnRules &rules) {
   constexpr std::size_t most = 4; // each login would ask all of them
   std::vector<DnsQuestion> questions;
   const auto srv = std::ranges::find(rules.realms, RealmFrom::srv);
@@ -146,35 +155,40 @@ std::vector<DnsQuestion> realm_questions(const std::string &host, const Kerberos
   if (known < srv && !config.realm_of(host).empty()) return questions;
   for (std::string_view suffix = domain_of(host); suffix.contains('.'); suffix = domain_of(suffix)) {
     std::string name = std::string(srv_prefix) + std::string(suffix);
-    if (questions.size() < most && name_fault(name).empty()) questions.push_back({std::move(name), DnsType::srv});
+    if (questions.size() < most && name_fault(name).empty())
+      questions.push_back({std::move(name), DnsType::srv});
   }
   return questions;
 }
 
 std::string realm_of_srv(const std::vector<DnsAnswer> &answers) {
   for (const DnsAnswer &answer : answers) {
-    const bool found = answer.outcome == DnsOutcome::ok &&
-                       std::ranges::find(answer.records, DnsType::srv, &DnsRecord::type) != answer.records.end();
+    const bool found =
+        answer.outcome == DnsOutcome::ok &&
+        std::ranges::find(answer.records, DnsType::srv, &DnsRecord::type) != answer.records.end();
     if (!found || !answer.question.name.starts_with(srv_prefix)) continue;
     return upper(std::string_view(answer.question.name).substr(srv_prefix.size()));
   }
   return {};
 }
 
-std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t port, const std::string &explicit_spn,
-                                         const KerberosConfig &config, const RealmFacts &realms,
-                                         const SpnRules &rules) {
+std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t port,
+                                         const std::string &explicit_spn, const KerberosConfig &config,
+                                         const RealmFacts &realms, const SpnRules &rules) {
   std::vector<SpnCandidate> candidates;
   const auto add = [&](std::string spn, const std::string &host, Why why) {
-    if (std::ranges::any_of(candidates, [&](const SpnCandidate &one) { return one.spn.starts_with(spn + "@"); }))
+    if (std::ranges::any_of(candidates,
+                            [&](const SpnCandidate &one) { return one.spn.starts_with(spn + "@"); }))
       return;
-    const auto realm = realm_for(host, why == Why::explicit_spn ? host : facts.canonical, config, realms, rules);
+    const auto realm =
+        realm_for(host, why == Why::explicit_spn ? host : facts.canonical, config, realms, rules);
     if (realm) candidates.push_back({spn + "@" + realm->name, why, std::string(to_string(realm->from))});
   };
   if (!explicit_spn.empty()) {
     std::string spn = explicit_spn;
     if (spn.ends_with('@')) spn.pop_back();
-    if (!spn_realm(spn).empty()) return {{spn, Why::explicit_spn, std::string(to_string(RealmFrom::explicit_realm))}};
+    if (!spn_realm(spn).empty())
+      return {{spn, Why::explicit_spn, std::string(to_string(RealmFrom::explicit_realm))}};
     add(spn, spn_host(spn), Why::explicit_spn);
     return candidates;
   }
@@ -200,16 +214,19 @@ std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts) {
   };
   const auto silent_ptr = [&]() -> std::string {
     if (facts.reverse.empty() || !facts.reverse.front().names.empty()) return {};
-    return "PTR of " + facts.reverse.front().address + ": " + std::string(to_string(facts.reverse.front().outcome));
+    return "PTR of " + facts.reverse.front().address + ": " +
+           std::string(to_string(facts.reverse.front().outcome));
   };
   const auto because = [&](std::string otherwise) {
     auto silent = silent_ptr();
     return silent.empty() ? std::move(otherwise) : std::move(silent);
   };
 
-  if (!normal_address(host).empty()) return Oddity{Shape::address, because("an address as typed, and no PTR asked")};
+  if (!normal_address(host).empty())
+    return Oddity{Shape::address, because("an address as typed, and no PTR asked")};
   if (!host.contains('.')) {
-    if (const auto *ptr = ptr_with()) return Oddity{Shape::short_name, "PTR of " + ptr->address + ": " + host};
+    if (const auto *ptr = ptr_with())
+      return Oddity{Shape::short_name, "PTR of " + ptr->address + ": " + host};
     return Oddity{Shape::short_name, because("the name as typed")};
   }
   // A name that the forward lookup gave is what it is: only a PTR is held against it.

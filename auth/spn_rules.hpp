@@ -12,9 +12,9 @@ enum class Why {
   explicit_spn, ///< written in the configuration
   port,         ///< canonical name and port
   instance,     ///< canonical name and instance, where one was typed
-  bare,         ///< canonical name alone: the default instance at its own port, where somebody registered only that
-  typed,        ///< the name as typed and the port
-  reverse       ///< a PTR's name and the port, where a procedure asked for one
+  bare,   ///< canonical name alone: the default instance at its own port, where somebody registered only that
+  typed,  ///< the name as typed and the port
+  reverse ///< a PTR's name and the port, where a procedure asked for one
 };
 std::string_view to_string(Why why); ///< "explicit", "port", "instance", "bare", "typed", "reverse"
 std::optional<Why> find_why(std::string_view text);
@@ -30,11 +30,12 @@ enum class RealmFrom {
 std::string_view to_string(RealmFrom from); ///< "explicit", "domain-realm", "srv", "referral", "default"
 std::optional<RealmFrom> find_realm_from(std::string_view text);
 
-/// Which candidates there are, and what tells their realm: each list in its order, the first that knows counts.
+/// Which candidates there are, and what tells their realm: each list in its order,
+/// the first that knows counts.
 struct SpnRules {
   std::vector<Why> order{Why::explicit_spn, Why::port, Why::instance, Why::bare, Why::typed};
-  std::vector<RealmFrom> realms{RealmFrom::explicit_realm, RealmFrom::domain_realm, RealmFrom::srv, RealmFrom::referral,
-                                RealmFrom::default_realm};
+  std::vector<RealmFrom> realms{RealmFrom::explicit_realm, RealmFrom::domain_realm, RealmFrom::srv,
+                                RealmFrom::referral, RealmFrom::default_realm};
   bool operator==(const SpnRules &) const = default;
 };
 

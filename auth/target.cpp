@@ -11,7 +11,8 @@ namespace {
 
 /// The first prefix that some driver knows and we do not, with what to say about it.
 std::string_view foreign_prefix(std::string_view low) {
-  if (low.starts_with("lpc:")) return "shared memory (lpc:) reaches this machine only: write the server's name";
+  if (low.starts_with("lpc:"))
+    return "shared memory (lpc:) reaches this machine only: write the server's name";
   if (low.starts_with("admin:"))
     return "the dedicated administrator connection (admin:) is not supported: write its name and port";
   if (low.starts_with("(localdb)")) return "LocalDB exists on Windows only: write the name of a server";
@@ -35,7 +36,8 @@ constexpr std::size_t longest_pipe = 255;
 constexpr std::string_view instance_prefix = "mssql$"; // of the pipes of a named instance
 
 std::string bad_instance(std::string_view instance) {
-  if (instance.empty()) return "the instance name after the backslash is empty: write sql1\\INSTANCE, or sql1 alone";
+  if (instance.empty())
+    return "the instance name after the backslash is empty: write sql1\\INSTANCE, or sql1 alone";
   if (instance.find_first_of("\\/@[]\"") != std::string_view::npos || instance.size() > 255)
     return "the instance name holds a character that none has: write sql1\\INSTANCE";
   return {};
@@ -74,7 +76,8 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
       return fault("this is no path of a pipe: write \\\\sql1\\pipe\\sql\\query");
     target.pipe = unc->pipe;
     if (lower(target.pipe).starts_with(instance_prefix)) {
-      target.instance = target.pipe.substr(instance_prefix.size(), target.pipe.find('\\') - instance_prefix.size());
+      target.instance =
+          target.pipe.substr(instance_prefix.size(), target.pipe.find('\\') - instance_prefix.size());
       if (auto text = bad_instance(target.instance); !text.empty()) return fault(std::move(text));
     }
     rest = unc->host;
@@ -82,14 +85,16 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
       return fault("a pipe has no port: write \\\\sql1\\pipe\\sql\\query");
   }
 
-  // What is left is HOST [\INSTANCE] [,PORT], where ':' may stand for the comma unless it belongs to an IPv6 address.
+  // What is left is HOST [\INSTANCE] [,PORT], where ':' may stand for the comma unless it
+  // belongs to an IPv6 address.
   std::string_view host = rest;
   if (const auto whole = normal_address(rest); !whole.empty()) {
     host = rest;
     rest = {};
   } else if (rest.starts_with('[')) {
     const auto end = rest.find(']');
-    if (end == std::string_view::npos) return fault("the bracket of the address is not closed: write [::1],1433");
+    if (end == std::string_view::npos)
+      return fault("the bracket of the address is not closed: write [::1],1433");
     host = rest.substr(1, end - 1);
     rest = rest.substr(end + 1);
     if (normal_address(host).find(':') == std::string::npos)
@@ -99,7 +104,8 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
       return fault("after the address stands something else than a port or an instance: write [::1],1433");
   } else {
     const auto separator = std::min(rest.find_first_of(",\\"), rest.size());
-    if (std::ranges::count(rest.substr(0, separator), ':') > 1 && normal_address(rest.substr(0, separator)).empty())
+    if (std::ranges::count(rest.substr(0, separator), ':') > 1 &&
+        normal_address(rest.substr(0, separator)).empty())
       return fault("this is neither an IPv6 address nor a name with a port: write [::1],1433");
     const auto end = normal_address(rest.substr(0, separator)).empty()
                          ? std::min(rest.find_first_of(",\\:"), rest.size())
@@ -138,7 +144,8 @@ std::expected<Target, std::string> parse_target(std::string_view typed) {
     target.is_address = true;
     return target;
   }
-  if (auto text = name_fault(host); !text.empty()) return fault(std::move(text) + ", as in sql1.corp.test,1433");
+  if (auto text = name_fault(host); !text.empty())
+    return fault(std::move(text) + ", as in sql1.corp.test,1433");
   std::string_view last = host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
   const auto dot = last.rfind('.');
   if (dot != std::string_view::npos && all_digits(last.substr(dot + 1)))

@@ -69,7 +69,8 @@ Result<TicketPtr> make_ticket(krb5_context context, krb5_creds &credentials) {
   ticket->etype = decoded->enc_part.enctype;
   ticket->kvno = static_cast<int>(decoded->enc_part.kvno);
   // A start time is sent only where it differs from the time of authentication (RFC 4120 5.3).
-  ticket->starts = to_time(credentials.times.starttime ? credentials.times.starttime : credentials.times.authtime);
+  ticket->starts =
+      to_time(credentials.times.starttime ? credentials.times.starttime : credentials.times.authtime);
   ticket->expires = to_time(credentials.times.endtime);
   ticket->credentials = marshalled.bytes();
   return ticket;

@@ -1,4 +1,5 @@
-// The one place where tickets are kept. Never waits: who finds nothing and gets the claim fetches, the others look again later.
+// The one place where tickets are kept. Never waits: who finds nothing and gets the claim fetches,
+// the others look again later.
 #pragma once
 
 #include "auth/ticket.hpp"
@@ -17,16 +18,19 @@ struct TicketKey {
   auto operator<=>(const TicketKey &) const = default;
 };
 
-/// Thread-safe: every function takes one mutex for the time of a map operation. Tickets are immutable and shared; a reader keeps its
-/// own after `drop` or `put`.
+/// Thread-safe: every function takes one mutex for the time of a map operation. Tickets are immutable and
+/// shared; a reader keeps its own after `drop` or `put`.
 class TicketStore {
 public:
   struct Found {
     TicketPtr ticket; ///< null: nothing usable
     bool renew =
-        false; ///< still good, but past the point where it should be fetched anew (half of its life), and nobody does yet
+        /// still good, but past the point where it should be fetched anew (half of its
+        /// life), and nobody does yet
+        false;
   };
-  /// A ticket that is good at `now` for at least `margin` longer. With less than 30 s left GSSAPI would look for another one itself, and block.
+  /// A ticket that is good at `now` for at least `margin` longer. With less than 30 s left GSSAPI would look
+  /// for another one itself, and block.
   Found lookup(const TicketKey &key, Time now, std::chrono::seconds margin = std::chrono::seconds(60)) const;
   /// True: the caller fetches this ticket now, and must `put` or `release`. False: somebody else does.
   bool claim(const TicketKey &key);
@@ -34,7 +38,8 @@ public:
   void put(const TicketKey &key, TicketPtr ticket);
   /// Ends a claim without a ticket; what was stored before stays until it expires.
   void release(const TicketKey &key);
-  /// Takes `ticket` out, if it is still the one stored: a ticket that a server rejected must not be used again, a newer one may.
+  /// Takes `ticket` out, if it is still the one stored: a ticket that a server rejected must not be
+  /// used again, a newer one may.
   void drop(const TicketKey &key, const TicketPtr &ticket);
   /// Forgets all tickets (claims stay with their owners, whose `put` is then stored again).
   void clear();

@@ -39,7 +39,8 @@ std::string loggable_trace(std::string_view line) {
     while (end < line.size() && is_digit(line[end]))
       ++end;
     const std::size_t digits = end - at;
-    const bool whole_word = (at == 0 || !is_word(line[at - 1])) && (end == line.size() || !is_word(line[end]));
+    const bool whole_word =
+        (at == 0 || !is_word(line[at - 1])) && (end == line.size() || !is_word(line[end]));
     if (whole_word && digits >= shortest_dump) {
       result += "(" + std::to_string(digits / 2) + " bytes)";
     } else if (whole_word && digits == key_hash && ends_in_key_type(result)) {

@@ -8,7 +8,8 @@
 
 namespace auth {
 
-/// Bytes of a password, zero-terminated as libkrb5 wants them. It has a fixed place: nothing is copied about by growing, moving or copying.
+/// Bytes of a password, zero-terminated as libkrb5 wants them. It has a fixed place: nothing is copied about
+/// by growing, moving or copying.
 class Wiped {
 public:
   static constexpr std::size_t capacity = 4096;

@@ -1,4 +1,5 @@
-// What a user may ask for, as plain structs with defaults. Decides nothing. Spellings: the README's configuration reference.
+// What a user may ask for, as plain structs with defaults. Decides nothing. Spellings: the
+// README's configuration reference.
 #pragma once
 
 #include "auth/glob.hpp"
@@ -49,7 +50,8 @@ struct Limits {
 enum class Resolver { own, system };
 std::string to_string(Resolver resolver);
 
-/// Which values of [dns] are resolv.conf's, and go with it when it changes. Where a value is from is no part of it: any two are equal.
+/// Which values of [dns] are resolv.conf's, and go with it when it changes. Where a value is from is no part
+/// of it: any two are equal.
 struct FromResolvConf {
   std::filesystem::path file;
   bool servers = false, search = false, ndots = false;
@@ -84,7 +86,8 @@ struct Who {
 
 enum class ClientAuth { any, sql, integrated };
 
-/// What a listener answers to an application that asks for encryption: never; as the application likes; nothing else is taken.
+/// What a listener answers to an application that asks for encryption: never; as the application
+/// likes; nothing else is taken.
 enum class ListenerTls { off, optional, required };
 std::string to_string(ListenerTls tls);
 
@@ -101,7 +104,8 @@ struct Listener {
   bool operator==(const Listener &) const = default;
 };
 
-/// Where the credentials are: in a file that the configuration names; in the login of the client itself (its user and password); in the ccache of the proven caller.
+/// Where the credentials are: in a file that the configuration names; in the login of the client itself (its
+/// user and password); in the ccache of the proven caller.
 enum class IdentityKind { keytab, ccache, password_file, client, caller };
 
 struct Identity {
@@ -109,13 +113,16 @@ struct Identity {
   std::vector<Who> allow{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   IdentityKind kind{};
   std::string
-      source; ///< path of the keytab or password file; name of the ccache; of caller: path of the ccache, with %{uid}; of client: empty
+      /// path of the keytab or password file; name of the ccache; of caller: path of the ccache,
+      /// with %{uid}; of client: empty
+      source;
   std::string principal;    ///< NAME@REALM; empty for a ccache without one, for client and for caller
   std::string account = {}; ///< the principal as written, where [domains] made it of DOMAIN\\user; else empty
   bool operator==(const Identity &) const = default;
 };
 
-/// What a route matches: globs (`*`, `?`, case-insensitive); an empty one matches all. `listener` and `caller` are proven, the rest is claimed by the client.
+/// What a route matches: globs (`*`, `?`, case-insensitive); an empty one matches all. `listener` and
+/// `caller` are proven, the rest is claimed by the client.
 struct Match {
   std::string listener, server, database, user, app;
   std::vector<Who> caller; ///< empty: any
@@ -125,7 +132,8 @@ struct Match {
 enum class AttemptKind { tcp_kerberos, tcp_ntlm, tcp_sql };
 std::string to_string(AttemptKind kind); ///< "tcp+kerberos"
 
-/// Of the server leg: none; the login alone; all of it, begun in PRELOGIN; all of it from the first byte (TDS 8.0).
+/// Of the server leg: none; the login alone; all of it, begun in PRELOGIN; all of it from
+/// the first byte (TDS 8.0).
 enum class Encrypt { off, login, require, strict };
 std::string to_string(Encrypt encrypt);
 /// The lowest version of TLS that a server may choose.
@@ -133,7 +141,8 @@ enum class TlsMin { tls_1_0, tls_1_2 };
 std::string to_string(TlsMin version); ///< "1.2"
 enum class MutualAuth { required, or_verified_tls };
 enum class Unprotected { refuse, accept };
-/// Whether an attempt that failed may be followed by the next: as fallback_on says; never, but the log tells what would have followed; never.
+/// Whether an attempt that failed may be followed by the next: as fallback_on says; never, but the log tells
+/// what would have followed; never.
 enum class Fallback { on, audit, off };
 std::string to_string(Fallback fallback);
 
@@ -152,24 +161,30 @@ struct Route {
   std::string target;   ///< as typed
   std::string identity; ///< name of one; may be empty when every attempt is tcp+sql
   std::vector<AttemptKind> attempts{AttemptKind::tcp_kerberos};
-  std::vector<std::string> fallback_on; ///< ids of causes (config/fallback) after which the next attempt is made
+  std::vector<std::string>
+      fallback_on; ///< ids of causes (config/fallback) after which the next attempt is made
   Fallback fallback = Fallback::on;
   Encrypt encrypt = Encrypt::require;
-  std::filesystem::path ca_file;         ///< PEM of the authorities that may vouch for the server; empty: the system's
-  std::string host_name_in_certificate;  ///< empty: the target's name, as written or completed by a search suffix
+  std::filesystem::path
+      ca_file; ///< PEM of the authorities that may vouch for the server; empty: the system's
+  std::string
+      host_name_in_certificate; ///< empty: the target's name, as written or completed by a search suffix
   bool trust_server_certificate = false; ///< any certificate will do: encryption without knowing to whom
   using TlsMin = config::TlsMin;
   TlsMin tls_min = TlsMin::tls_1_2;
-  std::vector<std::string> redirect_within;  ///< domains that a redirect may lead into; empty: the target's own
-  auth::Procedures names;                    ///< how the canonical name is found
+  std::vector<std::string>
+      redirect_within;    ///< domains that a redirect may lead into; empty: the target's own
+  auth::Procedures names; ///< how the canonical name is found
   std::vector<std::string> canonical_within; ///< domains that a canonical name must lie in; empty: anywhere
   std::string spn;                           ///< empty: computed
   auth::SpnRules spn_rules;                  ///< spn_order, realm_order
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
   std::string
-      failover_partner; ///< as typed: where the database is when the target does not have it (database mirroring); empty: none
-  bool multi_subnet = false; ///< all addresses of the target at once, as for an availability group in several subnets
+      /// as typed: where the database is when the target does not have it (database mirroring); empty: none
+      failover_partner;
+  bool multi_subnet =
+      false; ///< all addresses of the target at once, as for an availability group in several subnets
   Timeouts timeouts;
   /// Whether the server leg is encrypted (its login at least) to a server whose certificate is checked.
   bool verified_tls() const;
@@ -178,7 +193,8 @@ struct Route {
 
 /// Where sqlshim keeps what it made itself and needs again: its listeners' certificate.
 struct State {
-  /// Absolute: as configured, else $STATE_DIRECTORY, else $XDG_STATE_HOME/sqlshim, else ~/.local/state/sqlshim.
+  /// Absolute: as configured, else $STATE_DIRECTORY, else $XDG_STATE_HOME/sqlshim,
+  /// else ~/.local/state/sqlshim.
   std::filesystem::path directory;
   bool operator==(const State &) const = default;
 };
@@ -206,7 +222,8 @@ struct Config {
   Dns dns;
   Kerberos kerberos;
   State state;
-  std::map<std::string, std::string> domains; ///< NetBIOS domain, in capitals, to Kerberos realm; no realm stands twice
+  std::map<std::string, std::string>
+      domains; ///< NetBIOS domain, in capitals, to Kerberos realm; no realm stands twice
   Aliases aliases;
   Browser browser;
   std::vector<Listener> listeners;

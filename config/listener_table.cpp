@@ -18,13 +18,15 @@ void check_address(Section &section, const Address &address, Loading &loading) {
     section.problem(
         "address",
         fmt::format("\"{}\" is not loopback, and callers from other machines cannot be proven; write \"{}\"",
-                    address.text(), Address{address.ip.contains('.') ? "127.0.0.1" : "::1", address.port}.text()));
+                    address.text(),
+                    Address{address.ip.contains('.') ? "127.0.0.1" : "::1", address.port}.text()));
     return;
   }
   if (address.port == 0) return; // the kernel chooses: no two are the same
   const auto [first, fresh] = loading.addresses.try_emplace(address.text(), section.name());
   if (!fresh)
-    section.problem("address", fmt::format("\"{}\" is taken by {}; write another port", address.text(), first->second));
+    section.problem("address",
+                    fmt::format("\"{}\" is taken by {}; write another port", address.text(), first->second));
 }
 
 void check_socket(Section &section, const std::string &written, const fs::path &path, Loading &loading) {
@@ -32,11 +34,13 @@ void check_socket(Section &section, const std::string &written, const fs::path &
   if (written.empty())
     section.problem("unix", "is empty; write a path");
   else if (path.native().size() > longest)
-    section.problem("unix", fmt::format("is {} bytes long with its folder; the kernel takes {}, write a shorter path",
-                                        path.native().size(), longest));
+    section.problem("unix",
+                    fmt::format("is {} bytes long with its folder; the kernel takes {}, write a shorter path",
+                                path.native().size(), longest));
   const auto [first, fresh] = loading.addresses.try_emplace(path.string(), section.name());
   if (!fresh)
-    section.problem("unix", fmt::format("\"{}\" is taken by {}; write another path", path.string(), first->second));
+    section.problem("unix",
+                    fmt::format("\"{}\" is taken by {}; write another path", path.string(), first->second));
 }
 
 std::optional<mode_t> read_mode(Section &section) {
@@ -59,14 +63,16 @@ void check_key(Section &section, const fs::path &path) {
   if (fs::is_directory(path, error))
     section.problem("key", fmt::format("{} is a folder; name the file", path.string()));
   else if (fs::exists(path, error) && ::faccessat(AT_FDCWD, path.c_str(), R_OK, AT_EACCESS) != 0)
-    section.warning("key", fmt::format("{} cannot be read by uid {}; sqlshim must be able to, so give it to the user "
-                                       "who runs it",
-                                       path.string(), ::geteuid()));
+    section.warning(
+        "key", fmt::format("{} cannot be read by uid {}; sqlshim must be able to, so give it to the user "
+                           "who runs it",
+                           path.string(), ::geteuid()));
 }
 
 void read_listener_tls(Section &section, Listener &listener, const Loading &loading) {
-  if (const auto tls = section.choice<ListenerTls>(
-          "tls", {{"off", ListenerTls::off}, {"optional", ListenerTls::optional}, {"required", ListenerTls::required}}))
+  if (const auto tls = section.choice<ListenerTls>("tls", {{"off", ListenerTls::off},
+                                                           {"optional", ListenerTls::optional},
+                                                           {"required", ListenerTls::required}}))
     listener.tls = *tls;
   listener.certificate = read_path(section, "certificate", loading);
   listener.key = read_path(section, "key", loading);
@@ -79,15 +85,17 @@ void read_listener_tls(Section &section, Listener &listener, const Loading &load
   };
   const bool certificate = stands("certificate", listener.certificate), key = stands("key", listener.key);
   if (certificate != key)
-    section.problem(certificate ? "certificate" : "key",
-                    fmt::format("stands without {}; write both, or neither to have a certificate made in the state "
-                                "directory",
-                                certificate ? "key" : "certificate"));
+    section.problem(
+        certificate ? "certificate" : "key",
+        fmt::format("stands without {}; write both, or neither to have a certificate made in the state "
+                    "directory",
+                    certificate ? "key" : "certificate"));
   else if (certificate && listener.tls == ListenerTls::off)
     section.warning("certificate", "is never shown: tls is \"off\" here; write \"optional\", or take it out");
   if (!certificate && !key && listener.tls != ListenerTls::off && loading.config.state.directory.empty())
-    section.problem("", "needs a certificate, and there is no home directory to keep one in; write [state] directory "
-                        "= \"PATH\", or certificate and key, or tls = \"off\"");
+    section.problem(
+        "", "needs a certificate, and there is no home directory to keep one in; write [state] directory "
+            "= \"PATH\", or certificate and key, or tls = \"off\"");
 }
 
 void read_instances(Section &section, Loading &loading) {
@@ -106,19 +114,23 @@ void read_instances(Section &section, Loading &loading) {
       std::vector<std::string_view> names;
       for (const Listener &one : loading.config.listeners)
         names.push_back(one.name);
-      section.problem(element, names.empty() ? "there is no listener at all" : Section::no_such_word(*listener, names));
+      section.problem(element, names.empty() ? "there is no listener at all"
+                                             : Section::no_such_word(*listener, names));
     } else if (!found->address) {
       if (found->unix_path)
-        section.problem(element, fmt::format("listener \"{}\" is a Unix socket, and SQL Browser tells ports; name "
-                                             "one that has an address",
-                                             *listener));
+        section.problem(element,
+                        fmt::format("listener \"{}\" is a Unix socket, and SQL Browser tells ports; name "
+                                    "one that has an address",
+                                    *listener));
     } else if (!loading.config.browser.instances.try_emplace(name, *listener).second) {
-      section.problem(element,
-                      fmt::format("instance {} stands here twice, since capitals do not count; take one out", name));
+      section.problem(
+          element,
+          fmt::format("instance {} stands here twice, since capitals do not count; take one out", name));
     } else if (loading.config.browser.address && loading.config.browser.address->ip != found->address->ip) {
-      section.warning(element, fmt::format("applications connect to the address that they asked, {}, and listener "
-                                           "\"{}\" is on {}",
-                                           loading.config.browser.address->ip, *listener, found->address->ip));
+      section.warning(element,
+                      fmt::format("applications connect to the address that they asked, {}, and listener "
+                                  "\"{}\" is on {}",
+                                  loading.config.browser.address->ip, *listener, found->address->ip));
     }
   }
   if (written == 0) section.problem("", "names no instance; write { INSTANCE = \"listener\" }");
@@ -131,9 +143,10 @@ void read_listener(Section &section, Loading &loading) {
   listener.name = read_name(section, loading.listener_names);
   const bool by_address = section.has("address"), by_path = section.has("unix");
   if (by_address == by_path)
-    section.problem("", by_address
-                            ? "has both address and unix; write one of them, and a second [[listener]] for the other"
-                            : "has neither address nor unix; write address = \"127.0.0.1:14330\" or unix = \"PATH\"");
+    section.problem(
+        "", by_address
+                ? "has both address and unix; write one of them, and a second [[listener]] for the other"
+                : "has neither address nor unix; write address = \"127.0.0.1:14330\" or unix = \"PATH\"");
   if ((listener.address = section.value(
            "address", +[](std::string_view text) { return parse_address(text); })))
     check_address(section, *listener.address, loading);
@@ -146,7 +159,8 @@ void read_listener(Section &section, Loading &loading) {
     section.problem("mode", "is for Unix sockets; take it out, or write unix instead of address");
   read_who(section, "callers", listener.callers);
   if (const auto auth = section.choice<ClientAuth>(
-          "client_auth", {{"any", ClientAuth::any}, {"sql", ClientAuth::sql}, {"integrated", ClientAuth::integrated}}))
+          "client_auth",
+          {{"any", ClientAuth::any}, {"sql", ClientAuth::sql}, {"integrated", ClientAuth::integrated}}))
     listener.client_auth = *auth;
   if (const auto version = section.value("version", parse_version)) listener.version = *version;
   read_listener_tls(section, listener, loading);
@@ -161,10 +175,11 @@ void read_browser(Section &section, Loading &loading) {
       !is_loopback(*browser.address))
     section.problem(
         "address",
-        fmt::format("\"{}\" is not loopback, and no listener can be reached from other machines; write "
-                    "\"{}\"",
-                    browser.address->text(),
-                    Address{browser.address->ip.contains('.') ? "127.0.0.1" : "::1", browser.address->port}.text()));
+        fmt::format(
+            "\"{}\" is not loopback, and no listener can be reached from other machines; write "
+            "\"{}\"",
+            browser.address->text(),
+            Address{browser.address->ip.contains('.') ? "127.0.0.1" : "::1", browser.address->port}.text()));
   if (auto instances = section.section("instances")) read_instances(*instances, loading);
   if (!section.has("address"))
     section.problem("address", "is missing, so nobody would be answered; write address = \"127.0.0.1:1434\"");

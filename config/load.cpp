@@ -42,7 +42,8 @@ void read_tables(const toml::table &table, Loading &loading) {
         "there is none, so nobody could connect; write [[listener]] with name and address = \"127.0.0.1:14330\"");
   if (!top.has("route"))
     loading.report.problem(
-        {}, "route", "there is none, so every login would be refused; write [[route]] with name, target and identity");
+        {}, "route",
+        "there is none, so every login would be refused; write [[route]] with name, target and identity");
   top.finish();
   check_reachable(loading);
 }
@@ -68,7 +69,8 @@ std::string Problem::text() const {
 
 bool Loaded::ok() const { return std::ranges::all_of(problems, &Problem::warning); }
 
-Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv_conf, const fs::path &proc_status) {
+Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv_conf,
+             const fs::path &proc_status) {
   std::ifstream status(proc_status, std::ios::binary);
   Loading loading{.report = Report(file.string()),
                   .config = {},
@@ -100,13 +102,15 @@ Loaded load(const fs::path &file) {
   if (in.bad()) return single_problem(file, "cannot be read");
   text.resize(static_cast<std::size_t>(in.gcount()));
   if (text.size() > largest_file)
-    return single_problem(file, fmt::format("is larger than {} bytes; that is no configuration", largest_file));
+    return single_problem(file,
+                          fmt::format("is larger than {} bytes; that is no configuration", largest_file));
   return parse(text, file);
 }
 
 fs::path which_file(const std::string &option) {
   if (!option.empty()) return option;
-  if (const char *environment = std::getenv("SQLSHIM_CONFIG"); environment && *environment) return environment;
+  if (const char *environment = std::getenv("SQLSHIM_CONFIG"); environment && *environment)
+    return environment;
   return "/etc/sqlshim/sqlshim.toml";
 }
 

@@ -23,9 +23,11 @@ struct Loaded {
   bool ok() const;               ///< no problem that is not a warning
 };
 
-/// Parses `text` as the content of `file` (relative paths are relative to its folder). Unknown keys and tables are problems, with the nearest
-/// known spelling as hint. Users and groups are looked up here (blocking). Reads resolv.conf where [dns] says nothing, and KRB5_CONFIG where
-/// [kerberos] says nothing. Looks at the mode of files with secrets, but opens no keytab and connects nowhere. `proc_status` tells what this process may read.
+/// Parses `text` as the content of `file` (relative paths are relative to its folder). Unknown keys and
+/// tables are problems, with the nearest known spelling as hint. Users and groups are looked up here
+/// (blocking). Reads resolv.conf where [dns] says nothing, and KRB5_CONFIG where [kerberos] says nothing.
+/// Looks at the mode of files with secrets, but opens no keytab and connects nowhere. `proc_status` tells
+/// what this process may read.
 Loaded parse(std::string_view text, const std::filesystem::path &file,
              const std::filesystem::path &resolv_conf = "/etc/resolv.conf",
              const std::filesystem::path &proc_status = "/proc/self/status");

@@ -21,14 +21,16 @@ std::string read_name(Section &section, Names &names) {
   if (!name) return {};
   const auto [first, fresh] = names.try_emplace(*name, Named{section.name(), section.place("")});
   if (!fresh)
-    section.problem("name", fmt::format("\"{}\" is the name of {} already; write another", *name, first->second.table));
+    section.problem(
+        "name", fmt::format("\"{}\" is the name of {} already; write another", *name, first->second.table));
   return *name;
 }
 
 void read_who(Section &section, std::string_view key, std::vector<Who> &list) {
   const auto elements = section.elements(key, /*one_will_do=*/true);
   if (!elements) return;
-  if (elements->empty()) section.problem(key, "is empty, so nobody could; name users or \"@groups\", or take it out");
+  if (elements->empty())
+    section.problem(key, "is empty, so nobody could; name users or \"@groups\", or take it out");
   list.clear();
   for (const auto &element : *elements) {
     const auto number = element.node->value_exact<std::int64_t>();
@@ -45,7 +47,8 @@ void read_who(Section &section, std::string_view key, std::vector<Who> &list) {
 std::optional<Duration> read_duration(Section &section, std::string_view key) {
   const toml::node *node = section.find(key);
   if (!node || !node->is_integer()) return section.value(key, parse_duration);
-  section.problem(key, fmt::format("{0} has no unit; write \"{0}s\" or \"{0}ms\"", node->ref<std::int64_t>()));
+  section.problem(key,
+                  fmt::format("{0} has no unit; write \"{0}s\" or \"{0}ms\"", node->ref<std::int64_t>()));
   return std::nullopt;
 }
 
@@ -62,14 +65,16 @@ void check_secret(Section &section, std::string_view key, std::string path) {
   constexpr mode_t others = S_IROTH | S_IWOTH;
   if (S_ISREG(about.st_mode) && (about.st_mode & others) != 0)
     section.problem(
-        key, fmt::format("{} can be read or written by everybody on this machine; run chmod 0600 {}", path, path));
+        key,
+        fmt::format("{} can be read or written by everybody on this machine; run chmod 0600 {}", path, path));
 }
 
 void warn_if_absent(Section &section, std::string_view key, const fs::path &path) {
   std::error_code error;
   if (!fs::exists(path, error))
-    section.warning(key, error ? fmt::format("{} cannot be looked at: {}", path.string(), error.message())
-                               : fmt::format("{} does not exist (yet); logins that need it will fail", path.string()));
+    section.warning(
+        key, error ? fmt::format("{} cannot be looked at: {}", path.string(), error.message())
+                   : fmt::format("{} does not exist (yet); logins that need it will fail", path.string()));
 }
 
 } // namespace config

@@ -1,4 +1,5 @@
-// A configuration while it is being read: what has come so far, and what the readers of its tables need of each other.
+// A configuration while it is being read: what has come so far, and what the readers of its
+// tables need of each other.
 #pragma once
 
 #include "config/section.hpp"
@@ -24,7 +25,8 @@ struct Loading {
   std::filesystem::path from_folder(const std::string &path) const;
 };
 
-// What several tables have. Each makes its key a known one; what is wrong is a problem, and the default stays.
+// What several tables have. Each makes its key a known one; what is wrong is a
+// problem, and the default stays.
 
 /// `name`, which stands only once in `names`; empty where there is none.
 std::string read_name(Section &section, Names &names);
@@ -34,7 +36,8 @@ std::optional<Duration> read_duration(Section &section, std::string_view key);
 /// A path, relative to the folder. "" is as not written: the default.
 std::filesystem::path read_path(Section &section, std::string_view key, const Loading &loading);
 
-/// A problem where everybody on this machine may read or write the file; a warning where there is none. A ccache that is no file ("KCM:") is neither.
+/// A problem where everybody on this machine may read or write the file; a warning where there is none. A
+/// ccache that is no file ("KCM:") is neither.
 void check_secret(Section &section, std::string_view key, std::string path);
 void warn_if_absent(Section &section, std::string_view key, const std::filesystem::path &path);
 

@@ -36,17 +36,20 @@ void read_freetds_conf(Section &section, std::string_view key, Loading &loading)
                                         .home = user && user->pw_dir ? user->pw_dir : ""});
     return;
   }
-  for (const auto &element : section.elements(key, /*one_will_do=*/true).value_or(std::vector<Section::Element>{})) {
+  for (const auto &element :
+       section.elements(key, /*one_will_do=*/true).value_or(std::vector<Section::Element>{})) {
     const auto path = section.string(element);
     if (!path) continue;
     if (path->empty()) {
-      section.problem(element, "is empty; write the path of a freetds.conf, or true for FreeTDS's own search order");
+      section.problem(element,
+                      "is empty; write the path of a freetds.conf, or true for FreeTDS's own search order");
       continue;
     }
     files.push_back(loading.from_folder(*path));
     std::error_code error;
     if (!fs::exists(files.back(), error))
-      section.warning(element, fmt::format("{} does not exist (yet), so it has no aliases", files.back().string()));
+      section.warning(element,
+                      fmt::format("{} does not exist (yet), so it has no aliases", files.back().string()));
   }
 }
 
@@ -74,7 +77,8 @@ template <class Change> std::string every_path(std::string_view paths, Change ch
 /// Empty where this user has no home, and nothing else tells.
 fs::path default_state() {
   // systemd's may hold several, separated by ':'.
-  const std::string systemd = variable("STATE_DIRECTORY"), xdg = variable("XDG_STATE_HOME"), home = variable("HOME");
+  const std::string systemd = variable("STATE_DIRECTORY"), xdg = variable("XDG_STATE_HOME"),
+                    home = variable("HOME");
   if (!systemd.empty()) return fs::absolute(systemd.substr(0, systemd.find(':')));
   if (xdg.starts_with('/')) return fs::path(xdg) / "sqlshim"; // a relative one is to be ignored
   constexpr std::string_view below_home = ".local/state/sqlshim";
@@ -87,11 +91,13 @@ void check_state(Section &section, const fs::path &directory) {
   struct stat about {};
   if (::stat(directory.c_str(), &about) != 0) return; // made at the first start
   if (!S_ISDIR(about.st_mode))
-    section.problem("directory", fmt::format("{} is no folder; name one, it is made if absent", directory.string()));
+    section.problem("directory",
+                    fmt::format("{} is no folder; name one, it is made if absent", directory.string()));
   else if ((about.st_mode & S_IWOTH) != 0)
-    section.problem("directory", fmt::format("{} can be written by everybody on this machine, who could put another "
-                                             "certificate there; run chmod 0700 {}",
-                                             directory.string(), directory.string()));
+    section.problem("directory",
+                    fmt::format("{} can be written by everybody on this machine, who could put another "
+                                "certificate there; run chmod 0700 {}",
+                                directory.string(), directory.string()));
 }
 
 } // namespace
@@ -113,9 +119,10 @@ void read_log(Section &section, Loading &loading) {
 void read_limits(Section &section, Loading &loading) {
   constexpr std::int64_t most = 1'000'000; // more descriptors than any kernel gives by default
   Limits &limits = loading.config.limits;
-  for (const auto &[key, limit] : {std::pair<std::string_view, std::size_t *>{"handshakes", &limits.handshakes},
-                                   {"handshakes_per_uid", &limits.handshakes_per_uid},
-                                   {"connections", &limits.connections}})
+  for (const auto &[key, limit] :
+       {std::pair<std::string_view, std::size_t *>{"handshakes", &limits.handshakes},
+        {"handshakes_per_uid", &limits.handshakes_per_uid},
+        {"connections", &limits.connections}})
     if (const auto number = section.number(key, 1, most)) *limit = static_cast<std::size_t>(*number);
   for (const auto &[key, limit, why] :
        {std::tuple<std::string_view, Duration *, std::string_view>{
@@ -223,17 +230,20 @@ void read_domains(Section &section, Loading &loading) {
     const auto capitals = auth::upper(*realm);
     const auto [other, fresh] = domain_of.try_emplace(capitals, element.key);
     if (!loading.config.domains.try_emplace(*name, *realm).second)
-      section.problem(element,
-                      fmt::format("domain {} stands here twice, since capitals do not count; take one out", *name));
+      section.problem(
+          element,
+          fmt::format("domain {} stands here twice, since capitals do not count; take one out", *name));
     else if (!fresh)
-      section.problem(element,
-                      fmt::format("\"{}\" is the realm of {} already, and a realm has one NetBIOS domain; take one out",
-                                  *realm, other->second));
+      section.problem(
+          element,
+          fmt::format("\"{}\" is the realm of {} already, and a realm has one NetBIOS domain; take one out",
+                      *realm, other->second));
     else if (capitals != *realm)
-      section.warning(element,
-                      fmt::format("\"{}\" has small letters, and capitals count in realms; Active Directory's are "
-                                  "\"{}\"",
-                                  *realm, capitals));
+      section.warning(
+          element,
+          fmt::format("\"{}\" has small letters, and capitals count in realms; Active Directory's are "
+                      "\"{}\"",
+                      *realm, capitals));
   }
 }
 
@@ -254,8 +264,9 @@ void read_aliases(Section &section, Loading &loading) {
     if (table.try_emplace(auth::plain_name(element.key), *target).second)
       good.push_back(element);
     else
-      section.problem(element, fmt::format("\"{}\" stands here twice, since capitals do not count; take one out",
-                                           auth::plain_name(element.key)));
+      section.problem(element,
+                      fmt::format("\"{}\" stands here twice, since capitals do not count; take one out",
+                                  auth::plain_name(element.key)));
   }
   // One may lead to another, so all are known before the first is judged.
   for (const auto &element : good) {

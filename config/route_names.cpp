@@ -41,7 +41,8 @@ bool read_driver(Section &section, auth::Procedures &names) {
     return text && text->starts_with(auth::driver_prefix);
   };
   const auto *node = section.find("names");
-  if (!node || (!node->is_array() && !written({"names", node}))) return false; // of another type: read_words says so
+  if (!node || (!node->is_array() && !written({"names", node})))
+    return false; // of another type: read_words says so
   const auto elements = section.elements("names", /*one_will_do=*/true);
   const auto element = std::ranges::find_if(*elements, written);
   if (element == elements->end()) return false;
@@ -50,7 +51,8 @@ bool read_driver(Section &section, auth::Procedures &names) {
   for (const auto &driver : auth::drivers())
     known.push_back(driver.id);
   if (elements->size() > 1)
-    section.problem(*element, "a driver has a name for every target, and never asks another procedure; write it alone");
+    section.problem(*element,
+                    "a driver has a name for every target, and never asks another procedure; write it alone");
   else if (!auth::find_driver(id))
     section.problem(*element, Section::no_such_word(id, known));
   else
@@ -60,9 +62,11 @@ bool read_driver(Section &section, auth::Procedures &names) {
 
 void read_map_rule(Section &section, std::vector<auth::MapRule> &rules) {
   for (const std::string_view key : {"from", "to"})
-    if (!section.has(key)) section.problem(key, "is missing; write { from = \"sqlalias\", to = \"sql1.corp.test\" }");
+    if (!section.has(key))
+      section.problem(key, "is missing; write { from = \"sqlalias\", to = \"sql1.corp.test\" }");
   const auto from = section.string("from");
-  if (from && from->empty()) section.problem("from", "is empty; write a pattern (\"*\" any text, \"?\" one character)");
+  if (from && from->empty())
+    section.problem("from", "is empty; write a pattern (\"*\" any text, \"?\" one character)");
   const auto to = section.value("to", parse_host_name);
   section.finish();
   if (from && to) rules.push_back({auth::lower(*from), *to});
@@ -72,11 +76,13 @@ void read_map_rule(Section &section, std::vector<auth::MapRule> &rules) {
 void check_names(Section &section, const Route &route) {
   using enum auth::Procedure;
   const auto &order = route.names.order;
-  const auto last = std::ranges::find_if(order, [](auth::Procedure p) { return p == as_typed || p == short_only; });
+  const auto last =
+      std::ranges::find_if(order, [](auth::Procedure p) { return p == as_typed || p == short_only; });
   if (last != order.end() && last + 1 != order.end())
-    section.warning("names", fmt::format("\"{}\" has a name for every target, so \"{}\" behind it is never asked; put "
-                                         "it last",
-                                         auth::to_string(*last), auth::to_string(*(last + 1))));
+    section.warning("names",
+                    fmt::format("\"{}\" has a name for every target, so \"{}\" behind it is never asked; put "
+                                "it last",
+                                auth::to_string(*last), auth::to_string(*(last + 1))));
 }
 
 } // namespace
@@ -90,9 +96,11 @@ void read_names(Section &section, Route &route) {
     read_map_rule(rule, route.names.map);
   const bool mapped = std::ranges::find(route.names.order, map) != route.names.order.end();
   if (mapped && !section.has("map"))
-    section.problem("names", "\"map\" has no rules; write map = [{ from = \"sqlalias\", to = \"sql1.corp.test\" }]");
+    section.problem("names",
+                    "\"map\" has no rules; write map = [{ from = \"sqlalias\", to = \"sql1.corp.test\" }]");
   else if (!mapped && section.has("map"))
-    section.problem("map", "is not used, since names does not have \"map\"; write names = [\"map\", \"forward\"]");
+    section.problem("map",
+                    "is not used, since names does not have \"map\"; write names = [\"map\", \"forward\"]");
   read_domain_list(section, "canonical_within", route.canonical_within);
   check_names(section, route);
 }
@@ -108,14 +116,16 @@ void read_spn_rules(Section &section, Route &route) {
   read_words<RealmFrom>(section, "realm_order", rules.realms, auth::find_realm_from, sources);
   const auto has = [&](Why why) { return std::ranges::find(rules.order, why) != rules.order.end(); };
   if (!route.spn.empty() && section.has("spn_order") && !has(Why::explicit_spn))
-    section.problem("spn", "is not used, since spn_order does not have \"explicit\"; take it out, or add that word");
+    section.problem("spn",
+                    "is not used, since spn_order does not have \"explicit\"; take it out, or add that word");
   const auto &names = route.names.order;
   const bool asks_ptr = std::ranges::any_of(names, [](auth::Procedure procedure) {
     return procedure == auth::Procedure::forward_reverse || procedure == auth::Procedure::reverse;
   });
   if (has(Why::reverse) && !asks_ptr)
-    section.warning("spn_order", "\"reverse\" has no name to offer, since no procedure of names asks for one; write "
-                                 "names = [\"forward-reverse\", \"forward\"]");
+    section.warning("spn_order",
+                    "\"reverse\" has no name to offer, since no procedure of names asks for one; write "
+                    "names = [\"forward-reverse\", \"forward\"]");
 }
 
 void read_domain_list(Section &section, std::string_view key, std::vector<std::string> &domains) {

@@ -1,4 +1,5 @@
-// How a route finds the canonical name and the SPNs: its keys `names`, `map`, `canonical_within`, `spn_order`, `realm_order`.
+// How a route finds the canonical name and the SPNs: its keys `names`, `map`, `canonical_within`,
+// `spn_order`, `realm_order`.
 #pragma once
 
 #include "config/section.hpp"

@@ -35,8 +35,8 @@ bool matches_listener(const Match &match, const Listener &listener) {
   return match.listener.empty() || glob_match(match.listener, listener.name);
 }
 
-/// True where the two lists certainly have no user in common. Who is in a group may change, so a group may hold anybody. (An empty list is a
-/// problem of its own.)
+/// True where the two lists certainly have no user in common. Who is in a group may change, so a group may
+/// hold anybody. (An empty list is a problem of its own.)
 bool are_apart(const std::vector<Who> &a, const std::vector<Who> &b) {
   const auto uid = [](const Who &who) { return who.self ? ::getuid() : *who.uid; };
   const auto may_be_one = [&](const Who &x, const Who &y) { return x.gid || y.gid || uid(x) == uid(y); };
@@ -58,9 +58,10 @@ bool check_shadowed(Section &section, const Route &route, const Loading &loading
     const Route &before = loading.config.routes[i];
     if (!covers_listeners(before.match, route.match, loading) || !covers(before.match, route.match)) continue;
     section.warning(
-        "", fmt::format("is never reached: route[{}] (\"{}\") stands before it and matches all that it matches; "
-                        "put it first, or give it a narrower match",
-                        i, before.name));
+        "",
+        fmt::format("is never reached: route[{}] (\"{}\") stands before it and matches all that it matches; "
+                    "put it first, or give it a narrower match",
+                    i, before.name));
     return true;
   }
   return false;
@@ -71,22 +72,26 @@ void check_usable(Section &section, const Route &route, const Loading &loading) 
   for (const Listener &listener : loading.config.listeners)
     if (matches_listener(route.match, listener)) listeners.push_back(&listener);
   if (listeners.empty()) return; // that is said already
-  const std::string names = fmt::format("{}", fmt::join(listeners | std::views::transform(&Listener::name), ", "));
+  const std::string names =
+      fmt::format("{}", fmt::join(listeners | std::views::transform(&Listener::name), ", "));
   const std::string who_is_self = fmt::format("(\"self\" is uid {} here)", ::getuid());
 
   const bool passwords_only =
       std::ranges::all_of(route.attempts, [](AttemptKind kind) { return kind == AttemptKind::tcp_sql; });
-  if (passwords_only && !route.attempts.empty() &&
-      std::ranges::all_of(listeners, [](const Listener *l) { return l->client_auth == ClientAuth::integrated; }))
+  if (passwords_only && !route.attempts.empty() && std::ranges::all_of(listeners, [](const Listener *l) {
+        return l->client_auth == ClientAuth::integrated;
+      }))
     section.warning(
         "attempts",
-        fmt::format("can never be made: tcp+sql sends on the client's user and password, and listener {} takes "
-                    "integrated logins only; change its client_auth",
-                    names));
+        fmt::format(
+            "can never be made: tcp+sql sends on the client's user and password, and listener {} takes "
+            "integrated logins only; change its client_auth",
+            names));
 
   const Identity *identity = loading.config.find_identity(route.identity);
   if (identity && identity->kind == IdentityKind::client &&
-      std::ranges::all_of(listeners, [](const Listener *l) { return l->client_auth == ClientAuth::integrated; }))
+      std::ranges::all_of(listeners,
+                          [](const Listener *l) { return l->client_auth == ClientAuth::integrated; }))
     section.warning("identity",
                     fmt::format("can never log in: \"{}\" takes the client's user and password, and listener "
                                 "{} takes integrated logins only; change its client_auth",
@@ -100,17 +105,19 @@ void check_usable(Section &section, const Route &route, const Loading &loading) 
     if (are_apart(route.match.caller, callers))
       return section.warning(
           "match",
-          fmt::format("can never match: listener {} admits none of the users in match.caller {}; add them to its "
-                      "callers",
-                      names, who_is_self));
+          fmt::format(
+              "can never match: listener {} admits none of the users in match.caller {}; add them to its "
+              "callers",
+              names, who_is_self));
     callers = route.match.caller;
   }
   if (identity && are_apart(callers, identity->allow))
     section.warning(
         "identity",
-        fmt::format("nobody who can come here may use \"{}\" {}, so every login will be refused; add the callers to "
-                    "its allow",
-                    identity->name, who_is_self));
+        fmt::format(
+            "nobody who can come here may use \"{}\" {}, so every login will be refused; add the callers to "
+            "its allow",
+            identity->name, who_is_self));
 }
 
 std::size_t listeners_matched(std::string_view glob, const Loading &loading) {

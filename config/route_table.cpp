@@ -20,7 +20,8 @@ void read_match(Section &section, Match &match, const Loading &loading) {
     const auto text = section.string(key);
     if (text && text->empty())
       section.problem(
-          key, "is empty; take it out to match everything, or write a pattern (\"*\" any text, \"?\" one character)");
+          key,
+          "is empty; take it out to match everything, or write a pattern (\"*\" any text, \"?\" one character)");
     else if (text)
       *pattern = *text;
   }
@@ -29,15 +30,16 @@ void read_match(Section &section, Match &match, const Loading &loading) {
     std::vector<std::string_view> names;
     for (const Listener &listener : loading.config.listeners)
       names.push_back(listener.name);
-    section.problem("listener",
-                    names.empty() ? "there is no listener at all" : Section::no_such_word(match.listener, names));
+    section.problem("listener", names.empty() ? "there is no listener at all"
+                                              : Section::no_such_word(match.listener, names));
   }
   section.finish();
 }
 
 void read_target(Section &section, Route &route) {
   if (!section.has("target"))
-    section.problem("target", "is missing; write the server as you would type it, as target = \"sql1.corp.test\"");
+    section.problem("target",
+                    "is missing; write the server as you would type it, as target = \"sql1.corp.test\"");
   const auto typed = section.string("target");
   if (!typed) return;
   route.target = *typed;
@@ -53,7 +55,8 @@ void read_partner(Section &section, Route &route) {
   else if (const auto partner = auth::parse_target(*typed), target = auth::parse_target(route.target);
            target && partner->host == target->host && partner->instance == target->instance &&
            partner->port == target->port)
-    section.warning("failover_partner", "is the target itself, which would only be tried twice; name the other server");
+    section.warning("failover_partner",
+                    "is the target itself, which would only be tried twice; name the other server");
 }
 
 Parsed<AttemptKind> attempt_of(std::string_view text) {
@@ -97,8 +100,8 @@ void read_fallback(Section &section, Route &route) {
         if (never.empty()) causes.push_back(cause);
       section.problem(element, Section::no_such_word(*text, causes));
     } else if (!rule->never.empty()) {
-      section.problem(element,
-                      fmt::format("no other attempt is ever made after {}: {}; take it out", *text, rule->never));
+      section.problem(element, fmt::format("no other attempt is ever made after {}: {}; take it out", *text,
+                                           rule->never));
     } else if (std::ranges::find(route.fallback_on, *text) != route.fallback_on.end()) {
       section.problem(element, fmt::format("\"{}\" stands here twice; take one out", *text));
     } else {
@@ -106,13 +109,16 @@ void read_fallback(Section &section, Route &route) {
     }
   }
   if (!route.fallback_on.empty() && route.attempts.size() == 1)
-    section.warning("fallback_on", fmt::format("leads nowhere: {} is the only attempt; add another to attempts",
-                                               to_string(route.attempts.front())));
+    section.warning("fallback_on",
+                    fmt::format("leads nowhere: {} is the only attempt; add another to attempts",
+                                to_string(route.attempts.front())));
   // Behind tcp+sql the next one is for clients that gave no password.
-  if (!section.written("fallback_on") && route.attempts.size() > 1 && route.attempts[0] != AttemptKind::tcp_sql)
-    section.warning("attempts", fmt::format("{} is never made after {} has failed; list the causes that may lead to "
-                                            "it in fallback_on",
-                                            to_string(route.attempts[1]), to_string(route.attempts[0])));
+  if (!section.written("fallback_on") && route.attempts.size() > 1 &&
+      route.attempts[0] != AttemptKind::tcp_sql)
+    section.warning("attempts",
+                    fmt::format("{} is never made after {} has failed; list the causes that may lead to "
+                                "it in fallback_on",
+                                to_string(route.attempts[1]), to_string(route.attempts[0])));
 }
 
 bool has(const Route &route, AttemptKind kind) {
@@ -138,33 +144,37 @@ void read_route_identity(Section &section, Route &route, const Loading &loading)
     std::vector<std::string_view> names;
     for (const auto &[name, where] : loading.identity_names)
       names.push_back(name);
-    section.problem("identity",
-                    names.empty()
-                        ? fmt::format("there is no identity \"{}\"; write an [[identity]] with that name", *identity)
-                        : Section::no_such_word(*identity, names));
+    section.problem(
+        "identity",
+        names.empty()
+            ? fmt::format("there is no identity \"{}\"; write an [[identity]] with that name", *identity)
+            : Section::no_such_word(*identity, names));
     return;
   }
   const auto needy =
       std::ranges::find_if(route.attempts, [](AttemptKind kind) { return kind != AttemptKind::tcp_sql; });
   if (!section.has("identity") && needy != route.attempts.end())
-    section.problem("identity",
-                    fmt::format("is missing; {} needs one, write the name of an [[identity]]", to_string(*needy)));
+    section.problem("identity", fmt::format("is missing; {} needs one, write the name of an [[identity]]",
+                                            to_string(*needy)));
 }
 
 void check_encryption(Section &section, const Route &route) {
   if (route.encrypt == Encrypt::login)
-    section.warning("encrypt", "\"login\" encrypts the login alone: queries and results go over the network in clear; "
-                               "write \"require\"");
+    section.warning("encrypt",
+                    "\"login\" encrypts the login alone: queries and results go over the network in clear; "
+                    "write \"require\"");
   if (route.trust_server_certificate && route.encrypt == Encrypt::strict)
     section.problem("trust_server_certificate",
                     "encrypt = \"strict\" always checks the certificate; take this out, and "
                     "name the authority in ca_file");
   else if (route.trust_server_certificate && route.encrypt != Encrypt::off)
-    section.warning("trust_server_certificate", "takes any certificate, an impostor's too; take it out, and name the "
-                                                "authority in ca_file");
+    section.warning("trust_server_certificate",
+                    "takes any certificate, an impostor's too; take it out, and name the "
+                    "authority in ca_file");
   if (route.tls_min == TlsMin::tls_1_0)
-    section.warning("tls_min", "\"1.0\" takes versions of TLS that are broken; take it out as soon as the server has "
-                               "TLS 1.2");
+    section.warning("tls_min",
+                    "\"1.0\" takes versions of TLS that are broken; take it out as soon as the server has "
+                    "TLS 1.2");
 }
 
 void read_encryption(Section &section, Route &route, const Loading &loading) {
@@ -175,11 +185,13 @@ void read_encryption(Section &section, Route &route, const Loading &loading) {
     route.encrypt = *encrypt;
   route.ca_file = read_path(section, "ca_file", loading);
   if (!route.ca_file.empty()) warn_if_absent(section, "ca_file", route.ca_file);
-  if (const auto name = section.string("host_name_in_certificate"); name && !name->empty()) // "": the target's
+  if (const auto name = section.string("host_name_in_certificate");
+      name && !name->empty()) // "": the target's
     if (const auto parsed = section.value("host_name_in_certificate", parse_host_name))
       route.host_name_in_certificate = *parsed;
   if (const auto trust = section.boolean("trust_server_certificate")) route.trust_server_certificate = *trust;
-  if (const auto least = section.choice<TlsMin>("tls_min", {{"1.2", TlsMin::tls_1_2}, {"1.0", TlsMin::tls_1_0}}))
+  if (const auto least =
+          section.choice<TlsMin>("tls_min", {{"1.2", TlsMin::tls_1_2}, {"1.0", TlsMin::tls_1_0}}))
     route.tls_min = *least;
   check_encryption(section, route);
 }
@@ -198,27 +210,30 @@ void check_unprotected(Section &section, const Route &route) {
     section.problem(
         "attempts",
         fmt::format(
-            "{} sends {} over the network, and {}; take {} out, or write unprotected = \"accept\"", attempt, what,
+            "{} sends {} over the network, and {}; take {} out, or write unprotected = \"accept\"", attempt,
+            what,
             clear ? "encrypt = \"off\" leaves it readable: write \"require\""
             : half
                 ? "encrypt = \"login\" leaves it readable: write \"require\""
                 : "trust_server_certificate = true gives it to any server: take that out, and name the authority in ca_file",
             attempt));
   else
-    section.warning(
-        "unprotected",
-        fmt::format("{} go {}",
-                    password && !half ? "passwords of applications" : "answers that passwords can be guessed from",
-                    clear || half ? "over the network to the server readable by anybody"
-                                  : "to whoever answers as the server: no certificate is checked"));
+    section.warning("unprotected",
+                    fmt::format("{} go {}",
+                                password && !half ? "passwords of applications"
+                                                  : "answers that passwords can be guessed from",
+                                clear || half
+                                    ? "over the network to the server readable by anybody"
+                                    : "to whoever answers as the server: no certificate is checked"));
 }
 
 void check_stand_in(Section &section, const Route &route) {
   if (route.mutual_auth == MutualAuth::or_verified_tls && !route.verified_tls())
-    section.warning("mutual_auth",
-                    fmt::format("nothing can stand in for the server's own proof: {}; the server must "
-                                "prove itself as with \"required\"",
-                                route.encrypt == Encrypt::off ? "encrypt is \"off\"" : "no certificate is checked"));
+    section.warning(
+        "mutual_auth",
+        fmt::format("nothing can stand in for the server's own proof: {}; the server must "
+                    "prove itself as with \"required\"",
+                    route.encrypt == Encrypt::off ? "encrypt is \"off\"" : "no certificate is checked"));
 }
 
 void read_timeouts(Section &section, Timeouts &timeouts) {
@@ -255,8 +270,9 @@ void read_route(Section &section, Loading &loading) {
   if (const auto spn = section.string("spn"); spn && !spn->empty()) // "" says: computed
     if (const auto parsed = section.value("spn", parse_spn)) route.spn = *parsed;
   read_spn_rules(section, route);
-  if (const auto mutual = section.choice<MutualAuth>(
-          "mutual_auth", {{"required", MutualAuth::required}, {"or-verified-tls", MutualAuth::or_verified_tls}}))
+  if (const auto mutual =
+          section.choice<MutualAuth>("mutual_auth", {{"required", MutualAuth::required},
+                                                     {"or-verified-tls", MutualAuth::or_verified_tls}}))
     route.mutual_auth = *mutual;
   if (const auto unprotected = section.choice<Unprotected>(
           "unprotected", {{"refuse", Unprotected::refuse}, {"accept", Unprotected::accept}}))

@@ -49,7 +49,8 @@ std::optional<std::string> Section::string(std::string_view key) {
 
 std::optional<std::string> Section::string(const Element &element) {
   if (const auto text = element.node->value_exact<std::string>()) return text;
-  problem(element, fmt::format("must be a string, not {}; put it in quotes", article_and_type(*element.node)));
+  problem(element,
+          fmt::format("must be a string, not {}; put it in quotes", article_and_type(*element.node)));
   return std::nullopt;
 }
 
@@ -171,7 +172,8 @@ std::string Section::wrong_type(const toml::node &node, std::string_view key, st
   std::string what = fmt::format("must be {}, not {}", wanted, article_and_type(node));
   if (wanted == "an array" && node.is_string())
     what += fmt::format("; write {} = [\"{}\"]", key, node.ref<std::string>());
-  if ((wanted == "an integer" || wanted == "true or false") && node.is_string()) what += "; take the quotes away";
+  if ((wanted == "an integer" || wanted == "true or false") && node.is_string())
+    what += "; take the quotes away";
   if (wanted == "a string" && node.is_integer())
     what += fmt::format("; write {} = \"{}\"", key, node.ref<std::int64_t>());
   if (wanted == "a string" && node.is_array()) what += "; write one value, in quotes";

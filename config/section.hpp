@@ -1,4 +1,5 @@
-// One table of the TOML file being read: typed values out, problems into a list, and at the end every key that nobody asked for.
+// One table of the TOML file being read: typed values out, problems into a list, and at the end every
+// key that nobody asked for.
 #pragma once
 
 #include "config/load.hpp"
@@ -13,8 +14,12 @@ namespace config {
 class Report {
 public:
   explicit Report(std::string file) : file_(std::move(file)) {}
-  void problem(Place place, std::string key, std::string what) { add(place, std::move(key), std::move(what), false); }
-  void warning(Place place, std::string key, std::string what) { add(place, std::move(key), std::move(what), true); }
+  void problem(Place place, std::string key, std::string what) {
+    add(place, std::move(key), std::move(what), false);
+  }
+  void warning(Place place, std::string key, std::string what) {
+    add(place, std::move(key), std::move(what), true);
+  }
   /// In the order of the file.
   std::vector<Problem> sorted() &&;
 
@@ -26,8 +31,8 @@ private:
   std::vector<Problem> problems_;
 };
 
-/// Every getter makes its key a known one. A value of another type, or one that its parser refuses, is a problem; the getter then gives nothing
-/// and the default stays.
+/// Every getter makes its key a known one. A value of another type, or one that its parser refuses, is a
+/// problem; the getter then gives nothing and the default stays.
 class Section {
 public:
   /// `name` is how problems call the table: "route[0]", empty for the file itself.
@@ -53,7 +58,8 @@ public:
   /// An integer from `least` to `most`.
   std::optional<std::int64_t> number(std::string_view key, std::int64_t least, std::int64_t most);
   std::optional<bool> boolean(std::string_view key);
-  /// One of a few words. `later` are words of other versions: a problem that says so, and which word to write now.
+  /// One of a few words. `later` are words of other versions: a problem that says so,
+  /// and which word to write now.
   template <class T>
   std::optional<T> choice(std::string_view key, std::initializer_list<std::pair<std::string_view, T>> words) {
     const auto text = string(key);
@@ -66,15 +72,16 @@ public:
     problem(key, no_such_word(*text, names));
     return std::nullopt;
   }
-  /// The elements of an array, each with the key that problems call it by ("callers[0]"); `one_will_do`: a single value counts as an array of
-  /// one. nullopt: not written, or not an array (a problem then).
+  /// The elements of an array, each with the key that problems call it by ("callers[0]"); `one_will_do`: a
+  /// single value counts as an array of one. nullopt: not written, or not an array (a problem then).
   struct Element {
     std::string key;
     const toml::node *node;
   };
   std::optional<std::vector<Element>> elements(std::string_view key, bool one_will_do = false);
   std::optional<std::string> string(const Element &element);
-  /// Every key with its value, for a table whose keys are the user's own: all of them become known. In the order of the file.
+  /// Every key with its value, for a table whose keys are the user's own: all of them become known.
+  /// In the order of the file.
   std::vector<Element> entries();
   /// A table below this one; nullopt where it is not written.
   std::optional<Section> section(std::string_view key);
@@ -87,8 +94,12 @@ public:
   void finish();
 
   /// Problems at the value of `key`; where it is not written, at the table's head.
-  void problem(std::string_view key, std::string what) { report_.problem(place(key), full(key), std::move(what)); }
-  void warning(std::string_view key, std::string what) { report_.warning(place(key), full(key), std::move(what)); }
+  void problem(std::string_view key, std::string what) {
+    report_.problem(place(key), full(key), std::move(what));
+  }
+  void warning(std::string_view key, std::string what) {
+    report_.warning(place(key), full(key), std::move(what));
+  }
   void warning(const Element &element, std::string what) {
     report_.warning(Place::of(element.node->source()), full(element.key), std::move(what));
   }

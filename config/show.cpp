@@ -48,7 +48,8 @@ std::string duration(Duration duration) {
 
 std::string number(const Who &who, uid_t self) {
   if (who.self) return fmt::format("self: uid {}", self);
-  return who.gid ? fmt::format("{}: gid {}", who.text, *who.gid) : fmt::format("{}: uid {}", who.text, *who.uid);
+  return who.gid ? fmt::format("{}: gid {}", who.text, *who.gid)
+                 : fmt::format("{}: uid {}", who.text, *who.uid);
 }
 std::string people(const std::vector<Who> &list) {
   return array(list, [](const Who &who) { return toml_string(who.text); });
@@ -81,13 +82,15 @@ std::string_view key(IdentityKind kind) {
 
 std::string match(const Match &match) {
   std::string out;
-  for (const auto &[key, glob] : {std::pair<std::string_view, const std::string *>{"listener", &match.listener},
-                                  {"server", &match.server},
-                                  {"database", &match.database},
-                                  {"user", &match.user},
-                                  {"app", &match.app}})
+  for (const auto &[key, glob] :
+       {std::pair<std::string_view, const std::string *>{"listener", &match.listener},
+        {"server", &match.server},
+        {"database", &match.database},
+        {"user", &match.user},
+        {"app", &match.app}})
     if (!glob->empty()) out += fmt::format("{} {} = {}", out.empty() ? "" : ",", key, toml_string(*glob));
-  if (!match.caller.empty()) out += fmt::format("{} caller = {}", out.empty() ? "" : ",", people(match.caller));
+  if (!match.caller.empty())
+    out += fmt::format("{} caller = {}", out.empty() ? "" : ",", people(match.caller));
   return "{" + out + " }";
 }
 
@@ -110,7 +113,8 @@ std::string show(const Config &config, uid_t self) {
   line("drain = {}", duration(config.limits.drain));
   line("client_login = {}", duration(config.limits.client_login));
   line("\n[dns]");
-  line("servers = {}", array(config.dns.servers, [](const Address &address) { return toml_string(address.text()); }));
+  line("servers = {}",
+       array(config.dns.servers, [](const Address &address) { return toml_string(address.text()); }));
   line("search = {}", array(config.dns.search, toml_string));
   line("ndots = {}", config.dns.ndots);
   line("hosts = {}", toml_string(config.dns.hosts.string()));
@@ -127,16 +131,17 @@ std::string show(const Config &config, uid_t self) {
 
   line("\n[aliases]");
   if (!config.aliases.freetds_conf.empty())
-    line("freetds_conf = {}", array(config.aliases.freetds_conf,
-                                    [](const std::filesystem::path &path) { return toml_string(path.string()); }));
+    line("freetds_conf = {}", array(config.aliases.freetds_conf, [](const std::filesystem::path &path) {
+           return toml_string(path.string());
+         }));
   for (const auto &[name, target] : config.aliases.table)
     line("{} = {}", toml_string(name), toml_string(target));
 
   if (config.browser.address) {
     std::string instances;
     for (const auto &[instance, listener] : config.browser.instances)
-      instances +=
-          fmt::format("{} {} = {}", instances.empty() ? "" : ",", toml_string(instance), toml_string(listener));
+      instances += fmt::format("{} {} = {}", instances.empty() ? "" : ",", toml_string(instance),
+                               toml_string(listener));
     line("\n[browser]");
     line("address = {}", toml_string(config.browser.address->text()));
     line("instances = {{{} }}", instances);
@@ -174,7 +179,8 @@ std::string show(const Config &config, uid_t self) {
     if (route.match != Match{}) line("match = {}{}", match(route.match), numbers(route.match.caller, self));
     line("target = {}", toml_string(route.target));
     if (!route.identity.empty()) line("identity = {}", toml_string(route.identity));
-    line("attempts = {}", array(route.attempts, [](AttemptKind kind) { return toml_string(to_string(kind)); }));
+    line("attempts = {}",
+         array(route.attempts, [](AttemptKind kind) { return toml_string(to_string(kind)); }));
     line("fallback_on = {}", array(route.fallback_on, toml_string));
     line("fallback = \"{}\"", to_string(route.fallback));
     line("encrypt = \"{}\"", to_string(route.encrypt));
@@ -197,8 +203,9 @@ std::string show(const Config &config, uid_t self) {
     line("multi_subnet = {}", route.multi_subnet);
     line("failover_partner = {}", toml_string(route.failover_partner));
     const Timeouts &timeouts = route.timeouts;
-    line("timeouts = {{ connect = {}, dns = {}, kdc = {}, login = {}, idle = {} }}", duration(timeouts.connect),
-         duration(timeouts.dns), duration(timeouts.kdc), duration(timeouts.login), duration(timeouts.idle));
+    line("timeouts = {{ connect = {}, dns = {}, kdc = {}, login = {}, idle = {} }}",
+         duration(timeouts.connect), duration(timeouts.dns), duration(timeouts.kdc), duration(timeouts.login),
+         duration(timeouts.idle));
   }
   return out;
 }

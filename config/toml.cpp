@@ -4,10 +4,12 @@ namespace config {
 
 namespace {
 
-/// The first "[" or "[[" at a line's beginning that no name follows: what toml++ asserts about, without saying where.
+/// The first "[" or "[[" at a line's beginning that no name follows: what toml++ asserts
+/// about, without saying where.
 Place odd_header(std::string_view text) {
   constexpr std::string_view blanks = " \t";
-  constexpr std::string_view name_begins = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-\"']";
+  constexpr std::string_view name_begins =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-\"']";
   for (Place place{1, 1}; !text.empty(); ++place.line) {
     const std::string_view line = text.substr(0, text.find('\n'));
     std::size_t at = std::min(line.find_first_not_of(blanks), line.size());

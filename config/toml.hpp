@@ -7,8 +7,9 @@
 
 namespace config {
 
-/// toml++ 3.3.0 checks some of its own preconditions by assertion alone: "[[[" or "[=]" in a file ends a debug build, and in a release build
-/// lets the optimiser assume what is not so (https://github.com/marzer/tomlplusplus/pull/301). So its assertions throw, in every build.
+/// toml++ 3.3.0 checks some of its own preconditions by assertion alone: "[[[" or "[=]" in a file ends a
+/// debug build, and in a release build lets the optimiser assume what is not so
+/// (https://github.com/marzer/tomlplusplus/pull/301). So its assertions throw, in every build.
 struct TomlAssertion {};
 [[noreturn]] inline void toml_assertion_failed() { throw TomlAssertion{}; }
 
@@ -19,8 +20,9 @@ struct TomlAssertion {};
 #define TOML_ASSERT(condition) ((condition) ? static_cast<void>(0) : ::config::toml_assertion_failed())
 #define TOML_EXCEPTIONS 1
 #define TOML_ENABLE_FORMATTERS 0
-// Its table of blanks says "unreachable" for U+00A1 to U+0499, and an accented letter outside of quotes reaches it: undefined behaviour
-// (https://github.com/marzer/tomlplusplus/issues/190, mended upstream by pull request 305 in the same way: such a letter is no blank).
+// Its table of blanks says "unreachable" for U+00A1 to U+0499, and an accented letter outside of quotes
+// reaches it: undefined behaviour (https://github.com/marzer/tomlplusplus/issues/190, mended upstream by pull
+// request 305 in the same way: such a letter is no blank).
 #include <toml++/impl/preprocessor.h>
 #undef TOML_UNREACHABLE
 #define TOML_UNREACHABLE return false

@@ -49,9 +49,11 @@ Parsed<Duration> parse_duration(std::string_view text) {
   constexpr std::pair<std::string_view, Duration> units[] = {{"ms", 1ms}, {"s", 1s}, {"m", 1min}, {"h", 1h}};
 
   if (text.starts_with('-')) return complain("\"{}\" is negative; write \"0s\" for never", text);
-  const std::size_t digits = static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
+  const std::size_t digits =
+      static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
   const std::string_view unit = text.substr(digits);
-  if (digits == 0) return complain("\"{}\" is no duration; write a number and a unit, as \"5s\" or \"400ms\"", text);
+  if (digits == 0)
+    return complain("\"{}\" is no duration; write a number and a unit, as \"5s\" or \"400ms\"", text);
   if (unit.empty()) return complain("\"{0}\" has no unit; write \"{0}s\" or \"{0}ms\"", text);
   if (unit.starts_with('.') || unit.starts_with(','))
     return complain("\"{}\" has a fraction; write a whole number, as \"1500ms\"", text);
@@ -88,10 +90,12 @@ Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t
       return complain("\"{}\": put brackets around an IPv6 address, as \"[::1]:14330\"", text);
   }
   const auto ip = plain_ip(host);
-  if (!ip && host == "localhost") return complain("\"{}\" is a name; write the address, \"127.0.0.1:{}\"", text, port);
+  if (!ip && host == "localhost")
+    return complain("\"{}\" is a name; write the address, \"127.0.0.1:{}\"", text, port);
   if (!ip)
-    return complain("\"{}\" is no IP address; names are not looked up here, write the address, as \"127.0.0.1:14330\"",
-                    host);
+    return complain(
+        "\"{}\" is no IP address; names are not looked up here, write the address, as \"127.0.0.1:14330\"",
+        host);
   const auto value = number(port, 65535);
   if (!value) return complain("\"{}\" is no port; write a number from 0 to 65535", port);
   return Address{*ip, static_cast<std::uint16_t>(*value)};
@@ -100,7 +104,9 @@ Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t
 bool is_loopback(const Address &address) { return address.ip.starts_with("127.") || address.ip == "::1"; }
 
 Parsed<tds::ServerVersion> parse_version(std::string_view text) {
-  const auto wrong = [&] { return complain("\"{}\" is no version; write MAJOR.MINOR.BUILD, as \"16.0.0\"", text); };
+  const auto wrong = [&] {
+    return complain("\"{}\" is no version; write MAJOR.MINOR.BUILD, as \"16.0.0\"", text);
+  };
   std::uint16_t parts[4] = {};
   std::size_t count = 0;
   for (std::string_view rest = text;; ++count) {
@@ -113,8 +119,8 @@ Parsed<tds::ServerVersion> parse_version(std::string_view text) {
     rest.remove_prefix(dot + 1);
   }
   if (count == 0) return wrong();
-  return tds::ServerVersion{static_cast<std::uint8_t>(parts[0]), static_cast<std::uint8_t>(parts[1]), parts[2],
-                            parts[3]};
+  return tds::ServerVersion{static_cast<std::uint8_t>(parts[0]), static_cast<std::uint8_t>(parts[1]),
+                            parts[2], parts[3]};
 }
 
 Parsed<mode_t> parse_mode(std::string_view text) {
@@ -137,10 +143,13 @@ Parsed<std::string> parse_spn(std::string_view text) {
   const std::size_t colon = place.find(':');
   const std::string_view host = before(place, colon);
   const auto allowed = [](char c) { return is_letter(c) || is_digit(c) || c == '.' || c == '-' || c == '_'; };
-  if (host.empty() || !std::ranges::all_of(host, allowed)) return complain("\"{}\" has no proper host; {}", text, form);
+  if (host.empty() || !std::ranges::all_of(host, allowed))
+    return complain("\"{}\" has no proper host; {}", text, form);
   if (colon != std::string_view::npos) {
     const std::string_view suffix = place.substr(colon + 1);
-    const auto in_instance = [](char c) { return is_letter(c) || is_digit(c) || c == '_' || c == '$' || c == '#'; };
+    const auto in_instance = [](char c) {
+      return is_letter(c) || is_digit(c) || c == '_' || c == '$' || c == '#';
+    };
     const bool instance = !suffix.empty() && !is_digit(suffix[0]) && std::ranges::all_of(suffix, in_instance);
     if (!instance && number(suffix, 65535).value_or(0) == 0)
       return complain("\"{}\" has no proper port after ':'; {}", text, form);
@@ -153,13 +162,16 @@ Parsed<std::string> parse_spn(std::string_view text) {
   return std::string(text);
 }
 
-Parsed<std::string> parse_principal(std::string_view text, const std::map<std::string, std::string> &domains) {
+Parsed<std::string> parse_principal(std::string_view text,
+                                    const std::map<std::string, std::string> &domains) {
   constexpr std::string_view form = "write NAME@REALM, as \"svc-reports@CORP.TEST\"";
   if (const std::size_t slash = text.find('\\'); slash != std::string_view::npos) {
     const auto domain = parse_netbios_domain(before(text, slash));
     if (!domain) return std::unexpected(domain.error());
     const std::string_view name = text.substr(slash + 1);
-    const auto plain = [](char c) { return static_cast<unsigned char>(c) > ' ' && c != '@' && c != '\\' && c != '/'; };
+    const auto plain = [](char c) {
+      return static_cast<unsigned char>(c) > ' ' && c != '@' && c != '\\' && c != '/';
+    };
     if (name.empty() || !std::ranges::all_of(name, plain))
       return complain("\"{}\" is no DOMAIN\\user; {}, or 'CORP\\svc-reports' (in single quotes)", text, form);
     const auto realm = domains.find(*domain);
@@ -174,7 +186,8 @@ Parsed<std::string> parse_principal(std::string_view text, const std::map<std::s
   if (at == std::string_view::npos) return complain("\"{}\" has no realm; {}", text, form);
   const auto visible = [](char c) { return static_cast<unsigned char>(c) > ' ' && c != '@'; };
   const std::string_view name = before(text, at), realm = text.substr(at + 1);
-  if (name.empty() || realm.empty() || !std::ranges::all_of(name, visible) || !std::ranges::all_of(realm, visible))
+  if (name.empty() || realm.empty() || !std::ranges::all_of(name, visible) ||
+      !std::ranges::all_of(realm, visible))
     return complain("\"{}\" is no principal; {}", text, form);
   return std::string(text);
 }
@@ -197,7 +210,8 @@ Parsed<std::string> parse_realm(std::string_view text) {
 
 namespace {
 
-/// Labels of letters, digits, '-' and '_' (which Windows allows), with dots between them (RFC 1035 2.3.4 for the lengths).
+/// Labels of letters, digits, '-' and '_' (which Windows allows), with dots between them (RFC
+/// 1035 2.3.4 for the lengths).
 bool is_dns_name(std::string_view text) {
   constexpr std::size_t longest = 253, longest_label = 63;
   const auto allowed = [](char c) { return is_letter(c) || is_digit(c) || c == '-' || c == '_'; };
@@ -216,7 +230,8 @@ bool is_dns_name(std::string_view text) {
 Parsed<std::string> parse_host_name(std::string_view text) {
   if (const auto ip = plain_ip(text)) return *ip;
   if (text.contains('*'))
-    return complain("\"{}\" is a pattern; write one name, which a pattern in the certificate may cover", text);
+    return complain("\"{}\" is a pattern; write one name, which a pattern in the certificate may cover",
+                    text);
   const std::string_view name = text.ends_with('.') ? before(text, text.size() - 1) : text;
   if (!is_dns_name(name)) return complain("\"{}\" is no host name; write it as \"sql1.corp.test\"", text);
   return std::string(name);
@@ -225,8 +240,9 @@ Parsed<std::string> parse_host_name(std::string_view text) {
 Parsed<std::string> parse_domain(std::string_view text) {
   const std::string_view name = text.ends_with('.') ? before(text, text.size() - 1) : text;
   if (text.contains('*') || text.starts_with('.'))
-    return complain("\"{}\": a domain holds all that is below it; write it without * or dot in front, as \"corp.test\"",
-                    text);
+    return complain(
+        "\"{}\": a domain holds all that is below it; write it without * or dot in front, as \"corp.test\"",
+        text);
   if (!is_dns_name(name)) return complain("\"{}\" is no domain; write it as \"corp.test\"", text);
   return std::string(name);
 }
@@ -235,8 +251,9 @@ Parsed<std::string> parse_netbios_domain(std::string_view text) {
   constexpr std::size_t longest = 15; // [MS-NBTE] 2.2.1: the sixteenth byte is the suffix
   constexpr std::string_view marks = "!#$%&'()-^_{}~@";
   if (text.find('.') != std::string_view::npos)
-    return complain("\"{}\" has a dot, as a DNS domain; write the NetBIOS name, the part before \\ in DOMAIN\\user",
-                    text);
+    return complain(
+        "\"{}\" has a dot, as a DNS domain; write the NetBIOS name, the part before \\ in DOMAIN\\user",
+        text);
   const auto allowed = [&](char c) { return is_letter(c) || is_digit(c) || marks.find(c) != marks.npos; };
   if (text.empty() || text.size() > longest || !std::ranges::all_of(text, allowed))
     return complain("\"{}\" is no NetBIOS domain; write 1 to {} letters or digits, as CORP", text, longest);
@@ -247,7 +264,8 @@ Parsed<std::string> parse_name(std::string_view text) {
   constexpr std::size_t longest = 64;
   const auto allowed = [](char c) { return is_letter(c) || is_digit(c) || c == '.' || c == '_' || c == '-'; };
   if (text.empty() || text.size() > longest || !std::ranges::all_of(text, allowed))
-    return complain("\"{}\" is no proper name; write letters, digits, '.', '_' or '-', {} at most", text, longest);
+    return complain("\"{}\" is no proper name; write letters, digits, '.', '_' or '-', {} at most", text,
+                    longest);
   return std::string(text);
 }
 
@@ -275,8 +293,8 @@ std::size_t edits_between(std::string_view a, std::string_view b) {
 std::string instance_fault(std::string_view name) {
   constexpr std::size_t longest = 32; // bytes, MC-SQLR 2.2.3
   if (name.empty() || name.size() > longest)
-    return fmt::format("\"{}\" is no name of an instance: SQL Browser knows names of 1 to {} characters", name,
-                       longest);
+    return fmt::format("\"{}\" is no name of an instance: SQL Browser knows names of 1 to {} characters",
+                       name, longest);
   const auto strange = [](unsigned char c) {
     return c <= 0x20 || c >= 0x7F || std::string_view("\\/:;,@[]\"").contains(static_cast<char>(c));
   };

@@ -13,7 +13,8 @@ namespace config {
 
 namespace {
 
-/// Calls getpwnam_r or getgrnam_r with more and more room until the entry fits. nullopt: no such name; Error: the database cannot be asked.
+/// Calls getpwnam_r or getgrnam_r with more and more room until the entry fits. nullopt: no such name; Error:
+/// the database cannot be asked.
 template <class Entry>
 Parsed<std::optional<Entry>> ask(int (*function)(const char *, Entry *, char *, size_t, Entry **),
                                  const std::string &name, std::vector<char> &room) {
@@ -25,8 +26,10 @@ Parsed<std::optional<Entry>> ask(int (*function)(const char *, Entry *, char *, 
     if (error == ERANGE) continue;
     if (found) return entry;
     // "No such name" comes as 0 or as one of these, by the service that was asked (getpwnam(3)).
-    if (error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM) return std::nullopt;
-    return std::unexpected(fmt::format("\"{}\" cannot be looked up: {}", name, std::generic_category().message(error)));
+    if (error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM)
+      return std::nullopt;
+    return std::unexpected(
+        fmt::format("\"{}\" cannot be looked up: {}", name, std::generic_category().message(error)));
   }
   return std::unexpected(fmt::format("\"{}\" cannot be looked up: its entry is too long", name));
 }
@@ -36,14 +39,16 @@ Parsed<Who> find_uid(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), uid);
   // The largest uid_t means "no user" to the kernel.
   if (error != std::errc{} || uid >= std::numeric_limits<uid_t>::max())
-    return std::unexpected(fmt::format("{} is no uid; the largest is {}", text, std::numeric_limits<uid_t>::max() - 1));
+    return std::unexpected(
+        fmt::format("{} is no uid; the largest is {}", text, std::numeric_limits<uid_t>::max() - 1));
   return Who{.text = std::string(text), .self = false, .uid = static_cast<uid_t>(uid), .gid = {}};
 }
 
 } // namespace
 
 Parsed<Who> find_who(std::string_view text) {
-  constexpr std::string_view form = "write a user's name, \"@GROUP\", a uid, or \"self\" for who runs sqlshim";
+  constexpr std::string_view form =
+      "write a user's name, \"@GROUP\", a uid, or \"self\" for who runs sqlshim";
   const auto complain = [&](std::string_view what) {
     return std::unexpected(fmt::format("\"{}\": {}; {}", text, what, form));
   };

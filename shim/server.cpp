@@ -55,7 +55,8 @@ std::expected<ListeningSocket, std::string> listen_tcp(const config::Address &ad
   out.fd = ::socket(out.family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   int on = 1;
   if (out.fd < 0 || ::setsockopt(out.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-      ::bind(out.fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 || ::listen(out.fd, SOMAXCONN) != 0)
+      ::bind(out.fd, endpoint.data(), static_cast<socklen_t>(endpoint.size())) != 0 ||
+      ::listen(out.fd, SOMAXCONN) != 0)
     return std::unexpected("cannot listen on " + address.text() + ": " + errno_text());
   return out;
 }
@@ -65,8 +66,8 @@ bool is_stale_socket(const sockaddr_un &address) {
   struct stat info {};
   if (::lstat(address.sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return false;
   int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  bool refused =
-      ::connect(probe, reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+  bool refused = ::connect(probe, reinterpret_cast<const sockaddr *>(&address), sizeof address) != 0 &&
+                 errno == ECONNREFUSED;
   ::close(probe);
   return refused;
 }
@@ -81,9 +82,11 @@ std::expected<ListeningSocket, std::string> listen_unix(const std::string &path,
   ListeningSocket out;
   out.family = AF_UNIX;
   out.fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  // The file must never be open to others, not even between bind and chmod. No other thread exists yet that could create files.
+  // The file must never be open to others, not even between bind and chmod. No other thread exists
+  // yet that could create files.
   auto mask = ::umask(0777 & ~mode);
-  bool bound = out.fd >= 0 && ::bind(out.fd, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0;
+  bool bound =
+      out.fd >= 0 && ::bind(out.fd, reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0;
   auto why = errno_text();
   ::umask(mask);
   if (!bound) return std::unexpected("cannot listen on unix:" + path + ": " + why);
@@ -118,7 +121,8 @@ private:
   int fd_;
 };
 
-/// Descriptors held back for the time when there are no others: each is closed to accept one more connection, and to tell that client why it is refused.
+/// Descriptors held back for the time when there are no others: each is closed to accept one more connection,
+/// and to tell that client why it is refused.
 class SpareDescriptors {
 public:
   SpareDescriptors() { refill(); }
@@ -172,28 +176,30 @@ public:
         }
     });
   }
-  /// Takes an accepted socket over. Called on the acceptor's thread; the count is up before it returns, so that the next one goes elsewhere. `gone` is called, on
-  /// this worker's thread, when the connection is over.
-  void give(OwnedDescriptor fd, int family, std::shared_ptr<const config::Config> config, std::size_t listener,
-            Admission admission, std::function<void()> gone) {
+  /// Takes an accepted socket over. Called on the acceptor's thread; the count is up before it
+  /// returns, so that the next one goes elsewhere. `gone` is called, on this worker's thread,
+  /// when the connection is over.
+  void give(OwnedDescriptor fd, int family, std::shared_ptr<const config::Config> config,
+            std::size_t listener, Admission admission, std::function<void()> gone) {
     ++count_;
     Arrival arrival{listener, std::move(admission),
                     std::shared_ptr<void>(nullptr, [this, gone = std::move(gone)](void *) {
                       --count_;
                       gone();
                     })};
-    asio::post(
-        io_, [this, fd = std::move(fd), family, config = std::move(config), arrival = std::move(arrival)] mutable {
-          Socket socket(io_.get_executor());
-          boost::system::error_code error;
-          socket.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.get(), error);
-          if (error) return;
-          fd.release();
-          asio::co_spawn(io_,
-                         serve_client({common_, resolver_, connections_}, std::move(config), std::move(arrival),
-                                      std::move(socket)),
-                         asio::detached);
-        });
+    asio::post(io_, [this, fd = std::move(fd), family, config = std::move(config),
+                     arrival = std::move(arrival)] mutable {
+      Socket socket(io_.get_executor());
+      boost::system::error_code error;
+      socket.assign(asio::generic::stream_protocol(family, family == AF_UNIX ? 0 : IPPROTO_TCP), fd.get(),
+                    error);
+      if (error) return;
+      fd.release();
+      asio::co_spawn(io_,
+                     serve_client({common_, resolver_, connections_}, std::move(config), std::move(arrival),
+                                  std::move(socket)),
+                     asio::detached);
+    });
   }
   void forget() {
     asio::post(io_, [this] { resolver_.forget(); });
@@ -225,17 +231,18 @@ public:
                 auth::KerberosConfig kerberos)
       : config_(std::move(config)), log_(log), identities_(pool_, kerberos.path),
         tickets_(
-            std::move(kerberos), config_->kerberos.refusals, [&log](Event event) { log.emit(std::move(event)); },
-            options.kdcinfo),
+            std::move(kerberos), config_->kerberos.refusals,
+            [&log](Event event) { log.emit(std::move(event)); }, options.kdcinfo),
         users_(std::move(options.look_up_user)), limits_(config_->limits),
         tls_(config_, [&log](std::string what) { log.emit(Warned{std::move(what)}); }),
-        common_{log,        tickets_,   identities_, users_, limits_, tls_, browsers_, std::move(options.prove_uid),
+        common_{log,        tickets_,   identities_, users_,
+                limits_,    tls_,       browsers_,   std::move(options.prove_uid),
                 ::getuid(), log.debug()} {
     limits_.on_turned_away([this] { asio::co_spawn(acceptor_io_, tell_turned_away(), asio::detached); });
-    auto threads =
-        options.threads ? options.threads : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
-    const auto files =
-        std::make_shared<NameFiles>(config_->dns, [this](std::string what) { log_.emit(Reloaded{std::move(what)}); });
+    auto threads = options.threads ? options.threads
+                                   : std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+    const auto files = std::make_shared<NameFiles>(
+        config_->dns, [this](std::string what) { log_.emit(Reloaded{std::move(what)}); });
     const auto system = std::make_shared<SystemNames>(std::move(options.look_up_name));
     for (std::size_t i = 0; i < threads; ++i)
       workers_.push_back(std::make_unique<Worker>(common_, files, system));
@@ -252,8 +259,8 @@ public:
   std::expected<void, std::string> start() {
     for (std::size_t i = 0; i < config_->listeners.size(); ++i) {
       const auto &listener = config_->listeners[i];
-      auto socket =
-          listener.unix_path ? listen_unix(listener.unix_path->string(), listener.mode) : listen_tcp(*listener.address);
+      auto socket = listener.unix_path ? listen_unix(listener.unix_path->string(), listener.mode)
+                                       : listen_tcp(*listener.address);
       if (!socket) return std::unexpected("listener " + listener.name + ": " + socket.error());
       listening_.push_back({listener.name, bound_address(*socket)});
       sockets_.push_back(std::move(*socket));
@@ -286,9 +293,9 @@ public:
       worker->forget();
     tls_.reload();
     log_.reopen();
-    log_.emit(
-        Reloaded{"tickets, KDC refusals, DNS answers and ports of instances forgotten; certificates read and decision "
-                 "log opened anew"});
+    log_.emit(Reloaded{
+        "tickets, KDC refusals, DNS answers and ports of instances forgotten; certificates read and decision "
+        "log opened anew"});
   }
 
   std::size_t drain(std::chrono::milliseconds limit) override {
@@ -302,8 +309,9 @@ public:
       worker->stop_all("shutdown");
     wait_until([this] { return connections() == 0; }, farewell_limit);
     say_turned_away();
-    log_.emit(
-        Drained{static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(Clock::now() - started).count()), left});
+    log_.emit(Drained{
+        static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(Clock::now() - started).count()),
+        left});
     return left;
   }
 
@@ -351,7 +359,8 @@ private:
     using enum config::IdentityKind;
     if (identity.kind == client || identity.kind == caller) co_return; // nobody has come yet
     auto loaded = co_await identities_.get(identity, identity_load_limit);
-    if (!loaded) log_.emit(Warned{"identity " + identity.name + " cannot be loaded now: " + loaded.error().text});
+    if (!loaded)
+      log_.emit(Warned{"identity " + identity.name + " cannot be loaded now: " + loaded.error().text});
   }
 
   Task<> accept_on(std::size_t index) {
@@ -389,7 +398,8 @@ private:
     OwnedDescriptor fd(::accept4(sockets_[index].fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     bool spent = fd.get() < 0 && (errno == EMFILE || errno == ENFILE);
     if (spent && spares_.give())
-      return refuse_one(index, "no file descriptor is left for it (RLIMIT_NOFILE, or fs.file-max of the machine)");
+      return refuse_one(index,
+                        "no file descriptor is left for it (RLIMIT_NOFILE, or fs.file-max of the machine)");
     if (fd.get() < 0) return {false, errno};
     hand_to_worker(std::move(fd), index,
                    has_memory() ? limits_.admit(index, config_->listeners[index].name)
@@ -403,7 +413,8 @@ private:
     return {true, 0};
   }
 
-  /// Connections that were closed without a word are counted, and told of once in a while: a line for each could fill the disk.
+  /// Connections that were closed without a word are counted, and told of once in a while: a line for
+  /// each could fill the disk.
   Task<> tell_turned_away() {
     Timer pause(acceptor_io_, turned_away_told);
     co_await pause.async_wait(as_result);
@@ -412,10 +423,10 @@ private:
   void say_turned_away() {
     auto count = limits_.take_turned_away();
     if (count == 0) return;
-    log_.emit(Warned{
-        fmt::format("{} connections were closed without an answer, since {} others are being refused already; the "
-                    "causes of those tell why",
-                    count, Limits::most_farewells)});
+    log_.emit(Warned{fmt::format(
+        "{} connections were closed without an answer, since {} others are being refused already; the "
+        "causes of those tell why",
+        count, Limits::most_farewells)});
   }
 
   /// On the acceptor's thread: from now on connecting is refused.
@@ -465,7 +476,8 @@ private:
   SpareDescriptors spares_;
   std::vector<std::unique_ptr<Worker>> workers_;
   asio::io_context acceptor_io_{1};
-  // From here on touched on the acceptor's thread only, once that runs. A waiter has a descriptor of its own: Asio closes what it waits for.
+  // From here on touched on the acceptor's thread only, once that runs. A waiter has a descriptor of its own:
+  // Asio closes what it waits for.
   std::vector<std::unique_ptr<Waiter>> waiters_;
   std::unique_ptr<BrowserResponder> responder_; // null: none is configured
   bool closing_ = false;
@@ -478,7 +490,8 @@ std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr
                                                                  DecisionLog &log, ServerOptions options) {
   auto kerberos = auth::load_kerberos_config(config->kerberos.config);
   if (!kerberos) return std::unexpected(config->kerberos.config + ": " + kerberos.error().text);
-  auto server = std::make_unique<RunningServer>(std::move(config), log, std::move(options), std::move(*kerberos));
+  auto server =
+      std::make_unique<RunningServer>(std::move(config), log, std::move(options), std::move(*kerberos));
   if (auto started = server->start(); !started) return std::unexpected(started.error());
   return server;
 }
@@ -565,7 +578,8 @@ int serve(config::Config settings, std::vector<std::string> warnings) {
     diagnostics->info("stopping; waiting for {} connections", running);
     // Its own patience may be shorter than ours.
     const auto needed = std::chrono::microseconds(config->limits.drain + Millis(10000));
-    tell(fmt::format("STOPPING=1\nSTATUS=waiting for {} connections\nEXTEND_TIMEOUT_USEC={}", running, needed.count()));
+    tell(fmt::format("STOPPING=1\nSTATUS=waiting for {} connections\nEXTEND_TIMEOUT_USEC={}", running,
+                     needed.count()));
     // A second signal ends the wait.
     std::thread impatient([&] {
       int again = 0;

@@ -21,7 +21,8 @@ struct ServerOptions {
   std::filesystem::path kdcinfo = sssd_folder; ///< where sssd says which KDCs there are
 };
 
-/// A running proxy: one acceptor thread, worker threads that each own the connections they were given. Everything of it runs on threads of its own.
+/// A running proxy: one acceptor thread, worker threads that each own the connections they were given.
+/// Everything of it runs on threads of its own.
 class Server {
 public:
   struct Listening {
@@ -32,9 +33,11 @@ public:
   virtual ~Server() = default; ///< stops it: what still runs is closed
   /// The listeners in the order of the configuration, then "browser" where there is one (UDP).
   virtual const std::vector<Listening> &listening() const = 0;
-  /// SIGHUP: empties ticket store, kept KDC refusals, DNS caches and kept ports of instances, and opens the decision log anew (rotation).
+  /// SIGHUP: empties ticket store, kept KDC refusals, DNS caches and kept ports of instances, and opens the
+  /// decision log anew (rotation).
   virtual void forget() = 0;
-  /// Stops accepting, and waits for running connections at most `limit`; then closes them. Returns how many it had to close.
+  /// Stops accepting, and waits for running connections at most `limit`; then closes them. Returns
+  /// how many it had to close.
   virtual std::size_t drain(std::chrono::milliseconds limit) = 0;
   /// Ends a drain that is under way at once.
   virtual void hurry() = 0;
@@ -43,14 +46,17 @@ public:
   virtual std::size_t tickets() const = 0;
 };
 
-/// Binds the listeners and starts the threads. `log` must outlive the server. Identities that cannot be loaded are warned of in the log: their logins will say so again. Error: what could
-/// not be done, as a sentence (an address in use, a krb5.conf that cannot be read, …).
-std::expected<std::unique_ptr<Server>, std::string> start_server(std::shared_ptr<const config::Config> config,
-                                                                 DecisionLog &log, ServerOptions options = {});
+/// Binds the listeners and starts the threads. `log` must outlive the server. Identities that cannot be
+/// loaded are warned of in the log: their logins will say so again. Error: what could not be done, as a
+/// sentence (an address in use, a krb5.conf that cannot be read, …).
+std::expected<std::unique_ptr<Server>, std::string>
+start_server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options = {});
 
-/// `sqlshim serve`: prints `listening NAME ADDRESS` for each listener on standard output when ready, obeys SIGHUP, SIGTERM and SIGINT, returns the exit status. Switches off core
-/// dumps and ptrace for this process, raises its limit of open files to what the system allows, and sets KRB5_CONFIG to the configured file before any thread exists (GSSAPI's own
-/// contexts read it from nowhere else). Lowers `[limits] connections` to what the open files allow. `warnings` are those of the configuration: they go to the decision log.
+/// `sqlshim serve`: prints `listening NAME ADDRESS` for each listener on standard output when ready, obeys
+/// SIGHUP, SIGTERM and SIGINT, returns the exit status. Switches off core dumps and ptrace for this process,
+/// raises its limit of open files to what the system allows, and sets KRB5_CONFIG to the configured file
+/// before any thread exists (GSSAPI's own contexts read it from nowhere else). Lowers `[limits] connections`
+/// to what the open files allow. `warnings` are those of the configuration: they go to the decision log.
 int serve(config::Config config, std::vector<std::string> warnings = {});
 
 } // namespace shim

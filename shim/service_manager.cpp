@@ -27,8 +27,8 @@ std::string tell_service_manager(std::string_view state) {
   constexpr timeval a_second{1, 0};
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &a_second, sizeof a_second);
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + place.size());
-  const auto sent =
-      ::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL, reinterpret_cast<const sockaddr *>(&address), size);
+  const auto sent = ::sendto(fd, state.data(), state.size(), MSG_NOSIGNAL,
+                             reinterpret_cast<const sockaddr *>(&address), size);
   const auto why = sent < 0 ? failed() : std::string();
   ::close(fd);
   return why;

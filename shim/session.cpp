@@ -20,8 +20,9 @@ constexpr Millis caller_lookup_limit{1000};
 constexpr Millis log_room_limit{1000};
 constexpr Millis farewell_limit{2000};
 constexpr std::size_t farewell_bytes = 1024 * 1024;
-/// unixODBC 2.3.11's SQLDriverConnect never returns from a long message: FreeTDS's of 555 bytes are well, of 612 not. And isql shows
-/// 499 bytes, of which FreeTDS's own prefix is 21 and what stands behind the first part 34.
+/// unixODBC 2.3.11's SQLDriverConnect never returns from a long message: FreeTDS's of 555 bytes are
+/// well, of 612 not. And isql shows 499 bytes, of which FreeTDS's own prefix is 21 and what stands
+/// behind the first part 34.
 constexpr std::size_t odbc_text = 440;
 
 /// How a refusal reaches the client.
@@ -50,18 +51,22 @@ struct Session {
   std::string step = "accept";
   Answer answer{true, {}, true, false};
 
-  Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival, Socket socket)
+  Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival,
+          Socket socket)
       : parts(worker), config(std::move(configuration)), alive(std::move(arrival.alive)),
         admission(std::move(arrival.admission)), listener(config->listeners[arrival.listener]),
-        client(std::make_shared<Stream>(std::move(socket))), trail(worker.common.log), entry(worker.connections) {}
+        client(std::make_shared<Stream>(std::move(socket))), trail(worker.common.log),
+        entry(worker.connections) {}
 
-  /// The login has its answer, which goes out next: whoever logs in once the client has read it finds the places free, and a client that takes its time to
-  /// read holds up nobody else's.
+  /// The login has its answer, which goes out next: whoever logs in once the client has read it finds the
+  /// places free, and a client that takes its time to read holds up nobody else's.
   void answered() {
     admission.handshake.give_back();
     place_of_user.give_back();
   }
-  std::int64_t lasted_ms() const { return std::chrono::duration_cast<Millis>(Clock::now() - started).count(); }
+  std::int64_t lasted_ms() const {
+    return std::chrono::duration_cast<Millis>(Clock::now() - started).count();
+  }
 };
 
 /// The client left, or broke the protocol, while its login was under way.
@@ -70,7 +75,8 @@ struct ClientLeft {
   bool early_data = false;
 };
 
-/// After our last word: lets the client read it before the connection goes. Closing with unread input would reset the connection and take our answer with it.
+/// After our last word: lets the client read it before the connection goes. Closing with unread input would
+/// reset the connection and take our answer with it.
 Task<bool> linger(Stream &client) {
   client.shutdown_send();
   std::array<char, 4096> discarded;
@@ -120,7 +126,8 @@ void send_at_once(Stream &client, const tds::Bytes &bytes) {
   client.try_write(reinterpret_cast<const char *>(bytes.data()), bytes.size());
 }
 
-/// Whether the client may be one under unixODBC: Microsoft's driver says so, FreeTDS's says nothing; every other library has a name.
+/// Whether the client may be one under unixODBC: Microsoft's driver says so, FreeTDS's says nothing; every
+/// other library has a name.
 bool under_odbc(const tds::Login7 &login) {
   return login.clt_int_name.empty() || tds::to_utf8(login.clt_int_name).contains("ODBC");
 }
@@ -132,7 +139,8 @@ Task<> refuse(Session &session, Failure failure) {
   session.answered();
   if (!session.admission.farewell) session.admission.farewell = session.parts.common.limits.farewell();
   tds::Bytes bytes;
-  if (session.answer.possible) bytes = refusal_bytes(diagnosis, session.trail.id(), session.answer, session.listener);
+  if (session.answer.possible)
+    bytes = refusal_bytes(diagnosis, session.trail.id(), session.answer, session.listener);
   if (session.admission.farewell)
     co_await with_deadline(send_and_linger(*session.client, std::move(bytes)), farewell_limit);
   else
@@ -162,7 +170,8 @@ Task<Caller> look_up(Session &session, uid_t uid) {
     caller->groups_known = false;
   }
   caller->how = session.listener.unix_path ? "peercred" : "sock_diag";
-  session.trail.emit(CallerProven{caller->uid, caller->user, caller->group_names, caller->how, micros_since(asked)});
+  session.trail.emit(
+      CallerProven{caller->uid, caller->user, caller->group_names, caller->how, micros_since(asked)});
   co_return std::move(*caller);
 }
 
@@ -171,19 +180,21 @@ Task<std::optional<Failure>> start_tls(Session &session, const tds::StartTls &st
   session.answer.possible = false; // the client waits for a handshake: nothing else can be said to it now
   auto context = session.parts.common.tls.accepting(session.listener);
   if (!context) co_return Failure{session.step, Cause::tls_mismatch, context.error()};
-  auto facts = co_await session.client->handshake({.context = *context,
-                                                   .accept = true,
-                                                   .within_prelogin = start.framing == tds::TlsFraming::prelogin,
-                                                   .received = start.received,
-                                                   .names = {},
-                                                   .server_name = {}});
+  auto facts =
+      co_await session.client->handshake({.context = *context,
+                                          .accept = true,
+                                          .within_prelogin = start.framing == tds::TlsFraming::prelogin,
+                                          .received = start.received,
+                                          .names = {},
+                                          .server_name = {}});
   if (!facts) co_return Failure{session.step, Cause::tls_mismatch, "the client: " + facts.error().detail};
   session.answer.possible = true;
   session.trail.emit(TlsAgreed{"client", facts->version, facts->cipher, facts->names, false, "", ""});
   co_return std::nullopt;
 }
 
-/// The login as the client sends it. `machine` is the caller's, because what it has learned serves the refusal too.
+/// The login as the client sends it. `machine` is the caller's, because what it has
+/// learned serves the refusal too.
 Task<std::expected<tds::LoginRequest, std::variant<tds::AcceptRefused, Failure>>>
 accept_login(Session &session, tds::AcceptLogin &machine) {
   std::vector<std::uint8_t> buffer(4096);
@@ -200,7 +211,8 @@ accept_login(Session &session, tds::AcceptLogin &machine) {
     } else if (std::holds_alternative<tds::Receive>(action)) {
       auto [error, count] = co_await session.client->read_some(asio::buffer(buffer));
       if (error.category() == tls_category())
-        co_return std::unexpected(Failure{session.step, Cause::protocol_violation, "the client: " + error.message()});
+        co_return std::unexpected(
+            Failure{session.step, Cause::protocol_violation, "the client: " + error.message()});
       if (error)
         machine.end_of_stream();
       else
@@ -210,8 +222,8 @@ accept_login(Session &session, tds::AcceptLogin &machine) {
       machine.tls_established();
     } else if (std::holds_alternative<tds::StopTls>(action)) {
       if (session.client->pending() > 0)
-        co_return std::unexpected(
-            Failure{session.step, Cause::protocol_violation, "Bytes came behind LOGIN7's first packet, under TLS."});
+        co_return std::unexpected(Failure{session.step, Cause::protocol_violation,
+                                          "Bytes came behind LOGIN7's first packet, under TLS."});
       session.client->stop_tls();
     } else if (auto *asked = std::get_if<tds::LoginRequest>(&action)) {
       tds::wipe(buffer); // a password stands in it
@@ -249,7 +261,8 @@ Cause cause_of(tds::AcceptFault fault) {
   return Cause::protocol_violation;
 }
 
-/// Until the client does anything at all while its login is under way: nothing that it may do now is allowed but to wait.
+/// Until the client does anything at all while its login is under way: nothing that it may do
+/// now is allowed but to wait.
 Task<ClientLeft> watch(Stream &client) {
   for (;;) {
     char byte;
@@ -266,7 +279,8 @@ Task<ClientLeft> watch(Stream &client) {
 
 /// The server leg, while an eye is kept on the client.
 Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session, const config::Route &route,
-                                                               const config::Identity *identity, const Caller &caller,
+                                                               const config::Identity *identity,
+                                                               const Caller &caller,
                                                                const tds::LoginRequest &asked) {
   UpstreamRequest request{*session.config,
                           route,
@@ -287,7 +301,8 @@ Task<std::variant<Upstream, Failure, ClientLeft>> reach_server(Session &session,
   co_return std::move(*opened);
 }
 
-/// Where the client has connected to, as it would type it: "127.0.0.1,14330". Empty for a Unix socket, which no client can type.
+/// Where the client has connected to, as it would type it: "127.0.0.1,14330". Empty for a Unix socket,
+/// which no client can type.
 std::string own_address(const Socket &client) {
   boost::system::error_code error;
   const auto local = client.local_endpoint(error);
@@ -305,7 +320,8 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
   const auto mapped = map_partners(upstream.reply.tokens, upstream.reply.version, own);
   for (const auto &partner : mapped.partners)
     session->trail.emit(PartnerMapped{partner, own});
-  auto reply = tds::encode_message(tds::PacketType::reply, mapped.tokens, tds::login_packet_size, upstream.reply.spid);
+  auto reply =
+      tds::encode_message(tds::PacketType::reply, mapped.tokens, tds::login_packet_size, upstream.reply.spid);
   session->answered();
   auto sent = co_await with_deadline(session->client->write(reply), farewell_limit);
   if (!sent || *sent) {
@@ -324,11 +340,11 @@ Task<bool> hand_over(std::unique_ptr<Session> &session, Upstream upstream, Milli
     Quota::Place connection;
     std::shared_ptr<void> alive;
   };
-  auto rest =
-      std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started, session->config,
-                             std::move(session->admission.connection), std::move(session->alive));
-  auto relay =
-      std::make_shared<Relay>(std::move(*session->client), std::move(upstream.stream), idle, [rest](RelayEnd end) {
+  auto rest = std::make_shared<Rest>(std::move(session->trail), std::move(session->entry), session->started,
+                                     session->config, std::move(session->admission.connection),
+                                     std::move(session->alive));
+  auto relay = std::make_shared<Relay>(
+      std::move(*session->client), std::move(upstream.stream), idle, [rest](RelayEnd end) {
         auto lasted = std::chrono::duration_cast<Millis>(Clock::now() - rest->started).count();
         rest->trail.emit(Closed{end.by, end.reason, end.up, end.down, lasted});
       });
@@ -348,7 +364,8 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
     co_return false;
   }
   if (!co_await log_has_room(*session)) {
-    co_await refuse(*session, {session->step, Cause::log_unavailable, "the decision log takes no more lines"});
+    co_await refuse(*session,
+                    {session->step, Cause::log_unavailable, "the decision log takes no more lines"});
     co_return false;
   }
 
@@ -371,9 +388,9 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
   auto asked = co_await with_deadline(accept_login(*session, machine), left_of(limit, session->started));
   session->answer.dialect = machine.dialect();
   if (!asked) {
-    co_await refuse(*session,
-                    {session->step, Cause::deadline,
-                     "no complete login within " + std::to_string(limit.count()) + " ms; [limits] client_login"});
+    co_await refuse(*session, {session->step, Cause::deadline,
+                               "no complete login within " + std::to_string(limit.count()) +
+                                   " ms; [limits] client_login"});
     co_return false;
   }
   if (!*asked) {
@@ -396,8 +413,8 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
   session->answer.short_texts = under_odbc(login.login);
 
   session->step = "policy";
-  auto decision = decide(*session->config, session->listener, make_request(session->listener.name, caller, login.login),
-                         common.self);
+  auto decision = decide(*session->config, session->listener,
+                         make_request(session->listener.name, caller, login.login), common.self);
   session->trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow",
                                     decision.route ? decision.route->name : "",
                                     decision.identity ? decision.identity->name : "", decision.reason});
@@ -438,7 +455,8 @@ Task<> refuse_for_memory(Session &session) {
   }
 }
 
-/// The uid behind the connection and its place among that user's logins: before anything else is spent on it. False: it is to be closed without a word.
+/// The uid behind the connection and its place among that user's logins: before anything else is spent on it.
+/// False: it is to be closed without a word.
 bool admit_user(Session &session, const std::expected<uid_t, std::string> &uid) {
   auto &limits = session.parts.common.limits;
   if (!uid) return true;
@@ -455,7 +473,8 @@ bool admit_user(Session &session, const std::expected<uid_t, std::string> &uid) 
 
 } // namespace
 
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival, Socket client) {
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival,
+                    Socket client) {
   auto session = std::make_unique<Session>(parts, std::move(config), std::move(arrival), std::move(client));
   bool out_of_memory = false;
   try {
@@ -467,8 +486,8 @@ Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> con
         co_return;
       }
     }
-    session->trail.emit(
-        Accepted{session->listener.name, peer_text(session->client->socket()), local_text(session->client->socket())});
+    session->trail.emit(Accepted{session->listener.name, peer_text(session->client->socket()),
+                                 local_text(session->client->socket())});
     session->entry.on_stop([raw = session.get()](const std::string &) {
       raw->stopped = true;
       boost::system::error_code ignored;

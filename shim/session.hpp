@@ -41,8 +41,9 @@ struct Arrival {
   std::shared_ptr<void> alive; ///< let go of, on this thread, when the connection is over
 };
 
-/// Serves one client until its login is refused or its relay has begun (which then lives by itself). The configuration is the one of the moment of
-/// accepting: a reload never changes a running session.
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival, Socket client);
+/// Serves one client until its login is refused or its relay has begun (which then lives by itself). The
+/// configuration is the one of the moment of accepting: a reload never changes a running session.
+Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival,
+                    Socket client);
 
 } // namespace shim

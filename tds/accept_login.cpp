@@ -68,14 +68,16 @@ Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown, Encryption 
   return answer;
 }
 
-AcceptLogin::AcceptLogin(ServerVersion shown, ClientTls tls) : shown_(shown), policy_(tls), reader_(largest_prelogin) {}
+AcceptLogin::AcceptLogin(ServerVersion shown, ClientTls tls)
+    : shown_(shown), policy_(tls), reader_(largest_prelogin) {}
 
 void AcceptLogin::receive(ByteView bytes) { reader_.feed(bytes); }
 
 void AcceptLogin::end_of_stream() { ended_ = true; }
 
 void AcceptLogin::tls_established() {
-  if (state_ != State::start_tls || reader_.unread() != 0) return; // asked again, on_start_tls refuses what was fed
+  if (state_ != State::start_tls || reader_.unread() != 0)
+    return; // asked again, on_start_tls refuses what was fed
   in_tls_ = true;
   client_hello_ = {};
   packets_before_tls_ = reader_.packets();
@@ -130,9 +132,10 @@ AcceptAction AcceptLogin::on_first_message() {
 
 AcceptAction AcceptLogin::on_tls_first() {
   if (policy_ == ClientTls::off)
-    return refuse(AcceptFault::client_requires_tls,
-                  "The client begins with TLS (TDS 8.0, Encrypt=strict), and this listener's tls is \"off\": set it to "
-                  "\"optional\", or Encrypt=optional or Encrypt=no in the client's connection string.");
+    return refuse(
+        AcceptFault::client_requires_tls,
+        "The client begins with TLS (TDS 8.0, Encrypt=strict), and this listener's tls is \"off\": set it to "
+        "\"optional\", or Encrypt=optional or Encrypt=no in the client's connection string.");
   tls_ = Tls::first;
   client_hello_ = reader_.take_behind();
   state_ = State::start_tls;
@@ -149,7 +152,8 @@ AcceptAction AcceptLogin::on_prelogin(const Message &message) {
     return Send{encode_message(PacketType::reply, encode_prelogin(*answered_))};
   }
   if (asked_->has(PreloginToken::encryption) && !asked_->encryption())
-    return refuse(AcceptFault::protocol_violation, "PRELOGIN ENCRYPTION has a value that MS-TDS does not know.");
+    return refuse(AcceptFault::protocol_violation,
+                  "PRELOGIN ENCRYPTION has a value that MS-TDS does not know.");
 
   const auto [answer, course] = agree(policy_, asked_->encryption());
   answered_ = answer_prelogin(*asked_, shown_, answer);
@@ -172,8 +176,8 @@ AcceptAction AcceptLogin::on_prelogin(const Message &message) {
 
 AcceptAction AcceptLogin::on_start_tls() {
   if (reader_.unread() != 0)
-    return refuse(AcceptFault::protocol_violation, "There is plaintext before TLS: the client did not wait for it.",
-                  false);
+    return refuse(AcceptFault::protocol_violation,
+                  "There is plaintext before TLS: the client did not wait for it.", false);
   if (ended_) return wait();
   return StartTls{tls_ == Tls::first ? TlsFraming::bare : TlsFraming::prelogin, client_hello_};
 }
@@ -182,9 +186,10 @@ AcceptAction AcceptLogin::on_start_tls() {
 AcceptAction AcceptLogin::on_tds4() {
   if (reader_.unread() < packet_header_size) return wait();
   dialect_.tds4 = true;
-  return refuse(AcceptFault::tds_too_old,
-                "The client speaks TDS 4.2 or 5.0; sqlshim speaks 7.0 to 8.0: set its protocol version (FreeTDS: "
-                "tds version = 7.4).");
+  return refuse(
+      AcceptFault::tds_too_old,
+      "The client speaks TDS 4.2 or 5.0; sqlshim speaks 7.0 to 8.0: set its protocol version (FreeTDS: "
+      "tds version = 7.4).");
 }
 
 AcceptAction AcceptLogin::on_login_packets() {
@@ -222,7 +227,8 @@ AcceptAction AcceptLogin::on_login(Message message) {
 
   if (version && version->known()) dialect_.version = *version;
   if (version && !version->known() && version->wire < tds_7_0.wire)
-    return refuse(AcceptFault::tds_too_old, "LOGIN7 asks for TDS " + version->text() + "; sqlshim speaks 7.0 to 8.0.");
+    return refuse(AcceptFault::tds_too_old,
+                  "LOGIN7 asks for TDS " + version->text() + "; sqlshim speaks 7.0 to 8.0.");
   if (!login) return refuse(AcceptFault::protocol_violation, login.error().text());
   if (policy_ == ClientTls::required && tls_ == Tls::none) return refuse_without_tls(true);
   if (reader_.unread() > 0)

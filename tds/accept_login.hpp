@@ -1,5 +1,5 @@
-// The login as the server sees it: what sqlshim says to an application, up to its LOGIN7. A machine: it never waits and never
-// touches a network. The caller asks `next()`, does what it says, and asks again.
+// The login as the server sees it: what sqlshim says to an application, up to its LOGIN7. A machine: it never
+// waits and never touches a network. The caller asks `next()`, does what it says, and asks again.
 //
 //   0x12 PRELOGIN -> answer -> 0x10 LOGIN7                                  -> LoginRequest   in clear
 //   0x12 PRELOGIN -> answer -> StartTls -> 0x10 LOGIN7 (in TLS)             -> LoginRequest   full: all that follows is in TLS
@@ -16,7 +16,8 @@
 //   optional         off, login-only      on, full             not_sup, in clear     -, in clear
 //   required         req, full            on, full             req, refused          req, refused
 //
-// With TLS first the answer is always not_sup, never off (mssql-jdbc would drop TLS), and everything stays in TLS.
+// With TLS first the answer is always not_sup, never off (mssql-jdbc would drop TLS),
+// and everything stays in TLS.
 #pragma once
 
 #include "tds/login7.hpp"
@@ -39,14 +40,17 @@ enum class TlsFraming {
   prelogin, ///< the flights of the handshake stand in PRELOGIN messages (TDS 7.x)
   bare,     ///< TLS first of all (TDS 8.0)
 };
-/// Do the handshake, call `tls_established()`, then ask again: from here on the machine sends and receives what is in TLS. If the
-/// handshake fails the caller is done (after `end_of_stream()` the machine says closed).
+/// Do the handshake, call `tls_established()`, then ask again: from here on the machine sends and
+/// receives what is in TLS. If the handshake fails the caller is done (after `end_of_stream()`
+/// the machine says closed).
 struct StartTls {
   TlsFraming framing{};
-  Bytes received; ///< bytes already read that belong to the handshake (only `bare`: the beginning of the ClientHello)
+  Bytes
+      /// bytes already read that belong to the handshake (only `bare`: the beginning of the ClientHello)
+      received;
 };
-/// From the next byte on, both ways, this connection is in clear again: the session is dropped without close_notify. Bytes that
-/// were read behind its last record are in clear: `receive()` them. Then ask again.
+/// From the next byte on, both ways, this connection is in clear again: the session is dropped without
+/// close_notify. Bytes that were read behind its last record are in clear: `receive()` them. Then ask again.
 struct StopTls {};
 
 /// The listener's policy.
@@ -83,11 +87,12 @@ public:
   AcceptAction next();
   void receive(ByteView bytes);
   void end_of_stream();
-  /// Answers StartTls. Bytes that were received before it and after StartTls are plaintext before TLS: a violation.
+  /// Answers StartTls. Bytes that were received before it and after StartTls are
+  /// plaintext before TLS: a violation.
   void tls_established();
 
-  /// What goes over this leg right now, a refusal too, is to be encrypted: full TLS, or TLS first. Never with login-only TLS: the
-  /// server says nothing in it.
+  /// What goes over this leg right now, a refusal too, is to be encrypted: full TLS, or TLS first. Never with
+  /// login-only TLS: the server says nothing in it.
   bool encrypted() const { return in_tls_ && tls_ != Tls::login_only; }
   /// How a refusal must be written for this client as things stand (TDS version as far as known).
   Dialect dialect() const { return dialect_; }
@@ -125,8 +130,9 @@ private:
   std::optional<Prelogin> answered_;
 };
 
-/// The PRELOGIN answer: only the options that the client sent, never TRACEID or NONCE; VERSION `shown`; ENCRYPTION `encryption`;
-/// INSTOPT 0; THREADID empty; MARS as asked; FEDAUTHREQUIRED 0. Pure.
-Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown, Encryption encryption = Encryption::not_sup);
+/// The PRELOGIN answer: only the options that the client sent, never TRACEID or NONCE; VERSION `shown`;
+/// ENCRYPTION `encryption`; INSTOPT 0; THREADID empty; MARS as asked; FEDAUTHREQUIRED 0. Pure.
+Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown,
+                         Encryption encryption = Encryption::not_sup);
 
 } // namespace tds

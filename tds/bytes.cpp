@@ -50,7 +50,9 @@ struct CodePoint {
 
 // The shortest form only, no surrogates, nothing above U+10FFFF. `text` is not empty.
 CodePoint first_code_point(std::string_view text) {
-  const auto byte = [text](std::size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[i])); };
+  const auto byte = [text](std::size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(text[i]));
+  };
   const char32_t lead = byte(0);
   if (lead < 0x80) return {lead, 1};
 
@@ -90,7 +92,9 @@ template <class T> Result<T> number(Result<ByteView> taken, T (*convert)(ByteVie
 
 } // namespace
 
-Result<std::uint8_t> Reader::u8(std::string_view field) { return number(take(1, field), little_endian<std::uint8_t>); }
+Result<std::uint8_t> Reader::u8(std::string_view field) {
+  return number(take(1, field), little_endian<std::uint8_t>);
+}
 Result<std::uint16_t> Reader::u16_le(std::string_view field) {
   return number(take(2, field), little_endian<std::uint16_t>);
 }
@@ -110,8 +114,8 @@ Result<std::uint64_t> Reader::u64_le(std::string_view field) {
 Result<std::u16string> Reader::utf16(std::size_t units, std::string_view field) {
   // Compared as units: 2 * units could wrap.
   if (units > left() / 2)
-    return std::unexpected(error(field, "needs " + std::to_string(units) + " UTF-16 units, " + std::to_string(left()) +
-                                            " bytes are left"));
+    return std::unexpected(error(field, "needs " + std::to_string(units) + " UTF-16 units, " +
+                                            std::to_string(left()) + " bytes are left"));
   const ByteView bytes = bytes_.subspan(offset_, 2 * units);
   offset_ += bytes.size();
   std::u16string text(units, u'\0');

@@ -1,4 +1,5 @@
-// Bytes in and out: a bounds-checked reader and an appending writer. Nothing else in tds/ counts bytes by hand.
+// Bytes in and out: a bounds-checked reader and an appending writer. Nothing else in
+// tds/ counts bytes by hand.
 #pragma once
 
 #include "tds/error.hpp"
@@ -16,9 +17,10 @@ namespace tds {
 using Bytes = std::vector<std::uint8_t>;
 using ByteView = std::span<const std::uint8_t>;
 
-/// Reads a byte string from front to back. Every read is checked against what is left; a short read is an Error
-/// that names `where` (the structure being decoded) and the field. Never reads past the view, never allocates more
-/// than the view holds. Does not own the bytes: they must outlive the reader and every view taken from it.
+/// Reads a byte string from front to back. Every read is checked against what is left; a short read is
+/// an Error that names `where` (the structure being decoded) and the field. Never reads past the view,
+/// never allocates more than the view holds. Does not own the bytes: they must outlive the reader and
+/// every view taken from it.
 class Reader {
 public:
   Reader(ByteView bytes, std::string_view where) : bytes_(bytes), where_(where) {}
@@ -46,8 +48,9 @@ private:
   std::size_t offset_ = 0;
 };
 
-/// Reads many fields in a row from a Reader: the first failure sticks, and everything after it reads as zero or empty and
-/// consumes nothing. So a decoder is straight-line code that asks once, at its end. A loop must ask `ok()` in each round.
+/// Reads many fields in a row from a Reader: the first failure sticks, and everything after it reads as zero
+/// or empty and consumes nothing. So a decoder is straight-line code that asks once, at its end. A loop must
+/// ask `ok()` in each round.
 class Fields {
 public:
   explicit Fields(Reader &reader) : reader_(reader) {}

@@ -53,7 +53,8 @@ std::string numbers_of(const ServerMessage &message) {
 
 } // namespace
 
-ConnectLogin::ConnectLogin(ConnectRequest request) : request_(std::move(request)), reader_(largest_prelogin_answer) {
+ConnectLogin::ConnectLogin(ConnectRequest request)
+    : request_(std::move(request)), reader_(largest_prelogin_answer) {
   result_.version = request_.login.tds_version;
   if (request_.login.packet_size != 0) result_.packet_size = request_.login.packet_size;
   request_.prelogin.set_encryption(asked_for(request_.tls));
@@ -65,7 +66,8 @@ void ConnectLogin::receive(ByteView bytes) { reader_.feed(bytes); }
 void ConnectLogin::end_of_stream() { ended_ = true; }
 
 void ConnectLogin::tls_established() {
-  if (state_ != State::start_tls || reader_.unread() != 0) return; // asked again, on_start_tls refuses what was fed
+  if (state_ != State::start_tls || reader_.unread() != 0)
+    return; // asked again, on_start_tls refuses what was fed
   state_ = request_.tls == ServerTls::strict ? State::prelogin : before_login();
 }
 
@@ -74,7 +76,8 @@ void ConnectLogin::token(Bytes token, bool complete) {
   token_ = std::move(token);
   complete_ = complete;
   server_token_.clear();
-  state_ = reading_ ? State::reply : State::login; // the first token comes before LOGIN7, the others within a reply
+  state_ = reading_ ? State::reply
+                    : State::login; // the first token comes before LOGIN7, the others within a reply
 }
 
 ConnectAction ConnectLogin::next() {
@@ -105,8 +108,10 @@ ConnectAction ConnectLogin::next() {
 }
 
 ConnectAction ConnectLogin::on_start_tls() {
-  if (reader_.unread() != 0) return violation("There is plaintext before TLS: the server did not wait for it.");
-  if (ended_) return refuse(ConnectFault::closed, "The server closed the connection during the TLS handshake.");
+  if (reader_.unread() != 0)
+    return violation("There is plaintext before TLS: the server did not wait for it.");
+  if (ended_)
+    return refuse(ConnectFault::closed, "The server closed the connection during the TLS handshake.");
   return StartTls{request_.tls == ServerTls::strict ? TlsFraming::bare : TlsFraming::prelogin, {}};
 }
 
@@ -116,7 +121,8 @@ ConnectAction ConnectLogin::on_prelogin_answer() {
   if (tls_follows && reader_.unread() > 0)
     return violation("There is plaintext before TLS: bytes came after the PRELOGIN answer.");
   if (reader_.unread() > 0) return violation("Bytes came after the PRELOGIN answer, before LOGIN7.");
-  // A server that is full refuses at once. No PRELOGIN begins like an ERROR token: VERSION (0) is its first option.
+  // A server that is full refuses at once. No PRELOGIN begins like an ERROR token:
+  // VERSION (0) is its first option.
   if (!reply_.payload.empty() && reply_.payload.front() == token_error) return refused_before_login();
   auto answer = decode_prelogin(reply_.payload);
   if (!answer) return violation(answer.error().text());
@@ -147,7 +153,8 @@ ConnectAction ConnectLogin::after_prelogin() {
 }
 
 std::optional<ConnectAction> ConnectLogin::agree_on_tls() {
-  if (request_.tls == ServerTls::strict) return std::nullopt; // all is in TLS already, whatever the answer says
+  if (request_.tls == ServerTls::strict)
+    return std::nullopt; // all is in TLS already, whatever the answer says
   const auto encryption = answered_->encryption();
   const bool unknown = !encryption && answered_->has(PreloginToken::encryption);
   if (unknown || (!encryption && request_.tls == ServerTls::off))
@@ -165,11 +172,12 @@ std::optional<ConnectAction> ConnectLogin::agree_on_tls() {
   else if (request_.tls == ServerTls::login && encryption == Encryption::off)
     tls_ = Tls::login_only;
   else
-    return refuse(ConnectFault::server_without_tls,
-                  "The server answers " +
-                      (encryption ? "ENCRYPTION " + to_string(*encryption) : std::string("no ENCRYPTION")) +
-                      " where we ask for " + to_string(asked_for(request_.tls)) +
-                      ": it has no TLS, or somebody between takes it away; only encrypt = \"off\" goes on without.");
+    return refuse(
+        ConnectFault::server_without_tls,
+        "The server answers " +
+            (encryption ? "ENCRYPTION " + to_string(*encryption) : std::string("no ENCRYPTION")) +
+            " where we ask for " + to_string(asked_for(request_.tls)) +
+            ": it has no TLS, or somebody between takes it away; only encrypt = \"off\" goes on without.");
   return std::nullopt;
 }
 
@@ -198,7 +206,8 @@ ConnectAction ConnectLogin::on_reply() {
   while (true) {
     if (!reading_) {
       if (auto action = take_message("LOGIN7")) return *std::move(action);
-      received_ += packet_header_size + reply_.payload.size(); // the header counts, so that empty messages end too
+      received_ +=
+          packet_header_size + reply_.payload.size(); // the header counts, so that empty messages end too
       if (received_ > largest_login_reply) return violation("The login reply is too long.");
       reader_.limit(largest_login_reply - received_);
       read_ = 0;
@@ -220,7 +229,8 @@ std::optional<ConnectAction> ConnectLogin::read_tokens() {
     const ByteView raw = rest.first(reader.offset());
     read_ += raw.size();
     if (!is_hidden(*token)) result_.tokens.insert(result_.tokens.end(), raw.begin(), raw.end());
-    if (auto action = std::visit([this](const auto &value) { return on_token(value); }, *token)) return action;
+    if (auto action = std::visit([this](const auto &value) { return on_token(value); }, *token))
+      return action;
   }
   return std::nullopt;
 }
@@ -238,7 +248,8 @@ std::optional<ConnectAction> ConnectLogin::on_token(const SspiToken &token) {
 
 std::optional<ConnectAction> ConnectLogin::on_token(const LoginAck &ack) {
   if (acknowledged_) return violation("The server sends LOGINACK twice.");
-  if (!ack.version.known()) return violation("LOGINACK grants an unknown TDS version (" + ack.version.text() + ").");
+  if (!ack.version.known())
+    return violation("LOGINACK grants an unknown TDS version (" + ack.version.text() + ").");
   if (request_.integrated && !complete_)
     return refuse(ConnectFault::context_incomplete,
                   "The server accepts the login before it has proven who it is (mutual authentication).");
@@ -284,8 +295,8 @@ std::optional<ConnectAction> ConnectLogin::after_message() {
     return std::move(result_);
   }
   if (server_error_) return refused_by_server();
-  // The caller's answer to an SSPI token goes out when the server has finished its message. An empty one means that the
-  // context needs nothing more: then LOGINACK comes by itself, in a message of its own.
+  // The caller's answer to an SSPI token goes out when the server has finished its message. An empty one
+  // means that the context needs nothing more: then LOGINACK comes by itself, in a message of its own.
   if (token_.empty()) return std::nullopt;
   token_sent_ = true;
   return Send{encode_sspi_message(std::exchange(token_, {}))};
@@ -294,31 +305,33 @@ std::optional<ConnectAction> ConnectLogin::after_message() {
 std::optional<ConnectAction> ConnectLogin::take_message(std::string_view awaited) {
   const auto first = reader_.first_byte();
   if (first && *first != static_cast<std::uint8_t>(PacketType::reply))
-    return violation("A packet of type " + std::to_string(*first) + " came where the " + std::string(awaited) +
-                     " answer is due.");
+    return violation("A packet of type " + std::to_string(*first) + " came where the " +
+                     std::string(awaited) + " answer is due.");
   auto message = reader_.next();
   if (!message) return violation(message.error().text());
   if (!*message) {
     if (!ended_) return Receive{};
-    return refuse(ConnectFault::closed,
-                  "The server closed the connection before its " + std::string(awaited) + " answer was whole.");
+    return refuse(ConnectFault::closed, "The server closed the connection before its " +
+                                            std::string(awaited) + " answer was whole.");
   }
   reply_ = **std::move(message);
   return std::nullopt;
 }
 
 ConnectAction ConnectLogin::refused_by_server() {
-  return refuse(ConnectFault::refused_by_server, "The server refuses the login: " + numbers_of(*server_error_) + ".",
-                server_error_);
+  return refuse(ConnectFault::refused_by_server,
+                "The server refuses the login: " + numbers_of(*server_error_) + ".", server_error_);
 }
 
 ConnectAction ConnectLogin::redirect() {
   state_ = State::finished;
   std::string where = to_utf8(routing_->server) + "," + std::to_string(routing_->port);
-  return ConnectRefused{ConnectFault::redirect, std::move(where), std::nullopt, std::move(routing_), acknowledged_};
+  return ConnectRefused{ConnectFault::redirect, std::move(where), std::nullopt, std::move(routing_),
+                        acknowledged_};
 }
 
-ConnectAction ConnectLogin::refuse(ConnectFault fault, std::string detail, std::optional<ServerMessage> error) {
+ConnectAction ConnectLogin::refuse(ConnectFault fault, std::string detail,
+                                   std::optional<ServerMessage> error) {
   state_ = State::finished;
   return ConnectRefused{fault, std::move(detail), std::move(error)};
 }

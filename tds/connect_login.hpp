@@ -38,13 +38,14 @@ struct ConnectRequest {
   ServerTls tls = ServerTls::off;
 };
 
-/// A token is needed. `server_token` is empty for the first one, which is asked for when TLS stands, so that it can be bound to
-/// its channel. Answer with `token()`.
+/// A token is needed. `server_token` is empty for the first one, which is asked for when TLS stands, so that
+/// it can be bound to its channel. Answer with `token()`.
 struct NeedToken {
   Bytes server_token;
 };
 
-/// The server accepted the login. With `integrated` never given while the caller's context is incomplete: see `token()`.
+/// The server accepted the login. With `integrated` never given while the caller's context is
+/// incomplete: see `token()`.
 struct LoginReply {
   Bytes tokens; ///< the server's own reply, token bytes unchanged, less SSPI and routing tokens
   std::uint16_t spid = 0;
@@ -59,11 +60,11 @@ enum class ConnectFault {
   server_without_tls,  ///< no TLS offered, and `login` or `require` is set
   mars_refused,        ///< MARS asked, answered 0
   refused_by_server,   ///< ERROR tokens and no LOGINACK; `server_error` is the first of class above 10
-  redirect,            ///< routing; `detail` is "server,port". Comes also without LOGINACK (`acknowledged`): before
-                       ///< following it, the caller must know that its context is complete
-  context_incomplete,  ///< LOGINACK while the security context still waits for the server's proof
-  wrong_instance,      ///< PRELOGIN's answer says that another instance than the one in INSTOPT listens here
-  protocol_violation,  ///< also: our LOGIN7 cannot be written
+  redirect, ///< routing; `detail` is "server,port". Comes also without LOGINACK (`acknowledged`): before
+            ///< following it, the caller must know that its context is complete
+  context_incomplete, ///< LOGINACK while the security context still waits for the server's proof
+  wrong_instance,     ///< PRELOGIN's answer says that another instance than the one in INSTOPT listens here
+  protocol_violation, ///< also: our LOGIN7 cannot be written
 };
 struct ConnectRefused {
   ConnectFault fault{};
@@ -83,20 +84,33 @@ public:
   ConnectAction next();
   void receive(ByteView bytes);
   void end_of_stream();
-  /// Answers StartTls. Bytes that were received before it and after StartTls are plaintext before TLS: a violation.
+  /// Answers StartTls. Bytes that were received before it and after StartTls are
+  /// plaintext before TLS: a violation.
   void tls_established();
-  /// Answers NeedToken. `token` may be empty when `complete` (the context needs no further round). `complete` says that the
-  /// security context is established, mutual authentication included; a LOGINACK before that is `context_incomplete`.
+  /// Answers NeedToken. `token` may be empty when `complete` (the context needs no further round).
+  /// `complete` says that the security context is established, mutual authentication included; a LOGINACK
+  /// before that is `context_incomplete`.
   void token(Bytes token, bool complete);
 
   const Prelogin &asked() const { return request_.prelogin; }           ///< our PRELOGIN, as it goes out
   const std::optional<Prelogin> &answered() const { return answered_; } ///< the server's PRELOGIN
-  /// The first `most_kept_messages` ERROR and INFO tokens, in order, for the decision log. (The client gets them all, in LoginReply.)
+  /// The first `most_kept_messages` ERROR and INFO tokens, in order, for the decision log. (The client gets
+  /// them all, in LoginReply.)
   const std::vector<ServerMessage> &messages() const { return messages_; }
   bool token_sent() const { return token_sent_; }
 
 private:
-  enum class State { start_tls, prelogin, prelogin_answer, token, login, stop_tls, login_rest, reply, finished };
+  enum class State {
+    start_tls,
+    prelogin,
+    prelogin_answer,
+    token,
+    login,
+    stop_tls,
+    login_rest,
+    reply,
+    finished
+  };
   ConnectAction on_start_tls();
   ConnectAction on_prelogin_answer();
   ConnectAction after_prelogin();
@@ -121,8 +135,11 @@ private:
   std::optional<ConnectAction> take_message(std::string_view awaited);
   ConnectAction refused_by_server();
   ConnectAction redirect();
-  ConnectAction refuse(ConnectFault fault, std::string detail, std::optional<ServerMessage> error = std::nullopt);
-  ConnectAction violation(std::string detail) { return refuse(ConnectFault::protocol_violation, std::move(detail)); }
+  ConnectAction refuse(ConnectFault fault, std::string detail,
+                       std::optional<ServerMessage> error = std::nullopt);
+  ConnectAction violation(std::string detail) {
+    return refuse(ConnectFault::protocol_violation, std::move(detail));
+  }
 
   ConnectRequest request_;
   State state_ = State::prelogin;
@@ -133,7 +150,7 @@ private:
   bool token_sent_ = false;
 
   enum class Tls { none, login_only, full } tls_ = Tls::none; // behind PRELOGIN
-  Bytes login_rest_;                                          // packets of LOGIN7 that go out after login-only TLS
+  Bytes login_rest_; // packets of LOGIN7 that go out after login-only TLS
 
   // The security context, as the caller tells.
   Bytes server_token_; // what NeedToken hands out

@@ -55,16 +55,18 @@ public:
     return Secret(std::move(clear));
   }
 
-  // `size` bytes at the slot's offset. An empty field may point anywhere: clients write 0 or where it would have been.
+  // `size` bytes at the slot's offset. An empty field may point anywhere: clients write 0 or
+  // where it would have been.
   ByteView bytes(const Slot &slot, std::size_t size) {
     if (size == 0 || !fields_.ok()) return {};
     if (slot.offset < fixed_) {
-      fields_.fail(complain("ib", slot.name, "points into the fixed part" + greater(fixed_, slot.offset), slot.at));
+      fields_.fail(
+          complain("ib", slot.name, "points into the fixed part" + greater(fixed_, slot.offset), slot.at));
       return {};
     }
     if (slot.offset > payload_.size() || size > payload_.size() - slot.offset) {
-      fields_.fail(
-          complain("ib", slot.name, "points past the end" + greater(slot.offset + size, payload_.size()), slot.at));
+      fields_.fail(complain("ib", slot.name,
+                            "points past the end" + greater(slot.offset + size, payload_.size()), slot.at));
       return {};
     }
     return payload_.subspan(slot.offset, size);
@@ -84,14 +86,15 @@ private:
   Fields &fields_;
 };
 
-std::vector<Feature> decode_features(ByteView payload, const Slot &extension, VariablePart &variable, Fields &fields) {
+std::vector<Feature> decode_features(ByteView payload, const Slot &extension, VariablePart &variable,
+                                     Fields &fields) {
   // The field holds no features itself but the DWORD that tells where they are.
   Reader inner(variable.bytes(extension, extension.length), structure);
   const auto offset = inner.u32_le("ibFeatureExtLong");
   if (!fields.ok()) return {};
   if (extension.length != 4) {
-    fields.fail(
-        complain("cb", extension.name, "is not 4 (" + std::to_string(extension.length) + ")", extension.at + 2));
+    fields.fail(complain("cb", extension.name, "is not 4 (" + std::to_string(extension.length) + ")",
+                         extension.at + 2));
     return {};
   }
   if (*offset < fixed_size(tds_7_4) || *offset >= payload.size()) {
@@ -130,7 +133,8 @@ public:
 
   Slot password(std::string_view name, const Secret &secret) {
     const Slot slot = units(name, secret.size() / 2, longest_name);
-    if (secret.size() % 2 != 0) fail(complain("cch", name, "is half a UTF-16 unit too long", fixed_ + data_.size()));
+    if (secret.size() % 2 != 0)
+      fail(complain("cch", name, "is half a UTF-16 unit too long", fixed_ + data_.size()));
     for (const std::uint8_t byte : secret.reveal())
       data_.u8(obfuscate(byte));
     return slot;
@@ -157,7 +161,9 @@ private:
     // Behind a long SSPI token an empty field has no offset that fits; it needs none.
     if (end() > 0xFFFF && length == 0) return {};
     if (end() > 0xFFFF) fail(complain("ib", name, "does not fit 16 bits" + greater(end(), 0xFFFF), end()));
-    return {.name = name, .offset = static_cast<std::uint16_t>(end()), .length = static_cast<std::uint16_t>(length)};
+    return {.name = name,
+            .offset = static_cast<std::uint16_t>(end()),
+            .length = static_cast<std::uint16_t>(length)};
   }
 
   void fail(Error error) {
@@ -218,7 +224,8 @@ Result<Login7> decode_login7(ByteView payload) {
     in.fail(complain("", "Length", "is too long" + greater(payload.size(), largest_login7), 0));
   if (in.ok() && length != payload.size())
     in.fail(complain("", "Length",
-                     "says " + std::to_string(length) + " bytes, there are " + std::to_string(payload.size()), 0));
+                     "says " + std::to_string(length) + " bytes, there are " + std::to_string(payload.size()),
+                     0));
 
   Login7 login;
   login.tds_version.wire = in.u32_le("TDSVersion");
@@ -283,7 +290,8 @@ Result<Bytes> encode_login7(const Login7 &login) {
     return std::unexpected(
         complain("", "TDSVersion", "before 7.2 has no place for ChangePassword, cbSSPILong, FeatureExt", 4));
 
-  // Same order as the fixed part. With integrated security drivers write 0 for the user and password that are not there.
+  // Same order as the fixed part. With integrated security drivers write 0 for the user and
+  // password that are not there.
   VariableWriter variable(fixed_size(login.tds_version));
   const auto credential = [&](bool empty, auto write) {
     return empty && login.integrated_security() ? Slot{} : write();
@@ -296,8 +304,8 @@ Result<Bytes> encode_login7(const Login7 &login) {
   const Slot app_name = variable.text("AppName", login.app_name);
   const Slot server_name = variable.text("ServerName", login.server_name);
   const std::size_t inner_offset_at = variable.data().size();
-  const Slot extension_slot =
-      variable.bytes("Extension", Bytes(extension ? 4 : 0), extension ? 4 : 0); // patched when its target is known
+  const Slot extension_slot = variable.bytes("Extension", Bytes(extension ? 4 : 0),
+                                             extension ? 4 : 0); // patched when its target is known
   const Slot clt_int_name = variable.text("CltIntName", login.clt_int_name);
   const Slot language = variable.text("Language", login.language);
   const Slot database = variable.text("Database", login.database);
@@ -315,7 +323,8 @@ Result<Bytes> encode_login7(const Login7 &login) {
   }
   if (variable.failed()) return std::unexpected(*variable.failed());
   if (variable.end() > largest_login7)
-    return std::unexpected(complain("", "Length", "is too long" + greater(variable.end(), largest_login7), 0));
+    return std::unexpected(
+        complain("", "Length", "is too long" + greater(variable.end(), largest_login7), 0));
 
   Writer out;
   const auto put = [&out](const Slot &slot) {

@@ -43,8 +43,8 @@ struct Feature {
   bool operator==(const Feature &) const = default;
 };
 
-/// A LOGIN7 as values. Strings keep every UTF-16 unit as sent. Passwords are held in clear, as Secret (UTF-16LE
-/// bytes), and obfuscated only on the wire.
+/// A LOGIN7 as values. Strings keep every UTF-16 unit as sent. Passwords are held in clear, as Secret
+/// (UTF-16LE bytes), and obfuscated only on the wire.
 struct Login7 {
   Version tds_version;
   std::uint32_t packet_size = 4096; ///< bytes; 0 (jTDS, TDS 7.0) means the server's default, 4096
@@ -77,17 +77,19 @@ struct Login7 {
   Login7 clone() const; ///< explicit, because of the secrets
 };
 
-/// Decodes a whole LOGIN7 payload. The offset of an empty field is not looked at; fields may overlap. Error: Length other than
-/// the payload's size, above 128 KiB - 1, the offset of a field that is not empty outside the payload or inside the fixed part, a
-/// text longer than MS-TDS allows (128 UTF-16 units; AtchDBFile 260), an Extension field other than one DWORD, a FeatureExt
-/// without terminator, a TDSVersion that is not 7.0 to 7.4 or 8.0.
+/// Decodes a whole LOGIN7 payload. The offset of an empty field is not looked at; fields may overlap.
+/// Error: Length other than the payload's size, above 128 KiB - 1, the offset of a field that is not empty
+/// outside the payload or inside the fixed part, a text longer than MS-TDS allows (128 UTF-16 units;
+/// AtchDBFile 260), an Extension field other than one DWORD, a FeatureExt without terminator, a TDSVersion
+/// that is not 7.0 to 7.4 or 8.0.
 Result<Login7> decode_login7(ByteView payload);
-/// The payload, in our own field order (the order of the fixed part, SSPI after ClientID's place, FeatureExt last), all offsets and
-/// the inner FeatureExt offset rebuilt. cbSSPI is 0xFFFF and cbSSPILong the length where SSPI has 65535 bytes or more. An empty
-/// field points to where it would be; an empty user or password with integrated security to 0, as drivers write it. fExtension
-/// is set where there are features. The result holds the password in all but clear: wipe it after use.
-/// Error: larger than 128 KiB - 1, a text longer than `decode_login7` takes, an offset that its 16-bit field cannot hold (behind an
-/// SSPI token of 64 KiB), or what a login before TDS 7.2 has no place for (ChangePassword, FeatureExt, a long SSPI token).
+/// The payload, in our own field order (the order of the fixed part, SSPI after ClientID's place, FeatureExt
+/// last), all offsets and the inner FeatureExt offset rebuilt. cbSSPI is 0xFFFF and cbSSPILong the length
+/// where SSPI has 65535 bytes or more. An empty field points to where it would be; an empty user or password
+/// with integrated security to 0, as drivers write it. fExtension is set where there are features. The result
+/// holds the password in all but clear: wipe it after use. Error: larger than 128 KiB - 1, a text longer than
+/// `decode_login7` takes, an offset that its 16-bit field cannot hold (behind an SSPI token of 64 KiB), or
+/// what a login before TDS 7.2 has no place for (ChangePassword, FeatureExt, a long SSPI token).
 Result<Bytes> encode_login7(const Login7 &login);
 
 } // namespace tds

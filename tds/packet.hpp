@@ -57,17 +57,19 @@ struct Message {
   Bytes payload;
 };
 
-/// Joins packets into messages. Bounds: a message longer than `max_message` bytes of payload, or a packet longer
-/// than `largest_packet_size`, is an Error as soon as its header tells so, before anything is stored for it. All packets of a
-/// message have the type of its first. Keeps at most one message, one packet and what the last `feed()` brought, as long as
-/// `next()` is asked until it has nothing more before the next `feed()`. Consumed bytes are wiped.
+/// Joins packets into messages. Bounds: a message longer than `max_message` bytes of payload, or a packet
+/// longer than `largest_packet_size`, is an Error as soon as its header tells so, before anything is stored
+/// for it. All packets of a message have the type of its first. Keeps at most one message, one packet and
+/// what the last `feed()` brought, as long as `next()` is asked until it has nothing more before the next
+/// `feed()`. Consumed bytes are wiped.
 class MessageReader {
 public:
   explicit MessageReader(std::size_t max_message) : max_message_(max_message) {}
 
   /// Adds bytes as they came from the wire, cut anywhere.
   void feed(ByteView bytes);
-  /// The next whole message; nullopt when more bytes are needed; Error once the stream is unusable (and ever after).
+  /// The next whole message; nullopt when more bytes are needed; Error once the stream is
+  /// unusable (and ever after).
   Result<std::optional<Message>> next();
   /// Bytes that were fed and are not part of a message handed out: early data, where nothing may follow.
   std::size_t unread() const { return buffer_.size() - used_ + payload_.size(); }
@@ -86,16 +88,18 @@ private:
   std::optional<Error> judge(const PacketHeader &header) const;
 
   std::size_t max_message_;
-  Bytes buffer_;         // as fed
-  std::size_t used_ = 0; // bytes of buffer_ that are consumed; they go with the next feed(), not one message at a time
+  Bytes buffer_; // as fed
+  std::size_t used_ =
+      0; // bytes of buffer_ that are consumed; they go with the next feed(), not one message at a time
   std::size_t packets_ = 0;
   Bytes payload_; // of the packets of the message so far
   std::optional<PacketType> type_;
   std::optional<Error> failed_;
 };
 
-/// Cuts `payload` into packets of at most `packet_size` bytes (header included; 9 to `largest_packet_size`, else the nearer
-/// of the two), the last with EOM, PacketID from 1 counting modulo 256. An empty payload is one packet with EOM.
+/// Cuts `payload` into packets of at most `packet_size` bytes (header included; 9 to
+/// `largest_packet_size`, else the nearer of the two), the last with EOM, PacketID from 1 counting modulo
+/// 256. An empty payload is one packet with EOM.
 Bytes encode_message(PacketType type, ByteView payload, std::size_t packet_size = login_packet_size,
                      std::uint16_t spid = 0);
 

@@ -139,7 +139,9 @@ void Prelogin::set_version(ServerVersion version) {
     options.insert(options.begin(), {PreloginToken::version, std::move(out).bytes()});
 }
 
-void Prelogin::set_encryption(Encryption value) { set(PreloginToken::encryption, {static_cast<std::uint8_t>(value)}); }
+void Prelogin::set_encryption(Encryption value) {
+  set(PreloginToken::encryption, {static_cast<std::uint8_t>(value)});
+}
 
 void Prelogin::set_mars(bool on) { set(PreloginToken::mars, {static_cast<std::uint8_t>(on)}); }
 
@@ -170,8 +172,8 @@ Result<Prelogin> decode_prelogin(ByteView payload) {
     else if (together > payload.size())
       complain("shares its bytes with other options");
     else if (entry.length > 0)
-      prelogin.options.push_back(
-          {entry.token, Bytes(payload.begin() + entry.offset, payload.begin() + static_cast<std::ptrdiff_t>(end))});
+      prelogin.options.push_back({entry.token, Bytes(payload.begin() + entry.offset,
+                                                     payload.begin() + static_cast<std::ptrdiff_t>(end))});
     else
       prelogin.options.push_back({entry.token, {}});
   }

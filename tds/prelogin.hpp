@@ -22,7 +22,8 @@ enum class PreloginToken : std::uint8_t {
   nonce = 0x07,
 };
 
-/// The low six bits of ENCRYPTION; 0x80 (client certificate) is kept in the byte and ignored by `encryption()`.
+/// The low six bits of ENCRYPTION; 0x80 (client certificate) is kept in the byte and
+/// ignored by `encryption()`.
 enum class Encryption : std::uint8_t { off = 0x00, on = 0x01, not_sup = 0x02, req = 0x03 };
 std::string to_string(Encryption value);
 
@@ -63,13 +64,15 @@ struct Prelogin {
   bool operator==(const Prelogin &) const = default;
 };
 
-/// Error: option table without 0xFF, data outside the payload, an option twice, a length that its option does not
-/// allow (VERSION 6, ENCRYPTION 1, MARS 1, …), options that are longer together than the payload, no VERSION first (MS-TDS: VERSION is required, and first).
+/// Error: option table without 0xFF, data outside the payload, an option twice, a length that its option does
+/// not allow (VERSION 6, ENCRYPTION 1, MARS 1, …), options that are longer together than the payload, no
+/// VERSION first (MS-TDS: VERSION is required, and first).
 Result<Prelogin> decode_prelogin(ByteView payload);
 /// The payload, without packet header: table, 0xFF, then the data in the order of the table.
 Bytes encode_prelogin(const Prelogin &prelogin);
 
-/// One line for a person and for the decision log: "VERSION 9.0.0, ENCRYPTION off, INSTOPT, THREADID, MARS 0".
+/// One line for a person and for the decision log: "VERSION 9.0.0, ENCRYPTION off,
+/// INSTOPT, THREADID, MARS 0".
 std::string describe(const Prelogin &prelogin);
 
 } // namespace tds

@@ -8,7 +8,8 @@ void wipe(std::span<std::uint8_t> bytes) noexcept {
   if (!bytes.empty()) explicit_bzero(bytes.data(), bytes.size());
 }
 
-// A moved vector hands over its buffer, so nothing stays behind in `other` that could be wiped: it only becomes empty.
+// A moved vector hands over its buffer, so nothing stays behind in `other` that could be
+// wiped: it only becomes empty.
 Secret::Secret(Secret &&other) noexcept : bytes_(std::move(other.bytes_)) { other.wipe(); }
 
 Secret &Secret::operator=(Secret &&other) noexcept {

@@ -11,7 +11,8 @@ bool starts_with(ByteView bytes, ByteView prefix) {
   return bytes.size() >= prefix.size() && std::ranges::equal(bytes.first(prefix.size()), prefix);
 }
 
-// What follows the tag and the DER length of a GSSAPI token (RFC 2743 3.1); empty where there is no whole header.
+// What follows the tag and the DER length of a GSSAPI token (RFC 2743 3.1); empty where
+// there is no whole header.
 ByteView after_der_header(ByteView token) {
   if (token.size() < 2) return {};
   const std::uint8_t length = token[1];
@@ -40,7 +41,8 @@ std::string to_string(Mechanism mechanism) {
 
 Mechanism recognise(ByteView token) {
   static constexpr std::uint8_t ntlm[] = {'N', 'T', 'L', 'M', 'S', 'S', 'P', 0};
-  static constexpr std::uint8_t kerberos[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02};
+  static constexpr std::uint8_t kerberos[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86,
+                                              0xF7, 0x12, 0x01, 0x02, 0x02};
   static constexpr std::uint8_t spnego[] = {0x06, 0x06, 0x2B, 0x06, 0x01, 0x05, 0x05, 0x02};
 
   if (token.empty()) return Mechanism::none;

@@ -8,14 +8,18 @@ namespace {
 
 constexpr std::uint8_t bcast_ex = 0x02, ucast_ex = 0x03, ucast_inst = 0x04, svr_resp = 0x05;
 
-char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter; }
-bool same(std::string_view left, std::string_view right) { return std::ranges::equal(left, right, {}, lower, lower); }
+char lower(char letter) {
+  return letter >= 'A' && letter <= 'Z' ? static_cast<char>(letter - 'A' + 'a') : letter;
+}
+bool same(std::string_view left, std::string_view right) {
+  return std::ranges::equal(left, right, {}, lower, lower);
+}
 
 /// In a message a name ends at NUL or ';'; a control character has no place in one.
 bool is_name(std::string_view text) {
-  return !text.empty() && text.size() <= longest_instance && std::ranges::none_of(text, [](unsigned char letter) {
-    return letter < 0x20 || letter == 0x7F || letter == ';';
-  });
+  return !text.empty() && text.size() <= longest_instance &&
+         std::ranges::none_of(
+             text, [](unsigned char letter) { return letter < 0x20 || letter == 0x7F || letter == ';'; });
 }
 
 Error wrong(std::string field, std::string what, std::size_t offset) {
@@ -76,7 +80,8 @@ Result<SsrpInstance> decode_ssrp_answer(ByteView datagram, std::string_view inst
     }
   }
   if (!same(answer.instance, instance))
-    return std::unexpected(wrong("InstanceName", "is another instance than the one that was asked for", before_data));
+    return std::unexpected(
+        wrong("InstanceName", "is another instance than the one that was asked for", before_data));
   return answer;
 }
 
@@ -89,7 +94,8 @@ Result<SsrpQuestion> decode_ssrp_question(ByteView datagram) {
   if (!in.ok()) return in.finish(SsrpQuestion{});
   const auto rest = reader.rest();
   const std::string name(rest.begin(), std::ranges::find(rest, std::uint8_t{0}));
-  if (!is_name(name)) return std::unexpected(reader.error("INSTANCENAME", "is no name of 1 to 32 characters"));
+  if (!is_name(name))
+    return std::unexpected(reader.error("INSTANCENAME", "is no name of 1 to 32 characters"));
   return SsrpQuestion(AskInstance{name});
 }
 

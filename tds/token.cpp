@@ -22,7 +22,8 @@ constexpr std::uint8_t token_doneinproc = 0xFF;
 
 Bytes owned(ByteView bytes) { return Bytes(bytes.begin(), bytes.end()); }
 
-// --- Decoding. Each function gets the token's content, its length field already taken off, and reads it to the end.
+// --- Decoding. Each function gets the token's content, its length field already taken
+// off, and reads it to the end.
 
 Result<ServerMessage> decode_message(ByteView content, bool error, Version version) {
   Reader reader(content, error ? "ERROR" : "INFO");
@@ -198,7 +199,8 @@ struct Encoder {
   }
 };
 
-// TDS 4.2 texts have one byte a character, in a character set that was never agreed: Latin-1, '?' for the rest.
+// TDS 4.2 texts have one byte a character, in a character set that was never agreed:
+// Latin-1, '?' for the rest.
 Bytes eight_bit(std::u16string_view text, std::size_t longest) {
   Bytes out;
   for (const char16_t unit : text) {
@@ -256,7 +258,8 @@ Result<Routing> decode_routing(const EnvChange &change) {
   routing.server = value.utf16(value.u16_le("AlternateServer"), "AlternateServer");
   if (routing.server.empty()) value.reject("AlternateServer", "is empty");
   routing.enhanced = change.type == EnvChangeType::enhanced_routing;
-  if (routing.enhanced) routing.database = value.utf16(value.u16_le("AlternateDatabase"), "AlternateDatabase");
+  if (routing.enhanced)
+    routing.database = value.utf16(value.u16_le("AlternateDatabase"), "AlternateDatabase");
   value.expect_end();
   return value.finish(std::move(routing));
 }
@@ -298,8 +301,8 @@ Result<Token> decode_token(Reader &in, Version version) {
   case token_doneinproc:
     return as_token(decode_done(in, static_cast<DoneKind>(*type), version));
   default:
-    fields.fail(
-        {"login reply", "token", "a token that has no place in a login reply (" + std::to_string(*type) + ")", start});
+    fields.fail({"login reply", "token",
+                 "a token that has no place in a login reply (" + std::to_string(*type) + ")", start});
   }
   return fields.finish(Token{});
 }
@@ -315,7 +318,9 @@ Result<std::vector<Token>> decode_tokens(ByteView payload, Version version) {
   return tokens;
 }
 
-void encode_token(Writer &out, const Token &token, Version version) { std::visit(Encoder{out, version}, token); }
+void encode_token(Writer &out, const Token &token, Version version) {
+  std::visit(Encoder{out, version}, token);
+}
 
 Bytes encode_tokens(const std::vector<Token> &tokens, Version version) {
   Writer out;

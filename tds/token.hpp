@@ -1,5 +1,5 @@
-// Tokens of a login reply (MS-TDS 2.2.7). Their sizes depend on the TDS version that was agreed: before 7.2, ERROR and INFO
-// carry a line number of 2 bytes and DONE is 8 bytes; from 7.2 on 4 and 12.
+// Tokens of a login reply (MS-TDS 2.2.7). Their sizes depend on the TDS version that was agreed: before 7.2,
+// ERROR and INFO carry a line number of 2 bytes and DONE is 8 bytes; from 7.2 on 4 and 12.
 //
 //   0xAA ERROR, 0xAB INFO   LE16 length, Number 4, State 1, Class 1, US_VARCHAR text, B_VARCHAR server, B_VARCHAR proc, Line 2|4
 //   0xAD LOGINACK           LE16 length, Interface 1, TDSVersion BE32, B_VARCHAR program, version 4
@@ -56,7 +56,8 @@ enum class EnvChangeType : std::uint8_t {
 struct EnvChange {
   EnvChangeType type{};
   Bytes data;
-  /// The new value of a B_VARCHAR change (database, language, packet size, mirroring partner); empty where there is none.
+  /// The new value of a B_VARCHAR change (database, language, packet size, mirroring partner);
+  /// empty where there is none.
   std::u16string new_text() const;
   bool operator==(const EnvChange &) const = default;
 };
@@ -103,11 +104,13 @@ struct OpaqueToken {
 
 using Token = std::variant<ServerMessage, LoginAck, EnvChange, FeatureExtAck, SspiToken, Done, OpaqueToken>;
 
-/// Reads one token. Error: a token type that has no place in a login reply, a length that does not fit its content.
+/// Reads one token. Error: a token type that has no place in a login reply, a length that
+/// does not fit its content.
 Result<Token> decode_token(Reader &in, Version version);
 /// Reads a whole message of tokens, to its last byte.
 Result<std::vector<Token>> decode_tokens(ByteView payload, Version version);
-/// A text that is too long for its length field is cut at a code point. An SSPI token above 65,535 bytes is a programming error.
+/// A text that is too long for its length field is cut at a code point. An SSPI token above 65,535
+/// bytes is a programming error.
 void encode_token(Writer &out, const Token &token, Version version);
 Bytes encode_tokens(const std::vector<Token> &tokens, Version version);
 

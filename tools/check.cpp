@@ -16,14 +16,15 @@ std::string count(std::size_t number, std::string_view singular, std::string_vie
   return fmt::format("{} {}", number, number == 1 ? singular : plural);
 }
 
-/// How applications come to trust the certificate of `listener`, one line a driver. (Those that take none by file use the system's authorities.)
+/// How applications come to trust the certificate of `listener`, one line a driver. (Those that take none by
+/// file use the system's authorities.)
 std::string how_to_trust(const config::Listener &listener, const std::filesystem::path &state) {
   const bool made = listener.certificate.empty();
   const std::string file = (made ? state / "listener.pem" : listener.certificate).string();
   const std::string own = made ? "made by \"sqlshim serve\"" : "or the file of its authority";
   const std::string store = "listener-" + listener.name;
-  std::string text = fmt::format("listener {}: tls = \"{}\". To trust its certificate {} ({}):\n", listener.name,
-                                 config::to_string(listener.tls), file, own);
+  std::string text = fmt::format("listener {}: tls = \"{}\". To trust its certificate {} ({}):\n",
+                                 listener.name, config::to_string(listener.tls), file, own);
   const auto line = [&text](std::string_view driver, const std::string &what) {
     text += fmt::format("  {:<16}{}\n", driver, what);
   };
@@ -33,11 +34,13 @@ std::string how_to_trust(const config::Listener &listener, const std::filesystem
                    "-storepass changeit",
                    store, file));
   line("", fmt::format("then encrypt=true;trustStore={}.p12;trustStorePassword=changeit", store));
-  line("tedious", fmt::format("encrypt: true, cryptoCredentialsDetails: {{ ca: fs.readFileSync('{}') }}", file));
+  line("tedious",
+       fmt::format("encrypt: true, cryptoCredentialsDetails: {{ ca: fs.readFileSync('{}') }}", file));
   line("ODBC Driver 18",
        fmt::format("cp {} /usr/local/share/ca-certificates/{}.crt && update-ca-certificates", file, store));
   line("", fmt::format("then Encrypt=yes; or without the copy Encrypt=strict;ServerCertificate={}", file));
-  line("SqlClient", fmt::format("Encrypt=True;ServerCertificate={} (5.1 and later; before, as for ODBC)", file));
+  line("SqlClient",
+       fmt::format("Encrypt=True;ServerCertificate={} (5.1 and later; before, as for ODBC)", file));
   line("go-mssqldb", fmt::format("encrypt=true&certificate={}", file));
   line("pytds", fmt::format("cafile='{}'", file));
   line("jTDS", "ssl=require (encrypts, and checks no certificate)");
@@ -59,14 +62,15 @@ int check(std::ostream &out, const std::filesystem::path &config, bool show) {
   for (const config::Identity &identity : loaded.config.identities)
     if (!identity.account.empty())
       out << (comments ? "# " : "")
-          << shim::printable(fmt::format("identity {}: {} is {}, by [domains]", identity.name, identity.account,
-                                         identity.principal),
+          << shim::printable(fmt::format("identity {}: {} is {}, by [domains]", identity.name,
+                                         identity.account, identity.principal),
                              4096)
           << '\n';
   for (const config::Listener &listener : loaded.config.listeners) {
     if (listener.tls == config::ListenerTls::off) continue;
     for (const auto &line : std::views::split(how_to_trust(listener, loaded.config.state.directory), '\n'))
-      if (!line.empty()) out << (comments ? "# " : "") << shim::printable(std::string_view(line), 4096) << '\n';
+      if (!line.empty())
+        out << (comments ? "# " : "") << shim::printable(std::string_view(line), 4096) << '\n';
   }
   if (show) out << '\n' << config::show(loaded.config, ::getuid());
   return 0;

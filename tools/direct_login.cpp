@@ -47,7 +47,8 @@ std::string run_control(const fs::path &program, const fs::path &folder, const s
   own["FREETDSCONF"] = (folder / "freetds.conf").string();
   own["KRB5CCNAME"] = "FILE:" + (folder / "ccache").string();
   process::child child(program.string(), process::args({"server", spn}), own,
-                       process::std_in<process::null, process::std_out> output, process::std_err > process::null, io);
+                       process::std_in<process::null, process::std_out> output,
+                       process::std_err > process::null, io);
   io.run_for(control_limit);
   if (output.wait_for(std::chrono::seconds(0)) != std::future_status::ready) child.terminate();
   child.wait(); // it has closed its output, which it does by ending
@@ -97,13 +98,15 @@ void read_answer(const std::string &line, SecondOpinion &opinion) {
 
 /// What FreeTDS 1.3 does not send, where that can be why it is refused and we are not.
 std::string difference_of(const SecondOpinion &opinion, const config::Route &route) {
-  if (opinion.agree() != std::optional(false) || *opinion.accepted || route.encrypt == config::Encrypt::off) return "";
+  if (opinion.agree() != std::optional(false) || *opinion.accepted || route.encrypt == config::Encrypt::off)
+    return "";
   return "FreeTDS sends no channel binding, which a server with Extended Protection set to Required demands";
 }
 
 } // namespace
 
-std::expected<std::string, std::string> freetds_conf(const config::Route &route, const std::string &endpoint) {
+std::expected<std::string, std::string> freetds_conf(const config::Route &route,
+                                                     const std::string &endpoint) {
   const auto colon = endpoint.rfind(':');
   auto host = endpoint.substr(0, colon);
   if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
@@ -121,9 +124,10 @@ std::expected<std::string, std::string> freetds_conf(const config::Route &route,
   case config::Encrypt::strict:
     return std::unexpected("FreeTDS knows no TDS 8.0, which encrypt = \"strict\" means");
   }
-  auto text = fmt::format("[server]\n\thost = {}\n\tport = {}\n\ttds version = 7.4\n\tencryption = {}\n", host,
-                          endpoint.substr(colon + 1), encryption);
-  // The address stands in place of the name, so the chain alone is checked; what the ticket is for proves the server.
+  auto text = fmt::format("[server]\n\thost = {}\n\tport = {}\n\ttds version = 7.4\n\tencryption = {}\n",
+                          host, endpoint.substr(colon + 1), encryption);
+  // The address stands in place of the name, so the chain alone is checked; what the ticket
+  // is for proves the server.
   if (route.verified_tls())
     text += fmt::format("\tca file = {}\n\tcheck certificate hostname = no\n",
                         route.ca_file.empty() ? "system" : route.ca_file.string());
@@ -134,9 +138,10 @@ std::expected<std::vector<SecondOpinion>, std::string> second_opinions(const con
                                                                        const shim::Explanation &explanation) {
   const auto program = beside_this_program("sqlshim-control");
   if (::access(program.c_str(), X_OK) != 0)
-    return std::unexpected(fmt::format("--control needs {}, a program of its own that is not there: build it, or "
-                                       "install it beside sqlshim",
-                                       program.string()));
+    return std::unexpected(
+        fmt::format("--control needs {}, a program of its own that is not there: build it, or "
+                    "install it beside sqlshim",
+                    program.string()));
   std::vector<SecondOpinion> opinions;
   const auto endpoint = endpoint_of(explanation);
   const auto conf = endpoint.empty() ? std::unexpected(std::string("no address of the server is known"))

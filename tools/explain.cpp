@@ -152,7 +152,8 @@ struct Parts {
                                  : fmt::format("no port of {}: {}", event.instance, event.detail);
     resolved.add(
         {"SQL Browser",
-         fmt::format("{} ({})", what, event.cached ? "kept" : fmt::format("{}, {}", event.server, millis(event.us)))});
+         fmt::format("{} ({})", what,
+                     event.cached ? "kept" : fmt::format("{}, {}", event.server, millis(event.us)))});
   }
   void add(const shim::TargetResolved &event) {
     is_resolved = true;
@@ -183,7 +184,8 @@ struct Parts {
               fmt::format("ticket: {}, kvno {}, expires {}", event.etype, event.kvno, event.expires)});
   }
   void add(const shim::ServerConnected &event) {
-    server.add({"connected", fmt::format("{} (attempt {}, {})", event.endpoint, event.attempt, millis(event.us))});
+    server.add(
+        {"connected", fmt::format("{} (attempt {}, {})", event.endpoint, event.attempt, millis(event.us))});
   }
   void add(const shim::PreloginAnswered &event) {
     server.add({"PRELOGIN", "asked     " + event.asked});
@@ -206,8 +208,8 @@ struct Parts {
                             event.done ? ", the server has proven itself" : "")});
   }
   void add(const shim::ServerSaid &event) {
-    server.add({"server says",
-                fmt::format("{} (class {}, state {}): {}", event.number, event.severity, event.state, event.text)});
+    server.add({"server says", fmt::format("{} (class {}, state {}): {}", event.number, event.severity,
+                                           event.state, event.text)});
   }
   void add(const shim::AttemptEnded &event) {
     const auto index = static_cast<std::size_t>(event.attempt) - 1;
@@ -220,7 +222,8 @@ struct Parts {
 };
 
 std::string verdict(const shim::Explanation &explanation, const Parts &parts) {
-  if (explanation.connect && parts.has_ticket) return "the login succeeds; the session's auth_scheme is KERBEROS.";
+  if (explanation.connect && parts.has_ticket)
+    return "the login succeeds; the session's auth_scheme is KERBEROS.";
   if (explanation.connect) return "the login succeeds.";
   if (!parts.tried) return "no ticket is needed: the client's own user and password are sent on.";
   return "a login would get as far as connecting. (No server was connected to: --connect does.)";
@@ -233,7 +236,8 @@ Table table_of(const std::vector<SecondOpinion> &opinions) {
     const auto theirs = opinion.accepted
                             ? fmt::format("{} ({})", *opinion.accepted ? "accepted" : "refused", opinion.said)
                             : fmt::format("not tried ({})", opinion.said);
-    table.add({opinion.spn, "sqlshim: " + (opinion.ours.empty() ? "not tried" : opinion.ours), "FreeTDS: " + theirs,
+    table.add({opinion.spn, "sqlshim: " + (opinion.ours.empty() ? "not tried" : opinion.ours),
+               "FreeTDS: " + theirs,
                !agree   ? "-"
                : *agree ? "they agree"
                         : "THEY DISAGREE"});
@@ -243,14 +247,16 @@ Table table_of(const std::vector<SecondOpinion> &opinions) {
 }
 
 std::string in_words(const shim::ResolvedName &name) {
-  return name.fault.empty() ? fmt::format("{}, {}", name.canonical, joined(name.addresses, ", ")) : name.fault;
+  return name.fault.empty() ? fmt::format("{}, {}", name.canonical, joined(name.addresses, ", "))
+                            : name.fault;
 }
 
 /// Nothing where the two resolvers agree.
 Table table_of(const shim::NameComparison &comparison) {
   Table table;
   if (const auto differ = comparison.differences(); !differ.empty())
-    table.add({"resolvers differ", "own: " + in_words(comparison.own), "system: " + in_words(comparison.system)});
+    table.add(
+        {"resolvers differ", "own: " + in_words(comparison.own), "system: " + in_words(comparison.system)});
   return table;
 }
 
@@ -270,9 +276,9 @@ Table facts_of(const shim::DriverComparison &comparison) {
                                   facts.ptr_confirmed ? "" : ", a name that does NOT lead back to it")});
   else if (!facts.addresses.empty())
     table.add({"PTR", fmt::format("{} has none: {}", facts.addresses.front(), facts.ptr_fault)});
-  table.add(
-      {"krb5.conf", fmt::format("dns_canonicalize_hostname = {}, rdns = {}: what libkrb5 makes of host-based names",
-                                in_words(comparison.mit.canonicalise), comparison.mit.rdns)});
+  table.add({"krb5.conf",
+             fmt::format("dns_canonicalize_hostname = {}, rdns = {}: what libkrb5 makes of host-based names",
+                         in_words(comparison.mit.canonicalise), comparison.mit.rdns)});
   return table;
 }
 
@@ -315,7 +321,8 @@ std::string json_text(const std::vector<SecondOpinion> &opinions) {
 
 } // namespace
 
-std::string render(const shim::Explanation &explanation, const std::vector<SecondOpinion> &opinions, bool colour) {
+std::string render(const shim::Explanation &explanation, const std::vector<SecondOpinion> &opinions,
+                   bool colour) {
   Parts parts;
   parts.target.add({"typed", explanation.target});
   for (const auto &record : explanation.records)
@@ -380,7 +387,8 @@ int status_of(const shim::Explanation &explanation) {
   return explanation.not_done.empty() ? 0 : 2;
 }
 
-int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &config, const ExplainOptions &options) {
+int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &config,
+            const ExplainOptions &options) {
   const config::Loaded loaded = config::load(config);
   for (const config::Problem &problem : loaded.problems)
     err << shim::printable(problem.text(), longest_paragraph) << '\n';
@@ -391,7 +399,8 @@ int explain(std::ostream &out, std::ostream &err, const std::filesystem::path &c
   };
   const auto route = shim::choose_route(loaded.config, options.target, options.route);
   if (!route) return complain(route.error());
-  if (options.control && !options.connect) return complain("--control compares logins: it goes with --connect");
+  if (options.control && !options.connect)
+    return complain("--control compares logins: it goes with --connect");
   auto drivers = auth::drivers();
   if (const auto *one = auth::find_driver(options.as))
     drivers = {one, 1};

@@ -17,7 +17,8 @@ std::vector<Follower::Line> Follower::lines() {
   std::vector<Line> lines;
   if (fd_ < 0) open();
   if (fd_ < 0) return lines;
-  // Asked before reading: what the old file gets until a new one has content is read, and nothing comes after that.
+  // Asked before reading: what the old file gets until a new one has content is read, and
+  // nothing comes after that.
   const bool new_file = replaced();
   read_on(lines);
   if (new_file) {

@@ -20,8 +20,10 @@ public:
     std::string text;   ///< without its newline
     bool first = false; ///< of its file: a new one, or one that was cut to nothing
   };
-  /// The lines that have become whole since the last call, none where nothing has happened; the first call begins with the first line of the file. Never waits.
-  /// - The file was moved away: it is read on until there is something in a new one of its name, since its writer may not have noticed yet.
+  /// The lines that have become whole since the last call, none where nothing has happened; the first call
+  /// begins with the first line of the file. Never waits.
+  /// - The file was moved away: it is read on until there is something in a new one of its name, since its
+  ///   writer may not have noticed yet.
   /// - The file is shorter than what was read of it: it is read from its beginning.
   /// A line whose rest can no longer come is handed out as it is.
   std::vector<Line> lines();

@@ -31,20 +31,23 @@ std::string show(const shim::Record &record, const LogOptions &options) {
   return colour.empty() ? line : fmt::format("{}{}\033[0m", colour, line);
 }
 
-/// The lines of connections whose end is not known yet: whether they are shown depends on why they were refused.
+/// The lines of connections whose end is not known yet: whether they are shown depends
+/// on why they were refused.
 class ByCause {
 public:
   ByCause(std::ostream &out, std::string cause) : out_(out), cause_(std::move(cause)) {}
 
   void add(const shim::Record &record, std::string line) {
     // Who is logged in is refused no more: nothing of it need be kept while it runs, for days perhaps.
-    if (const auto *answered = std::get_if<shim::LoginAnswered>(&record.event); answered && answered->accepted) {
+    if (const auto *answered = std::get_if<shim::LoginAnswered>(&record.event);
+        answered && answered->accepted) {
       waiting_.erase(record.conn);
       return;
     }
     Waiting &waiting = waiting_[record.conn];
     waiting.lines.push_back(std::move(line));
-    if (const auto *refused = std::get_if<shim::Refused>(&record.event)) waiting.wanted |= refused->cause == cause_;
+    if (const auto *refused = std::get_if<shim::Refused>(&record.event))
+      waiting.wanted |= refused->cause == cause_;
     if (!std::holds_alternative<shim::Closed>(record.event)) return;
     show(waiting);
     out_.flush();
@@ -86,7 +89,8 @@ public:
     }
     if (!record->conn.starts_with(options_.conn)) return;
     if (options_.cause.empty())
-      out_ << show(*record, options_) << std::endl; // each at once: the log may be a pipe that somebody watches
+      out_ << show(*record, options_)
+           << std::endl; // each at once: the log may be a pipe that somebody watches
     else if (!record->conn.empty())
       by_cause_.add(*record, show(*record, options_));
   }
@@ -126,8 +130,8 @@ int log(std::istream &in, std::ostream &out, std::ostream &err, const LogOptions
   return timeline.unreadable() ? 1 : 0;
 }
 
-void follow(const std::filesystem::path &file, std::ostream &out, std::ostream &err, const LogOptions &options,
-            const std::function<bool()> &goes_on) {
+void follow(const std::filesystem::path &file, std::ostream &out, std::ostream &err,
+            const LogOptions &options, const std::function<bool()> &goes_on) {
   Timeline timeline(out, err, options);
   Follower follower(file);
   do

@@ -1,4 +1,5 @@
-// The command line of sqlshim. `sqlshim --help` teaches it; README.md beside this file lists what each subcommand promises.
+// The command line of sqlshim. `sqlshim --help` teaches it; README.md beside this file lists what
+// each subcommand promises.
 #include "config/load.hpp"
 #include "tools/commands.hpp"
 
@@ -114,14 +115,15 @@ int show_log(const std::string &config_option, std::string file, commands::LogOp
     file = loaded.config.log.decisions.string();
   }
   options.name = file == "-" ? "standard input" : file;
-  if (file == "-") return commands::log(std::cin, std::cout, std::cerr, options); // a pipe is followed as it is
+  if (file == "-")
+    return commands::log(std::cin, std::cout, std::cerr, options); // a pipe is followed as it is
   std::error_code ignored;
   const bool absent = std::filesystem::status(file, ignored).type() == std::filesystem::file_type::not_found;
   std::ifstream in(file);
   if (follow && (absent || (in && std::filesystem::is_regular_file(file)))) return follow_log(file, options);
   if (!in || std::filesystem::is_directory(file)) {
-    std::cerr << "sqlshim log: " << file << " cannot be read: " << std::generic_category().message(in ? EISDIR : errno)
-              << '\n';
+    std::cerr << "sqlshim log: " << file
+              << " cannot be read: " << std::generic_category().message(in ? EISDIR : errno) << '\n';
     return bad_usage;
   }
   return commands::log(in, std::cout, std::cerr, options);
@@ -131,12 +133,14 @@ int show_log(const std::string &config_option, std::string file, commands::LogOp
 
 int main(int argc, char **argv) {
   // Before anything reads them: all of these arguments, --help too, are the lab's.
-  if (argc > 1 && std::string_view(argv[1]) == "lab") return commands::lab(std::cerr, std::span(argv + 2, argv + argc));
+  if (argc > 1 && std::string_view(argv[1]) == "lab")
+    return commands::lab(std::cerr, std::span(argv + 2, argv + argc));
 
-  CLI::App app("sqlshim: a local TDS proxy. An application connects to it as to SQL Server; it does the integrated "
-               "login (Kerberos) to\n"
-               "the real SQL Server itself, writes down each decision, and explains each failure.\n",
-               "sqlshim");
+  CLI::App app(
+      "sqlshim: a local TDS proxy. An application connects to it as to SQL Server; it does the integrated "
+      "login (Kerberos) to\n"
+      "the real SQL Server itself, writes down each decision, and explains each failure.\n",
+      "sqlshim");
   app.set_version_flag("--version", "sqlshim " SQLSHIM_VERSION);
   app.require_subcommand(1);
   app.footer(examples);
@@ -157,10 +161,14 @@ int main(int argc, char **argv) {
   check->add_flag("--show", show, "then print it as TOML, with every default and every name resolved");
 
   CLI::App *explain =
-      add("explain", "Say what sqlshim would do for a target, and whether the login would succeed.", explain_help);
+      add("explain", "Say what sqlshim would do for a target, and whether the login would succeed.",
+          explain_help);
   commands::ExplainOptions explain_options;
-  explain->add_option("target", explain_options.target, "the server, as you would type it")->type_name("TARGET");
-  explain->add_option("--route", explain_options.route, "take this route's policy (and its target, without TARGET)")
+  explain->add_option("target", explain_options.target, "the server, as you would type it")
+      ->type_name("TARGET");
+  explain
+      ->add_option("--route", explain_options.route,
+                   "take this route's policy (and its target, without TARGET)")
       ->type_name("NAME");
   explain->add_flag("--connect", explain_options.connect, "log in as well, and hang up");
   explain->add_flag("--control", explain_options.control,
@@ -178,7 +186,8 @@ int main(int argc, char **argv) {
   commands::LogOptions options;
   log->add_option("file", file, "decision log, - for standard input (default: the one of the configuration)")
       ->type_name("FILE");
-  log->add_option("--conn", options.conn, "only the connection with this id (or beginning of one)")->type_name("ID");
+  log->add_option("--conn", options.conn, "only the connection with this id (or beginning of one)")
+      ->type_name("ID");
   log->add_option("--cause", options.cause, "only connections refused for this cause")->type_name("ID");
   bool follow = false;
   log->add_flag("-f,--follow", follow, "go on with what is written, as tail -F does");

@@ -49,11 +49,23 @@ passes() { (cd "$1" && GTEST_FAIL_FAST=1 timeout -k 5 "$4" "./$2" --gtest_filter
 # objects_of FILE: the object files, as the build names them, that FILE goes into.
 objects_of() { awk -v file="$1" '$1 == file { print $2 }' "$work/objects"; }
 
+# sabotaged FILE BEFORE AFTER: the file with BEFORE, which stands in whole lines of it, made AFTER. Where lines are broken does
+# not count, so that a formatter moves no mutant. Status 1: it does not stand there exactly once.
+sabotaged() {
+  BEFORE=$2 AFTER=$3 perl -0777 -pe '
+    my $pattern = "";
+    for my $word ($ENV{BEFORE} =~ /\w+|[^\w\s]/g) {
+      $pattern .= ($pattern =~ /\w$/ && $word =~ /^\w/ ? "\\s+" : "\\s*") if $pattern ne "";
+      $pattern .= quotemeta $word;
+    }
+    exit 1 if s/^[ \t]*$pattern[ \t]*$/$ENV{AFTER}/gm != 1' "$1"
+}
+
 # sabotage FOLDER FILE PROGRAM BEFORE AFTER: compiles into FOLDER, with one line changed, what of FILE goes into PROGRAM and into what that starts.
 sabotage() {
   local folder=$1 file=$2 object command program
   mkdir -p "$folder"
-  BEFORE=$4 AFTER=$5 awk '{ line = $0; sub(/^[ \t]+/, "", line); print line == ENVIRON["BEFORE"] ? ENVIRON["AFTER"] : $0 }' "$file" >"$folder/source"
+  sabotaged "$file" "$4" "$5" >"$folder/source"
   printf '{"version":0,"roots":[{"type":"file","name":"%s","external-contents":"%s"}]}\n' "$root/$file" "$folder/source" >"$folder/overlay.json"
   for object in $(objects_of "$file"); do
     command=""
@@ -112,7 +124,7 @@ judge() {
   local name file program filter before after started=$SECONDS verdict="" folder=$work/$1 red millis
   IFS=$'\t' read -r name file program filter before after < <(sed -n "$1p" "$work/list")
   millis=$(awk -F'\t' -v program="$program" -v filter="$filter" '$1 == program && $2 == filter { print $3 }' "$work/honest")
-  if [ "$(sed 's/^[[:space:]]*//' "$file" | grep -cFx -e "$before")" -ne 1 ]; then
+  if ! sabotaged "$file" "$before" "$after" >/dev/null; then
     verdict="NOT ONCE in $file: $before"
   elif [ -z "$millis" ]; then
     verdict="$program $filter FAILS WITHOUT IT, or names no test"
@@ -174,7 +186,7 @@ ninja -C "$build" -t deps | awk -v root="$root/" '
   { file = $1; if (index(file, root) == 1) file = substr(file, length(root) + 1); sub("^\\.\\./\\.\\./", "", file) }
   file in sabotaged { print file, object }' <(cut -f2 <<<"$mutants" | sort -u) - >"$work/objects"
 export total
-export -f programs_of command_of passes objects_of sabotage link stand_in survives judge run_honestly honest
+export -f programs_of sabotaged command_of passes objects_of sabotage link stand_in survives judge run_honestly honest
 
 for program in $(cut -f3 <<<"$mutants" | sort -u); do
   seq -f "$program %.0f" 0 $(($(nproc) - 1))

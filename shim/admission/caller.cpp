@@ -41,7 +41,8 @@ Tcp::endpoint to_tcp(const asio::generic::stream_protocol::endpoint &endpoint) {
 }
 
 /// Asks the kernel for the socket whose local end is `client` and whose remote end is `ours`.
-std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &client, const Tcp::endpoint &ours) {
+std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &client,
+                                                          const Tcp::endpoint &ours) {
   FileDescriptor netlink{::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)};
   if (netlink.fd < 0) return std::unexpected(std::string("sock_diag socket: ") + std::strerror(errno));
 
@@ -73,14 +74,17 @@ std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &c
   alignas(nlmsghdr) char buffer[4096];
   auto received = ::recv(netlink.fd, buffer, sizeof buffer, 0);
   auto *header = reinterpret_cast<nlmsghdr *>(buffer);
-  if (received < static_cast<ssize_t>(sizeof(nlmsghdr)) || !NLMSG_OK(header, static_cast<std::size_t>(received)))
+  if (received < static_cast<ssize_t>(sizeof(nlmsghdr)) ||
+      !NLMSG_OK(header, static_cast<std::size_t>(received)))
     return std::unexpected("sock_diag gave no answer");
   if (header->nlmsg_type == NLMSG_ERROR) {
     auto *failure = static_cast<nlmsgerr *>(NLMSG_DATA(header));
-    return std::unexpected(failure->error == -ENOENT ? "the client's socket is gone"
-                                                     : std::string("sock_diag: ") + std::strerror(-failure->error));
+    return std::unexpected(failure->error == -ENOENT
+                               ? "the client's socket is gone"
+                               : std::string("sock_diag: ") + std::strerror(-failure->error));
   }
-  if (header->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) return std::unexpected("sock_diag answered in short");
+  if (header->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg)))
+    return std::unexpected("sock_diag answered in short");
   inet_diag_msg found;
   std::memcpy(&found, NLMSG_DATA(header), sizeof found);
   return found;
@@ -89,7 +93,8 @@ std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &c
 } // namespace
 
 std::expected<uid_t, std::string> owner_of(int state, std::uint32_t inode, uid_t uid) {
-  // A socket that its owner has closed lives on without an inode, and its uid then reads as 0: it proves nothing.
+  // A socket that its owner has closed lives on without an inode, and its uid then
+  // reads as 0: it proves nothing.
   if (state != TCP_ESTABLISHED) return std::unexpected("the client has closed its connection already");
   if (inode == 0) return std::unexpected("the client's socket has no owner any more");
   return uid;
@@ -103,7 +108,8 @@ std::expected<uid_t, std::string> prove_uid(Socket &socket) {
   if (local.protocol().family() == AF_UNIX) {
     ucred peer{};
     socklen_t size = sizeof peer;
-    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || size != sizeof peer)
+    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||
+        size != sizeof peer)
       return std::unexpected(std::string("SO_PEERCRED: ") + std::strerror(errno));
     uid = peer.uid;
   } else {
@@ -143,7 +149,8 @@ Caller look_up_user(uid_t uid) {
     std::vector<char> space(65536);
     group group_entry{};
     group *group_found = nullptr;
-    bool known = ::getgrgid_r(gid, &group_entry, space.data(), space.size(), &group_found) == 0 && group_found;
+    bool known =
+        ::getgrgid_r(gid, &group_entry, space.data(), space.size(), &group_found) == 0 && group_found;
     caller.group_names.push_back(known ? group_found->gr_name : std::to_string(gid));
   }
   return caller;

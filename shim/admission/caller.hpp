@@ -21,12 +21,14 @@ struct Caller {
   bool groups_known = true; ///< false: the user database did not answer in time, and no rule by group holds
 };
 
-/// Who owns the client's own socket, as sock_diag describes it (its TCP state, inode, uid): nobody unless it is ESTABLISHED and has an inode. Pure.
+/// Who owns the client's own socket, as sock_diag describes it (its TCP state, inode, uid): nobody unless it
+/// is ESTABLISHED and has an inode. Pure.
 std::expected<uid_t, std::string> owner_of(int state, std::uint32_t inode, uid_t uid);
 
-/// The uid behind `socket`. Unix socket: SO_PEERCRED. Loopback TCP: NETLINK_SOCK_DIAG for the client's own socket; the answer counts only for an ESTABLISHED socket with
-/// a non-zero inode and a uid of this user namespace: a client that has closed already reads as uid 0 with inode 0. Error: why nobody can be told. Takes
-/// microseconds; reads no byte of the connection.
+/// The uid behind `socket`. Unix socket: SO_PEERCRED. Loopback TCP: NETLINK_SOCK_DIAG for the client's own
+/// socket; the answer counts only for an ESTABLISHED socket with a non-zero inode and a uid of this user
+/// namespace: a client that has closed already reads as uid 0 with inode 0. Error: why nobody can be told.
+/// Takes microseconds; reads no byte of the connection.
 std::expected<uid_t, std::string> prove_uid(Socket &socket);
 using UidProver = std::function<std::expected<uid_t, std::string>(Socket &)>;
 

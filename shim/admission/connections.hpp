@@ -14,10 +14,12 @@ class Connections {
 public:
   using Stop = std::function<void(const std::string &reason)>;
 
-  /// One connection's entry; leaves the list when it goes. Its `stop` may be replaced as the connection moves on from login to relay.
+  /// One connection's entry; leaves the list when it goes. Its `stop` may be replaced as the connection
+  /// moves on from login to relay.
   class Entry {
   public:
-    explicit Entry(Connections &owner) : owner_(&owner), place_(owner.stops_.insert(owner.stops_.end(), nullptr)) {}
+    explicit Entry(Connections &owner)
+        : owner_(&owner), place_(owner.stops_.insert(owner.stops_.end(), nullptr)) {}
     Entry(Entry &&other) noexcept : owner_(std::exchange(other.owner_, nullptr)), place_(other.place_) {}
     Entry &operator=(Entry &&) = delete;
     ~Entry() {

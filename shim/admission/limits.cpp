@@ -51,11 +51,12 @@ std::optional<Admission> Limits::admit(std::size_t listener, const std::string &
   Admission admission;
   admission.connection = connections_.take();
   if (!admission.connection)
-    return turn_down(fmt::format("{0} connections are open; [limits] connections = {0}", connections_.limit()));
+    return turn_down(
+        fmt::format("{0} connections are open; [limits] connections = {0}", connections_.limit()));
   admission.handshake = handshakes_.take(listener);
   if (!admission.handshake)
-    return turn_down(
-        fmt::format("{0} logins are under way on listener {1}; [limits] handshakes = {0}", handshakes_.limit(), name));
+    return turn_down(fmt::format("{0} logins are under way on listener {1}; [limits] handshakes = {0}",
+                                 handshakes_.limit(), name));
   return admission;
 }
 
@@ -95,7 +96,8 @@ bool has_memory() {
     reserve_used = false;
     reserve = again;
   }
-  void *memory = ::mmap(nullptr, enough_for_a_login, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *memory =
+      ::mmap(nullptr, enough_for_a_login, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   ::munmap(memory, enough_for_a_login);
   return true;
@@ -104,7 +106,8 @@ bool has_memory() {
 std::size_t connections_for(std::uint64_t descriptors) {
   constexpr std::uint64_t each = 2; // the client's and the server's
   constexpr std::uint64_t others = 64 + Limits::most_farewells;
-  return static_cast<std::size_t>(std::max<std::uint64_t>(descriptors > others ? (descriptors - others) / each : 0, 1));
+  return static_cast<std::size_t>(
+      std::max<std::uint64_t>(descriptors > others ? (descriptors - others) / each : 0, 1));
 }
 
 } // namespace shim

@@ -63,7 +63,8 @@ public:
       : connections_(configured.connections), handshakes_(configured.handshakes),
         handshakes_per_uid_(configured.handshakes_per_uid), farewells_(most_farewells) {}
 
-  /// For a connection that was accepted now, before anything is known of it. nullopt: not even a refusal may be spent on it, close it.
+  /// For a connection that was accepted now, before anything is known of it. nullopt: not even a refusal may
+  /// be spent on it, close it.
   std::optional<Admission> admit(std::size_t listener, const std::string &name);
   /// The same for one that is to be refused, for the reason given.
   std::optional<Admission> turn_down(std::string reason);
@@ -72,13 +73,14 @@ public:
   /// For whoever is refused later: nobody's place when too many refused clients are still being waited for.
   Quota::Place farewell() { return farewells_.take(); }
 
-  /// Counts a connection that was closed without a word. `tell` is called for the first one since the count was last taken, on the thread that counts.
+  /// Counts a connection that was closed without a word. `tell` is called for the first one since the count
+  /// was last taken, on the thread that counts.
   void turned_away();
   std::uint64_t take_turned_away() { return turned_away_.exchange(0); }
   void on_turned_away(std::function<void()> tell) { tell_ = std::move(tell); }
 
-  /// Refused connections that wait for their client to read why, each for a moment. More than these are closed without a word: whoever makes so many does not
-  /// read, and descriptors are for logins.
+  /// Refused connections that wait for their client to read why, each for a moment. More than these are
+  /// closed without a word: whoever makes so many does not read, and descriptors are for logins.
   static constexpr std::size_t most_farewells = 64;
 
 private:
@@ -87,14 +89,16 @@ private:
   std::function<void()> tell_;
 };
 
-/// Holds 8 MiB back, which `operator new` gets when there is nothing else: for logins that are under way and for refusing others. Asio cannot do without: it
-/// ends the process where it has no memory to wait for two things at once. Once in a process, before any thread.
+/// Holds 8 MiB back, which `operator new` gets when there is nothing else: for logins that are under way and
+/// for refusing others. Asio cannot do without: it ends the process where it has no memory to wait for two
+/// things at once. Once in a process, before any thread.
 void keep_memory_in_reserve();
-/// Whether there is memory for one more login: 16 MiB can be had (asked of the kernel and given back), and the reserve, if it was used, is whole again.
-/// Never waits.
+/// Whether there is memory for one more login: 16 MiB can be had (asked of the kernel and given back), and
+/// the reserve, if it was used, is whole again. Never waits.
 bool has_memory();
 
-/// How many connections so many descriptors allow: two each, and some for all else (log, listeners, DNS, KDCs, credentials, refusals). At least 1.
+/// How many connections so many descriptors allow: two each, and some for all else (log, listeners, DNS,
+/// KDCs, credentials, refusals). At least 1.
 std::size_t connections_for(std::uint64_t descriptors);
 
 } // namespace shim

@@ -21,15 +21,18 @@ std::string groups_text(const Caller &caller) {
              ? ""
              : " (the user database did not tell this user's groups in time, so no rule by group holds)";
 }
-std::string who_text(const Caller &caller) { return caller.user + " (uid " + std::to_string(caller.uid) + ")"; }
+std::string who_text(const Caller &caller) {
+  return caller.user + " (uid " + std::to_string(caller.uid) + ")";
+}
 
 bool matches(const config::Match &match, const Request &request, uid_t self) {
   auto glob = [](const std::string &pattern, const std::string &text) {
     return pattern.empty() || config::glob_match(pattern, text);
   };
   return glob(match.listener, request.listener) &&
-         (match.caller.empty() || names(match.caller, *request.caller, self)) && glob(match.server, request.server) &&
-         glob(match.database, request.database) && glob(match.user, request.user) && glob(match.app, request.app);
+         (match.caller.empty() || names(match.caller, *request.caller, self)) &&
+         glob(match.server, request.server) && glob(match.database, request.database) &&
+         glob(match.user, request.user) && glob(match.app, request.app);
 }
 
 } // namespace
@@ -87,13 +90,15 @@ Decision admit(const config::Listener &listener, const Caller &caller, uid_t sel
   return decision;
 }
 
-Decision decide(const config::Config &config, const config::Listener &listener, const Request &request, uid_t self) {
+Decision decide(const config::Config &config, const config::Listener &listener, const Request &request,
+                uid_t self) {
   std::string client_rule = "listener " + listener.name + " client_auth";
   if (request.fedauth)
     return deny(Cause::fedauth_not_supported, "built in", "the client asks for federated authentication");
   if (request.integrated && listener.client_auth == config::ClientAuth::sql)
-    return deny(Cause::client_auth_refused, client_rule,
-                "the listener takes logins with user and password only, and the client asks for integrated login");
+    return deny(
+        Cause::client_auth_refused, client_rule,
+        "the listener takes logins with user and password only, and the client asks for integrated login");
   if (!request.integrated && listener.client_auth == config::ClientAuth::integrated)
     return deny(Cause::client_auth_refused, client_rule,
                 "the listener takes integrated logins only, and the client sends user and password");
@@ -101,7 +106,8 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
   auto route = std::ranges::find_if(
       config.routes, [&](const config::Route &candidate) { return matches(candidate.match, request, self); });
   if (route == config.routes.end())
-    return deny(Cause::route_denied, "no route", "no route matches this login" + groups_text(*request.caller));
+    return deny(Cause::route_denied, "no route",
+                "no route matches this login" + groups_text(*request.caller));
 
   std::string rule = "route " + route->name;
   if (request.integrated && only_sends_clients_password(*route))
@@ -114,7 +120,8 @@ Decision decide(const config::Config &config, const config::Listener &listener, 
   return decision;
 }
 
-Decision take_route(const config::Config &config, const config::Route &route, const Caller &caller, uid_t self) {
+Decision take_route(const config::Config &config, const config::Route &route, const Caller &caller,
+                    uid_t self) {
   Decision decision;
   decision.route = &route;
   decision.rule = "route " + route.name;

@@ -28,11 +28,12 @@ constexpr auto nearly_over = std::chrono::minutes(2);
 std::string stamp_of(const std::string &path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
-  return std::to_string(info.st_ino) + "." + std::to_string(info.st_size) + "." + std::to_string(info.st_mtim.tv_sec) +
-         "." + std::to_string(info.st_mtim.tv_nsec);
+  return std::to_string(info.st_ino) + "." + std::to_string(info.st_size) + "." +
+         std::to_string(info.st_mtim.tv_sec) + "." + std::to_string(info.st_mtim.tv_nsec);
 }
 
-/// Of a file that another user may have put there: what makes it acceptable counts, and a link is not followed.
+/// Of a file that another user may have put there: what makes it acceptable counts,
+/// and a link is not followed.
 std::string stamp_of_foreign(const std::string &path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
@@ -45,7 +46,8 @@ std::string stamp_of_folder(const std::string &path) {
   constexpr std::size_t most = 1000; // files; a folder with more is no collection that we could watch
   std::map<std::string, std::string> stamps;
   std::error_code error;
-  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(path, error), end; !error && entry != end;
+       entry.increment(error)) {
     auto name = entry->path().filename().string();
     if (name != "primary" && !name.starts_with("tkt")) continue;
     stamps[name] = stamp_of(entry->path().string());
@@ -57,7 +59,8 @@ std::string stamp_of_folder(const std::string &path) {
   return stamp;
 }
 
-/// What tells that a source has changed: empty where that cannot be told (a ccache in no file, a file that is not there).
+/// What tells that a source has changed: empty where that cannot be told (a ccache in no file,
+/// a file that is not there).
 std::string stamp_of(const auth::IdentitySpec &wanted) {
   const std::string &path = wanted.path;
   if (wanted.source == auth::Source::caller_ccache)
@@ -98,7 +101,8 @@ auth::Result<LoadedIdentity> Identities::load(const auth::IdentitySpec &spec, co
   entry.read = std::chrono::steady_clock::now();
   if (!identity)
     entry.loaded = std::unexpected(identity.error());
-  else if (const auto &before = entry.loaded; !before || before->identity->principal() != (*identity)->principal() ||
+  else if (const auto &before = entry.loaded; !before ||
+                                              before->identity->principal() != (*identity)->principal() ||
                                               before->identity->fingerprint() != (*identity)->fingerprint())
     entry.loaded = LoadedIdentity{std::move(*identity), ++generations_, of};
   return entry.loaded;
@@ -108,7 +112,8 @@ auth::Result<LoadedIdentity> Identities::make(const auth::IdentitySpec &spec, co
   const auto text = tds::to_utf8(password);
   if (!text) return std::unexpected(no_credentials("the password of the client's login is no text"));
   const auto bytes = text->reveal();
-  auto identity = auth::load_identity(spec, {reinterpret_cast<const char *>(bytes.data()), bytes.size()}, krb5_config_);
+  auto identity =
+      auth::load_identity(spec, {reinterpret_cast<const char *>(bytes.data()), bytes.size()}, krb5_config_);
   if (!identity) return std::unexpected(identity.error());
   std::lock_guard lock(mutex_);
   const auto number = ++generations_;
@@ -127,14 +132,16 @@ Task<auth::Result<LoadedIdentity>> Identities::get(const config::Identity &wante
   return get(to_spec(wanted), "", limit);
 }
 
-Task<auth::Result<LoadedIdentity>> Identities::of_caller(const config::Identity &wanted, uid_t caller, Millis limit) {
+Task<auth::Result<LoadedIdentity>> Identities::of_caller(const config::Identity &wanted, uid_t caller,
+                                                         Millis limit) {
   auto spec = caller_ccache(wanted, caller, ::geteuid());
   if (!spec) co_return std::unexpected(no_credentials(std::move(spec.error())));
   co_return co_await get(std::move(*spec), "uid " + std::to_string(caller), limit);
 }
 
-Task<auth::Result<LoadedIdentity>> Identities::of_client(const config::Identity &wanted, std::string principal,
-                                                         tds::Secret password, Millis limit) {
+Task<auth::Result<LoadedIdentity>> Identities::of_client(const config::Identity &wanted,
+                                                         std::string principal, tds::Secret password,
+                                                         Millis limit) {
   auth::IdentitySpec spec{wanted.name, auth::Source::client_password, "", std::move(principal)};
   auto made = co_await on_pool(
       pool_, [this, spec, password = std::move(password)] { return make(spec, password); }, limit);

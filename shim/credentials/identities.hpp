@@ -11,7 +11,8 @@
 
 namespace shim {
 
-/// An identity as loaded. `generation` counts the loads, so that tickets of an earlier content are not used with a later one.
+/// An identity as loaded. `generation` counts the loads, so that tickets of an earlier content are
+/// not used with a later one.
 struct LoadedIdentity {
   std::shared_ptr<const auth::Identity> identity;
   std::uint64_t generation = 0;
@@ -29,13 +30,16 @@ public:
   Identities(asio::thread_pool &pool, std::string krb5_config, Millis reread = Millis(10'000))
       : pool_(pool), krb5_config_(std::move(krb5_config)), reread_(reread) {}
 
-  /// The identity, read again if its file (for a DIR collection: one of the folder's) has another time, size or inode than when it was read, if it could not be loaded
-  /// before, or, where no file can be looked at, if it was read longer than `reread` ago or its TGT ends within two minutes. A source that is read again
-  /// and holds the same is the same identity, and its tickets stay. Waits at most `limit`.
+  /// The identity, read again if its file (for a DIR collection: one of the folder's) has another time, size
+  /// or inode than when it was read, if it could not be loaded before, or, where no file can be looked at, if
+  /// it was read longer than `reread` ago or its TGT ends within two minutes. A source that is read again and
+  /// holds the same is the same identity, and its tickets stay. Waits at most `limit`.
   Task<auth::Result<LoadedIdentity>> get(const config::Identity &wanted, Millis limit);
-  /// The same for an identity with from = "caller": that caller's ccache (`caller_ccache`), each caller's by itself. Its owner, mode and links count as changes, too.
+  /// The same for an identity with from = "caller": that caller's ccache (`caller_ccache`), each caller's by
+  /// itself. Its owner, mode and links count as changes, too.
   Task<auth::Result<LoadedIdentity>> of_caller(const config::Identity &wanted, uid_t caller, Millis limit);
-  /// For an identity with from = "client": made for one login, and kept nowhere. `password` is what LOGIN7 holds (UTF-16), and is wiped on every way out.
+  /// For an identity with from = "client": made for one login, and kept nowhere. `password` is what LOGIN7
+  /// holds (UTF-16), and is wiped on every way out.
   Task<auth::Result<LoadedIdentity>> of_client(const config::Identity &wanted, std::string principal,
                                                tds::Secret password, Millis limit);
 

@@ -16,7 +16,8 @@ using Clock = std::chrono::steady_clock;
 constexpr Millis connect_stagger{150};
 constexpr Millis silence_before_next{400};
 
-/// What the conversations of one request share; it outlives the request until each conversation has noticed that it is over.
+/// What the conversations of one request share; it outlives the request until each conversation
+/// has noticed that it is over.
 struct Talk {
   /// With one KDC.
   struct Side {
@@ -159,8 +160,8 @@ std::string to_text(const std::vector<KdcSilent> &silent) {
   return text;
 }
 
-Task<std::expected<KdcAnswer, std::vector<KdcSilent>>> ask_kdc(std::vector<KdcEndpoint> kdcs, auth::Bytes message,
-                                                               bool proof, Millis limit) {
+Task<std::expected<KdcAnswer, std::vector<KdcSilent>>>
+ask_kdc(std::vector<KdcEndpoint> kdcs, auth::Bytes message, bool proof, Millis limit) {
   auto started = Clock::now();
   auto executor = co_await asio::this_coro::executor;
   auto talk = std::make_shared<Talk>(executor);
@@ -173,7 +174,8 @@ Task<std::expected<KdcAnswer, std::vector<KdcSilent>>> ask_kdc(std::vector<KdcEn
 
   for (std::size_t i = 0; i < kdcs.size() && !talk->answer && !timed_out(); ++i) {
     if (talk->proof && talk->sent) break;
-    talk->sides.push_back({std::make_shared<TcpSocket>(executor), kdcs[i].endpoint, Clock::now(), false, {}, 0});
+    talk->sides.push_back(
+        {std::make_shared<TcpSocket>(executor), kdcs[i].endpoint, Clock::now(), false, {}, 0});
     asio::co_spawn(executor, converse(talk, i), asio::detached);
     if (i + 1 == kdcs.size()) break;
     auto since = Clock::now();
@@ -185,7 +187,8 @@ Task<std::expected<KdcAnswer, std::vector<KdcSilent>>> ask_kdc(std::vector<KdcEn
           std::min(left_of(patience, since), limit.count() ? left_of(limit, started) : patience));
     }
   }
-  // With proof sent, the failure of the KDC that has it ends the request; the failure of another, which never had it, does not.
+  // With proof sent, the failure of the KDC that has it ends the request; the failure of another,
+  // which never had it, does not.
   auto hopeless = [&] { return talk->failed >= talk->sides.size() || (talk->proof && talk->lost); };
   while (!talk->answer && !hopeless() && !timed_out())
     co_await talk->changed.wait(left_of(limit, started));
@@ -196,7 +199,8 @@ Task<std::expected<KdcAnswer, std::vector<KdcSilent>>> ask_kdc(std::vector<KdcEn
   co_return std::move(*talk->answer);
 }
 
-Task<std::optional<Tcp::endpoint>> answers_over_udp(std::vector<KdcEndpoint> kdcs, auth::Bytes message, Millis limit) {
+Task<std::optional<Tcp::endpoint>> answers_over_udp(std::vector<KdcEndpoint> kdcs, auth::Bytes message,
+                                                    Millis limit) {
   auto started = Clock::now();
   auto executor = co_await asio::this_coro::executor;
   auto probe = std::make_shared<Probe>(executor);

@@ -56,8 +56,8 @@ Task<Kdcs::Found> Kdcs::find(const std::string &realm, FetchContext &context) {
       context.emit(to_event(answer));
       listed = auth::order_srv(answer.records, random_below);
       found.source = listed.empty() ? "" : "dns";
-      found.why_none +=
-          ", and DNS no service " + answer.question.name + " (" + std::string(auth::to_string(answer.outcome)) + ")";
+      found.why_none += ", and DNS no service " + answer.question.name + " (" +
+                        std::string(auth::to_string(answer.outcome)) + ")";
     }
   }
   if (listed.size() > auth::most_kdcs) listed.resize(auth::most_kdcs);
@@ -75,12 +75,13 @@ Task<Kdcs::Found> Kdcs::find(const std::string &realm, FetchContext &context) {
     auto target = auth::parse_target(kdc.host);
     bool late = is_over(context.dns_limit, started);
     if (!target || late) {
-      found.untried.emplace_back(kdc.text(), late ? "there was no time left to find its address" : target.error());
+      found.untried.emplace_back(kdc.text(),
+                                 late ? "there was no time left to find its address" : target.error());
       continue;
     }
     auto emit = [&](const auth::DnsAnswer &answer) { context.emit(to_event(answer)); };
-    auto facts =
-        co_await canonicalise(context.resolver, *target, context.search, {}, left_of(context.dns_limit, started), emit);
+    auto facts = co_await canonicalise(context.resolver, *target, context.search, {},
+                                       left_of(context.dns_limit, started), emit);
     if (auto *names = std::get_if<auth::NameFacts>(&facts))
       for (const auto &address : names->addresses)
         add(found.endpoints, kdc, address);
@@ -134,7 +135,8 @@ DnsAnswered to_event(const auth::DnsAnswer &answer) {
   event.rcode = auth::to_string(answer.outcome);
   for (const auto &record : answer.records) {
     event.answers.push_back(std::string(auth::to_string(record.type)) + " " + record.data);
-    event.ttl = event.answers.size() == 1 ? record.ttl.count() : std::min<std::int64_t>(event.ttl, record.ttl.count());
+    event.ttl = event.answers.size() == 1 ? record.ttl.count()
+                                          : std::min<std::int64_t>(event.ttl, record.ttl.count());
   }
   event.server = answer.server;
   event.cached = answer.cached;

@@ -36,7 +36,7 @@ public:
   const auth::KerberosConfig &kerberos() const { return kerberos_; }
 
   struct Found {
-    std::string source;                 ///< who lists them: "sssd", "krb5.conf", "dns"; empty: nobody lists any
+    std::string source; ///< who lists them: "sssd", "krb5.conf", "dns"; empty: nobody lists any
     std::vector<KdcEndpoint> endpoints; ///< in the order to try them
     std::size_t trusted = 0;            ///< so many of them, from the front, have not failed lately
     /// Those that cannot be tried, and why: "kdc3.corp.test:88" has no address, a URL is a KDC proxy.
@@ -44,9 +44,10 @@ public:
     bool proxies_only = false; ///< whoever is listed is a KDC proxy
     std::string why_none;      ///< where nobody lists any: who was asked
   };
-  /// As libkrb5 looks for them, the first who lists any is believed alone: sssd's kdcinfo.REALM, then krb5.conf, then (unless dns_lookup_kdc is false) the SRV
-  /// records of _kerberos._tcp.REALM. Names become addresses, at most `auth::most_kdcs` in all, within the context's dns_limit. For a minute the KDC that answered
-  /// last stands first, and those that failed stand last.
+  /// As libkrb5 looks for them, the first who lists any is believed alone: sssd's kdcinfo.REALM, then
+  /// krb5.conf, then (unless dns_lookup_kdc is false) the SRV records of _kerberos._tcp.REALM. Names become
+  /// addresses, at most `auth::most_kdcs` in all, within the context's dns_limit. For a minute the KDC that
+  /// answered last stands first, and those that failed stand last.
   Task<Found> find(const std::string &realm, FetchContext &context);
 
   void answered(const std::string &realm, const asio::ip::tcp::endpoint &kdc);

@@ -10,8 +10,8 @@ std::optional<std::chrono::seconds> Throttle::shut(const auth::Identity &identit
   if (found == refusals_.end()) return std::nullopt;
   auto &refusals = found->second;
   std::erase_if(refusals, [&](const Refusal &refusal) {
-    return refusal.at + within <= now ||
-           (may_be_mended && refusal.identity == identity.spec().name && refusal.fingerprint != identity.fingerprint());
+    return refusal.at + within <= now || (may_be_mended && refusal.identity == identity.spec().name &&
+                                          refusal.fingerprint != identity.fingerprint());
   });
   if (refusals.empty())
     refusals_.erase(found);

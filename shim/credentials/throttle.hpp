@@ -22,12 +22,14 @@ public:
 
   explicit Throttle(std::function<Clock::time_point()> now = Clock::now) : now_(std::move(now)) {}
 
-  /// How long no KDC may be asked to believe this identity; nullopt: it may. Refusals that an earlier content of the same identity's source met are forgotten,
-  /// but not where the source is a client's login: whoever may log in could try password after password.
+  /// How long no KDC may be asked to believe this identity; nullopt: it may. Refusals that an earlier content
+  /// of the same identity's source met are forgotten, but not where the source is a client's login: whoever
+  /// may log in could try password after password.
   std::optional<std::chrono::seconds> shut(const auth::Identity &identity);
   /// A KDC refused the proof that was made from this identity.
   void refused(const auth::Identity &identity);
-  /// Somebody who can tell has believed this identity: as long as it stays so, its proofs need not be made one at a time.
+  /// Somebody who can tell has believed this identity: as long as it stays so, its proofs need
+  /// not be made one at a time.
   void good(const auth::Identity &identity);
   bool is_good(const auth::Identity &identity);
   /// The operator says that things are mended (SIGHUP).

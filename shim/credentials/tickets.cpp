@@ -12,7 +12,8 @@ auth::TicketKey key_of(const LoadedIdentity &identity, const std::string &spn) {
   return {identity.store_name(), spn.empty() ? identity.identity->realm() : auth::spn_realm(spn), spn};
 }
 
-/// No identity's name holds a blank: what is claimed by this key is no ticket, but the turn to prove who that principal is.
+/// No identity's name holds a blank: what is claimed by this key is no ticket, but the turn to
+/// prove who that principal is.
 auth::TicketKey turn_of(const auth::Identity &who) { return {"turn of", who.realm(), who.principal()}; }
 
 /// Whether another TGT might better a refused TGS exchange: not where the KDC has judged the service.
@@ -45,7 +46,8 @@ constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9: the KDC has counted it
 struct Tickets::Flight {
   std::optional<Outcome> outcome; ///< none after landing: the fetch was abandoned, try yourself
   std::vector<std::pair<Executor, std::weak_ptr<Signal>>> waiting;
-  bool forgotten = false; ///< while it was under way: its outcome is for those who waited already, and is not kept
+  bool forgotten =
+      false; ///< while it was under way: its outcome is for those who waited already, and is not kept
 };
 
 /// Ends the claim however the fetch ends, also when its login is cancelled: then without an outcome.
@@ -133,14 +135,16 @@ Task<TicketResult> Tickets::acquire(LoadedIdentity identity, std::string spn, Fe
   co_return AcquiredTicket{*outcome, std::move(key), cached};
 }
 
-Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn, FetchContext context, bool &cached) {
+Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn, FetchContext context,
+                                       bool &cached) {
   auto executor = co_await asio::this_coro::executor;
   auto key = key_of(identity, spn);
   for (;;) {
     auto found = store_.lookup(key, std::chrono::system_clock::now());
     if (found.ticket) {
       cached = true;
-      if (found.renew && !identity.one_login) asio::co_spawn(executor, renew(identity, spn, context), asio::detached);
+      if (found.renew && !identity.one_login)
+        asio::co_spawn(executor, renew(identity, spn, context), asio::detached);
       co_return found.ticket;
     }
     cached = false;
@@ -205,14 +209,16 @@ Task<> Tickets::renew(LoadedIdentity identity, std::string spn, FetchContext con
 
 Task<Tickets::Outcome> Tickets::fetch(LoadedIdentity identity, std::string spn, FetchContext context) {
   auth::Trace trace;
-  if (context.trace) trace = [emit = context.emit](std::string_view line) { emit(TraceLine{std::string(line)}); };
+  if (context.trace)
+    trace = [emit = context.emit](std::string_view line) { emit(TraceLine{std::string(line)}); };
   if (spn.empty()) co_return co_await fetch_tgt(identity, context, trace);
 
   for (bool first = true;; first = false) {
     bool cached = false;
     auto tgt = co_await obtain(identity, "", context, cached);
     if (!tgt) co_return tgt;
-    auto outcome = co_await run(identity, auth::request_service_ticket(*tgt, spn, kerberos().path, trace), context);
+    auto outcome =
+        co_await run(identity, auth::request_service_ticket(*tgt, spn, kerberos().path, trace), context);
     if (outcome || outcome.error().cause || !blames_the_tgt(outcome.error().error.kind)) co_return outcome;
     // The KDC may have been rebuilt or the TGT revoked since it was stored: ask for a new one, once.
     store_.drop(key_of(identity, ""), *tgt);
@@ -245,9 +251,11 @@ Task<std::expected<std::shared_ptr<void>, TicketError>> Tickets::password_turn(L
   co_return turn->has_value() ? std::shared_ptr<void>(std::move(turn)) : nullptr;
 }
 
-Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace) {
+Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context,
+                                          auth::Trace trace) {
   const auto &who = *identity.identity;
-  // One proof of a principal at a time: many logins, each with a password of its own, would all be tried before the first is counted.
+  // One proof of a principal at a time: many logins, each with a password of its own, would all be tried
+  // before the first is counted.
   std::optional<Landing> turn;
   if (const auto key = turn_of(who); !who.expires()) {
     while (auto flight = join(key))
@@ -255,8 +263,10 @@ Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchC
     turn.emplace(*this, key, std::nullopt);
   }
   if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
-  auto outcome = co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
-  if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed) throttle_.refused(who);
+  auto outcome =
+      co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
+  if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed)
+    throttle_.refused(who);
   co_return outcome;
 }
 
@@ -266,7 +276,8 @@ Task<Tickets::Outcome> Tickets::run(const LoadedIdentity &identity, std::unique_
   for (;;) {
     auto action = exchange->next();
     if (auto *ticket = std::get_if<auth::TicketPtr>(&action)) co_return std::move(*ticket);
-    if (auto *error = std::get_if<auth::Error>(&action)) co_return std::unexpected(TicketError{std::move(*error), {}});
+    if (auto *error = std::get_if<auth::Error>(&action))
+      co_return std::unexpected(TicketError{std::move(*error), {}});
     auto &ask = std::get<auth::AskKdc>(action);
 
     auto started = std::chrono::steady_clock::now();
@@ -281,7 +292,8 @@ Task<Tickets::Outcome> Tickets::run(const LoadedIdentity &identity, std::unique_
       context.emit(nobody);
       co_return std::unexpected(TicketError{error_of(auth::Kind::realm_unknown, kdcs.why_none), {}});
     }
-    // Proof is not risked on a KDC that has just failed while another is there: nobody else may be sent it afterwards.
+    // Proof is not risked on a KDC that has just failed while another is there: nobody else
+    // may be sent it afterwards.
     auto endpoints = kdcs.endpoints;
     if (ask.proof && kdcs.trusted > 0) endpoints.resize(kdcs.trusted);
     auto answer = co_await ask_kdc(endpoints, std::move(ask.message), ask.proof, context.kdc_limit);
@@ -299,8 +311,8 @@ Task<Tickets::Outcome> Tickets::run(const LoadedIdentity &identity, std::unique_
       context.emit(told);
     }
     if (!answer)
-      co_return std::unexpected(
-          co_await unreachable(identity.identity->principal(), ask.realm, kdcs, answer.error(), tcp_works, context));
+      co_return std::unexpected(co_await unreachable(identity.identity->principal(), ask.realm, kdcs,
+                                                     answer.error(), tcp_works, context));
     tcp_works = true;
     kdcs_.answered(ask.realm, answer->endpoint);
     exchange->reply(answer->message);
@@ -312,15 +324,17 @@ Task<Tickets::Outcome> Tickets::run(const LoadedIdentity &identity, std::unique_
       if (reply->server_time) {
         event.stime = to_iso8601(*reply->server_time);
         event.skew_ms =
-            std::chrono::duration_cast<Millis>(*reply->server_time - std::chrono::system_clock::now()).count();
+            std::chrono::duration_cast<Millis>(*reply->server_time - std::chrono::system_clock::now())
+                .count();
       }
     }
     context.emit(event);
   }
 }
 
-Task<TicketError> Tickets::unreachable(const std::string &principal, const std::string &realm, const Kdcs::Found &kdcs,
-                                       const std::vector<KdcSilent> &silent, bool tcp_works, FetchContext &context) {
+Task<TicketError> Tickets::unreachable(const std::string &principal, const std::string &realm,
+                                       const Kdcs::Found &kdcs, const std::vector<KdcSilent> &silent,
+                                       bool tcp_works, FetchContext &context) {
   auto why = to_text(silent);
   auto tell = [&](std::string kdc, std::string text, std::int64_t us) {
     why += (why.empty() ? "" : "; ") + kdc + ": " + text;
@@ -338,10 +352,12 @@ Task<TicketError> Tickets::unreachable(const std::string &principal, const std::
     tell(kdc, reason, 0);
   auto cause = kdcs.proxies_only ? Cause::kdc_proxy_unsupported : Cause::kdc_unreachable;
   if (!tcp_works && !silent.empty()) {
-    // Whoever fails over TCP alone is behind a firewall, or does not listen there: another remedy than a KDC that is down.
+    // Whoever fails over TCP alone is behind a firewall, or does not listen there: another
+    // remedy than a KDC that is down.
     auto started = std::chrono::steady_clock::now();
     auto probe = auth::request_without_proof(principal, kerberos().path);
-    auto over_udp = probe ? co_await answers_over_udp(kdcs.endpoints, *std::move(probe), udp_limit) : std::nullopt;
+    auto over_udp =
+        probe ? co_await answers_over_udp(kdcs.endpoints, *std::move(probe), udp_limit) : std::nullopt;
     if (over_udp) {
       cause = Cause::kdc_tcp_blocked;
       tell(to_text(*over_udp), "answers over UDP, but not over TCP", micros_since(started));

@@ -1,4 +1,5 @@
-// Tickets for logins: what the store does not hold is fetched from a KDC, by one login for all that wait for the same.
+// Tickets for logins: what the store does not hold is fetched from a KDC, by one login for
+// all that wait for the same.
 #pragma once
 
 #include "auth/exchange.hpp"
@@ -13,8 +14,9 @@
 
 namespace shim {
 
-/// Why there is no ticket. `cause` stands where it was no KDC that refused: kdc-unreachable, kdc-tcp-blocked, kdc-proxy-unsupported (`error.text` says what each
-/// KDC did), password-throttled. nullopt: `error.kind` tells.
+/// Why there is no ticket. `cause` stands where it was no KDC that refused: kdc-unreachable,
+/// kdc-tcp-blocked, kdc-proxy-unsupported (`error.text` says what each KDC did), password-throttled.
+/// nullopt: `error.kind` tells.
 struct TicketError {
   auth::Error error;
   std::optional<Cause> cause = {};
@@ -27,26 +29,31 @@ struct AcquiredTicket {
 };
 using TicketResult = std::expected<AcquiredTicket, TicketError>;
 
-/// Shared by all threads. One request in flight for each key: the others wait for its outcome (also its failure), each under its own deadline.
+/// Shared by all threads. One request in flight for each key: the others wait for its outcome (also its
+/// failure), each under its own deadline.
 class Tickets {
 public:
-  /// `refusals`: how long a KDC's refusal is kept; 0: not at all. `background` takes the events of renewals, which belong to no connection; it is called from
-  /// any worker thread.
+  /// `refusals`: how long a KDC's refusal is kept; 0: not at all. `background` takes the events of renewals,
+  /// which belong to no connection; it is called from any worker thread.
   Tickets(auth::KerberosConfig kerberos, Millis refusals, std::function<void(Event)> background,
           std::filesystem::path kdcinfo = sssd_folder)
-      : kdcs_(std::move(kerberos), std::move(kdcinfo)), refusals_(refusals), background_(std::move(background)) {}
+      : kdcs_(std::move(kerberos), std::move(kdcinfo)), refusals_(refusals),
+        background_(std::move(background)) {}
 
   const auth::KerberosConfig &kerberos() const { return kdcs_.kerberos(); }
 
-  /// A service ticket of `identity` for `spn` (with realm). From the store where it is good for another minute; past half of its life it is fetched anew in the
-  /// background, while the old one goes on serving.
+  /// A service ticket of `identity` for `spn` (with realm). From the store where it is good for another
+  /// minute; past half of its life it is fetched anew in the background, while the old one goes on serving.
   Task<TicketResult> acquire(LoadedIdentity identity, std::string spn, FetchContext context);
   /// A ticket that a server rejected: out of the store at once. Somebody else's newer one stays.
   void rejected(const AcquiredTicket &ticket) { store_.drop(ticket.key, ticket.ticket); }
-  /// Forgets whatever is kept of that identity, tickets, TGT and refusals; what is still being fetched for it is not kept when it comes.
+  /// Forgets whatever is kept of that identity, tickets, TGT and refusals; what is still being fetched for it
+  /// is not kept when it comes.
   void discard(const LoadedIdentity &identity);
-  /// NTLM offers a password to a server, which asks a domain controller: its refusals count with those of the KDCs. Waits until no other login offers a password of that principal; hold
-  /// what comes until the server has answered, and tell what it said. Where the same password was found good nobody waits, and null comes. Error: why it is not to be offered at this time.
+  /// NTLM offers a password to a server, which asks a domain controller: its refusals count with those of the
+  /// KDCs. Waits until no other login offers a password of that principal; hold what comes until the server
+  /// has answered, and tell what it said. Where the same password was found good nobody waits, and null
+  /// comes. Error: why it is not to be offered at this time.
   Task<std::expected<std::shared_ptr<void>, TicketError>> password_turn(LoadedIdentity identity);
   void password_good(const LoadedIdentity &identity) { throttle_.good(*identity.identity); }
   void password_refused(const LoadedIdentity &identity) { throttle_.refused(*identity.identity); }
@@ -62,20 +69,23 @@ private:
   Task<Outcome> obtain(LoadedIdentity identity, std::string spn, FetchContext context, bool &cached);
   Task<Outcome> fetch(LoadedIdentity identity, std::string spn, FetchContext context);
   std::optional<TicketError> password_shut(const auth::Identity &identity);
-  /// The TGT: for a ccache its own, else by an AS exchange, unless the KDC has refused this identity too often.
+  /// The TGT: for a ccache its own, else by an AS exchange, unless the KDC has
+  /// refused this identity too often.
   Task<Outcome> fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace);
   /// Waits until the claim on `key` is over. False: it was already.
   Task<bool> landed(std::shared_ptr<Flight> flight, auth::TicketKey key);
-  Task<Outcome> run(const LoadedIdentity &identity, std::unique_ptr<auth::Exchange> exchange, FetchContext context);
+  Task<Outcome> run(const LoadedIdentity &identity, std::unique_ptr<auth::Exchange> exchange,
+                    FetchContext context);
   /// Why no KDC of `realm` could be asked.
-  Task<TicketError> unreachable(const std::string &principal, const std::string &realm, const Kdcs::Found &kdcs,
-                                const std::vector<KdcSilent> &silent, bool tcp_works, FetchContext &context);
+  Task<TicketError> unreachable(const std::string &principal, const std::string &realm,
+                                const Kdcs::Found &kdcs, const std::vector<KdcSilent> &silent, bool tcp_works,
+                                FetchContext &context);
   Task<> renew(LoadedIdentity identity, std::string spn, FetchContext context);
   /// Null: the caller has the claim and must `land`. Else somebody else's flight.
   std::shared_ptr<Flight> join(const auth::TicketKey &key);
   void land(const auth::TicketKey &key, std::optional<Outcome> outcome);
-  /// Tickets of other generations of the same identity serve nobody any more: they go when one of this generation comes. (A ccache that is no file has a new
-  /// generation at each login.) Under `mutex_`.
+  /// Tickets of other generations of the same identity serve nobody any more: they go when one of this
+  /// generation comes. (A ccache that is no file has a new generation at each login.) Under `mutex_`.
   void forget_earlier(const auth::TicketKey &key);
   struct Landing;
 

@@ -8,8 +8,8 @@ namespace shim {
 
 namespace {
 
-// In the order of the enum. {bare_spn} is the SPN without its realm, as setspn wants it. Remedies name commands of the side where the fault is:
-// setspn for Active Directory, klist and kvno here.
+// In the order of the enum. {bare_spn} is the SPN without its realm, as setspn wants it. Remedies name
+// commands of the side where the fault is: setspn for Active Directory, klist and kvno here.
 constexpr auto catalogue = std::to_array<CauseEntry>({
     // names
     {Cause::name_not_found, "name-not-found", Fault::dns, "DNS has no address for the target {target}.",
@@ -111,11 +111,13 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "otherwise."},
 
     // credentials
-    {Cause::no_credentials, "no-credentials", Fault::configuration, "Identity {identity} has no usable credentials.",
+    {Cause::no_credentials, "no-credentials", Fault::configuration,
+     "Identity {identity} has no usable credentials.",
      "Check that its keytab, ccache or password_file exists, can be read by the user who runs sqlshim, and fits "
      "its principal: klist -kt FILE lists a keytab, klist -c FILE a ccache (which kinit fills). The principal must "
      "be spelled as in the directory. With from = \"client\" or \"caller\" the detail says what the login lacks."},
-    {Cause::tgt_expired, "tgt-expired", Fault::configuration, "The Kerberos ticket of identity {identity} has expired.",
+    {Cause::tgt_expired, "tgt-expired", Fault::configuration,
+     "The Kerberos ticket of identity {identity} has expired.",
      "Run kinit for its ccache again. An identity with a keytab gets new tickets by itself."},
     {Cause::keytab_mismatch, "keytab-mismatch", Fault::configuration,
      "The key in the keytab of identity {identity} is not the one that the KDC holds.",
@@ -269,7 +271,8 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "The kernel could not say which local user is behind this connection.",
      "Connect from this machine, as a user of this user namespace, and keep the connection open until the login is "
      "answered. A listener with unix = \"PATH\" always knows its callers."},
-    {Cause::caller_denied, "caller-denied", Fault::configuration, "Listener {listener} does not admit {caller}.",
+    {Cause::caller_denied, "caller-denied", Fault::configuration,
+     "Listener {listener} does not admit {caller}.",
      "If that user shall connect here, add the name to callers of listener {listener}."},
     {Cause::client_auth_refused, "client-auth-refused", Fault::client,
      "Listener {listener} does not take this kind of login.",
@@ -282,7 +285,8 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
     {Cause::identity_denied, "identity-denied", Fault::configuration,
      "Identity {identity} may not be used by {caller}.",
      "If that user shall reach the server with these credentials, add the name to allow of identity {identity}."},
-    {Cause::limit, "limit", Fault::us, "sqlshim takes no more of these logins at this time: a limit is reached.",
+    {Cause::limit, "limit", Fault::us,
+     "sqlshim takes no more of these logins at this time: a limit is reached.",
      "Try again in a moment. If it stays, find out which program holds connections open or connects without ever logging in (sqlshim log "
      "shows the callers), or raise the limit that is named here."},
     {Cause::deadline, "deadline", Fault::us, "The login did not finish in time.",
@@ -292,7 +296,8 @@ constexpr auto catalogue = std::to_array<CauseEntry>({
      "The decision log cannot be written, and sqlshim lets no login in that it cannot account for.",
      "Make room on the disk that holds [log] decisions, or correct the file's permissions; logins go on by "
      "themselves then."},
-    {Cause::protocol_violation, "protocol-violation", Fault::us, "Bytes came that TDS does not allow at that place.",
+    {Cause::protocol_violation, "protocol-violation", Fault::us,
+     "Bytes came that TDS does not allow at that place.",
      "Check that both ends speak TDS: the application a SQL Server driver, {host}:{port} a SQL Server. If they do, "
      "please report it with the decision log."},
     {Cause::tds_too_old, "tds-too-old", Fault::client, "The application speaks a TDS version before 7.0.",
@@ -380,7 +385,8 @@ const CauseEntry *find_cause(std::string_view id) {
 std::span<const CauseEntry> all_causes() { return catalogue; }
 
 std::optional<std::string_view> placeholder_word(std::string_view name) {
-  const auto found = std::ranges::find(placeholders, name, &std::pair<std::string_view, std::string_view>::first);
+  const auto found =
+      std::ranges::find(placeholders, name, &std::pair<std::string_view, std::string_view>::first);
   if (found == placeholders.end()) return std::nullopt;
   return found->second;
 }
@@ -391,7 +397,8 @@ std::string fill(std::string_view text, const std::map<std::string, std::string>
     const std::size_t open = text.find('{');
     const std::size_t close = open == std::string_view::npos ? open : text.find('}', open);
     filled += text.substr(0, open);
-    if (close == std::string_view::npos) return filled += open == std::string_view::npos ? "" : text.substr(open);
+    if (close == std::string_view::npos)
+      return filled += open == std::string_view::npos ? "" : text.substr(open);
     const std::string name(text.substr(open + 1, close - open - 1));
     const auto fact = facts.find(name);
     if (fact != facts.end() && !fact->second.empty())

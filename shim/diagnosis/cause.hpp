@@ -1,5 +1,5 @@
-// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, a sentence, a remedy, and the error number
-// that the client reads.
+// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, a sentence, a
+// remedy, and the error number that the client reads.
 #pragma once
 
 #include <map>
@@ -86,8 +86,9 @@ enum class Cause {
   fedauth_not_supported,
 };
 
-/// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders ({spn}, {host}, …: `placeholder_word` knows all), filled
-/// by `fill`. `fault` is who has to act as a rule; for deadline, protocol-violation and TLS that fails the failing step tells better.
+/// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders ({spn}, {host}, …:
+/// `placeholder_word` knows all), filled by `fill`. `fault` is who has to act as a rule; for deadline,
+/// protocol-violation and TLS that fails the failing step tells better.
 struct CauseEntry {
   Cause cause;
   std::string_view id; ///< "spn-missing"
@@ -106,8 +107,9 @@ std::span<const CauseEntry> all_causes();
 inline constexpr unsigned refusal_number = 50811;
 inline constexpr unsigned char refusal_class = 14;
 
-/// Fills {name} from `facts`; a placeholder without a fact becomes an upper-case word for the reader ("DOMAIN\SERVICEACCOUNT" for {account}).
-/// Facts are put in as they are, and are not filled again: whoever shows the result escapes it.
+/// Fills {name} from `facts`; a placeholder without a fact becomes an upper-case word for the reader
+/// ("DOMAIN\SERVICEACCOUNT" for {account}). Facts are put in as they are, and are not filled again: whoever
+/// shows the result escapes it.
 std::string fill(std::string_view text, const std::map<std::string, std::string> &facts);
 /// The word for a placeholder without a fact; nullopt: there is no such placeholder.
 std::optional<std::string_view> placeholder_word(std::string_view name);

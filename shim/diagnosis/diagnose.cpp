@@ -17,7 +17,8 @@ using Facts = std::map<std::string, std::string>;
 
 constexpr std::int64_t preauth_required = 25; ///< a round of the AS exchange, no error (RFC 4120 7.5.9)
 constexpr std::int64_t skew = 37;
-constexpr std::uint64_t most_informative_class = 10; ///< a message of a higher class is an error (MS-TDS 2.2.7.10)
+constexpr std::uint64_t most_informative_class =
+    10; ///< a message of a higher class is an error (MS-TDS 2.2.7.10)
 
 constexpr std::string_view partner_tried = " is tried"; ///< ends what `partner_is_tried` makes
 
@@ -183,7 +184,8 @@ std::optional<Cause> cause_of_message(const ServerSaid &message, const Story &st
   case 4064:
     return Cause::database_denied;
   case 18452:
-    // A server with Extended Protection says this to a token without a binding, and to one of an account that it does not trust.
+    // A server with Extended Protection says this to a token without a binding, and to one of an
+    // account that it does not trust.
     return story.token_sent && !binding_sent(story) ? Cause::channel_binding_refused : Cause::login_untrusted;
   case 18456:
     return message.text.contains("ANONYMOUS LOGON") ? Cause::anonymous_logon : Cause::login_denied;
@@ -198,7 +200,8 @@ std::optional<Cause> cause_of_kind_text(std::string_view kind) {
   return std::nullopt;
 }
 
-/// Why the KDC knows no such SPN, where its host is the fault of names. The first candidate is judged: it is the one that should have been right.
+/// Why the KDC knows no such SPN, where its host is the fault of names. The first candidate is judged: it is
+/// the one that should have been right.
 std::optional<Cause> cause_of_name(const Story &story) {
   if (!story.spn_refused || !story.target || story.target->by.empty()) return std::nullopt; // an old log
   const SpnTried &tried = *story.spn_refused;
@@ -207,7 +210,8 @@ std::optional<Cause> cause_of_name(const Story &story) {
   if (tried.odd.contains("(PTR of ") && tried.odd.ends_with(": " + auth::spn_host(tried.spn) + ")"))
     return Cause::ptr_wrong;
   const std::string &by = story.target->by;
-  if (!story.alias_end.empty() && (by == "as-typed" || by == "short-only") && story.alias_end != story.target->fqdn)
+  if (!story.alias_end.empty() && (by == "as-typed" || by == "short-only") &&
+      story.alias_end != story.target->fqdn)
     return Cause::alias_not_canonical;
   const bool realm_known = tried.realm_from == "domain-realm" || tried.realm_from == "srv";
   const bool completed = story.typed_short && story.target->fqdn.contains('.') && by != "map";
@@ -224,7 +228,8 @@ Cause sharpen(const Story &story, const Failure &failure) {
   case Cause::database_denied:
     if (const ServerSaid *message = telling_message(story))
       return cause_of_message(*message, story).value_or(failure.cause);
-    if (failure.cause == Cause::server_closed && story.messages.empty() && story.token_sent && !story.token_answered)
+    if (failure.cause == Cause::server_closed && story.messages.empty() && story.token_sent &&
+        !story.token_answered)
       return Cause::spn_wrong_account;
     return failure.cause;
   default:
@@ -239,7 +244,8 @@ Cause sharpen(const Story &story, const Failure &failure) {
   if (const auto of_name = cause_of_name(story)) return *of_name;
   // An SPN that is written has its port from nobody but who wrote it.
   const bool computed = !story.spn_refused || story.spn_refused->why != "explicit";
-  return computed && story.browser && story.browser->detail.starts_with(was_at_port) ? Cause::port_changed : cause;
+  return computed && story.browser && story.browser->detail.starts_with(was_at_port) ? Cause::port_changed
+                                                                                     : cause;
 }
 
 /// For causes that can be anybody's: who was to act in that step.
@@ -383,8 +389,10 @@ bool shows(Area area, const Event &event) {
 /// Puts what was said, and by whom, into `diagnosis`.
 void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
   const Area area = area_of(diagnosis.cause);
-  const bool server_step = failure.step == "server-login"; // what the server says of clocks and keys is in the detail
-  if ((area == Area::ticket || area == Area::spn) && !server_step && story.kdc_refusal && story.kdc_refusal->code > 0) {
+  const bool server_step =
+      failure.step == "server-login"; // what the server says of clocks and keys is in the detail
+  if ((area == Area::ticket || area == Area::spn) && !server_step && story.kdc_refusal &&
+      story.kdc_refusal->code > 0) {
     diagnosis.said = story.kdc_refusal->text;
     diagnosis.said_by = "KDC";
     return;
@@ -398,15 +406,16 @@ void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
     return;
   }
   diagnosis.said = failure.detail;
-  if (diagnosis.said.empty() && area == Area::ticket && story.spn_refused) diagnosis.said = story.spn_refused->detail;
+  if (diagnosis.said.empty() && area == Area::ticket && story.spn_refused)
+    diagnosis.said = story.spn_refused->detail;
 }
 
 /// What a certificate holds, for a reader: a hostile one may hold thousands.
 std::string names_of(const TlsAgreed &tls) {
   constexpr std::size_t most = 5;
   const std::size_t shown = std::min(most, tls.names.size());
-  std::string names =
-      fmt::format("{}", fmt::join(tls.names.begin(), tls.names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
+  std::string names = fmt::format(
+      "{}", fmt::join(tls.names.begin(), tls.names.begin() + static_cast<std::ptrdiff_t>(shown), ", "));
   if (tls.names.size() > most) names += fmt::format(" and {} more", tls.names.size() - most);
   return names;
 }
@@ -422,8 +431,9 @@ Facts facts_of(const Story &story, const Failure &failure) {
   Facts facts;
   if (story.accepted) facts["listener"] = story.accepted->listener;
   if (story.caller)
-    facts["caller"] = story.caller->user.empty() ? fmt::format("uid {}", story.caller->uid)
-                                                 : fmt::format("{} (uid {})", story.caller->user, story.caller->uid);
+    facts["caller"] = story.caller->user.empty()
+                          ? fmt::format("uid {}", story.caller->uid)
+                          : fmt::format("{} (uid {})", story.caller->user, story.caller->uid);
   if (story.login) {
     facts["database"] = story.login->database.empty() ? "(the login's default)" : story.login->database;
     facts["user"] = facts["login"] = story.login->user;
@@ -486,7 +496,8 @@ Facts facts_of(const Story &story, const Failure &failure) {
   return facts;
 }
 
-/// The catalogue speaks of the configuration's own credentials; a client's own password is the application's to mend.
+/// The catalogue speaks of the configuration's own credentials; a client's own password is
+/// the application's to mend.
 std::string_view remedy_of(Cause cause, const Story &story) {
   const bool clients = story.credentials && story.credentials->from == "client";
   if (clients && cause == Cause::no_credentials)
@@ -580,26 +591,30 @@ std::optional<Diagnosis> diagnose(std::span<const Record> trail) {
   return diagnose(trail, Failure{.step = refused->step, .cause = known->cause, .detail = refused->detail});
 }
 
-Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause, const std::string &partner) {
-  return {fmt::format("route {}: target {} could not be reached ({}): its failover_partner {}{}", route, target,
-                      id(cause), partner, partner_tried)};
+Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause,
+                        const std::string &partner) {
+  return {fmt::format("route {}: target {} could not be reached ({}): its failover_partner {}{}", route,
+                      target, id(cause), partner, partner_tried)};
 }
 
 Refused refused(const Diagnosis &diagnosis, const Failure &failure) {
-  return {failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)), failure.detail,
-          diagnosis.remedy};
+  return {failure.step, std::string(to_string(diagnosis.fault)), std::string(id(diagnosis.cause)),
+          failure.detail, diagnosis.remedy};
 }
 
 std::string client_text(const Diagnosis &diagnosis, std::string_view conn) {
-  // Shares of the 2,000: the remedy and the connection id are what a person needs most, so no other part may push them out.
-  constexpr std::size_t sentence_share = 500, spn_share = 250, said_share = 250, remedy_share = 850, conn_share = 32;
-  std::string text = fmt::format("{}: {}", id(diagnosis.cause), printable(diagnosis.sentence, sentence_share));
+  // Shares of the 2,000: the remedy and the connection id are what a person needs most, so no
+  // other part may push them out.
+  constexpr std::size_t sentence_share = 500, spn_share = 250, said_share = 250, remedy_share = 850,
+                        conn_share = 32;
+  std::string text =
+      fmt::format("{}: {}", id(diagnosis.cause), printable(diagnosis.sentence, sentence_share));
   if (!diagnosis.spn.empty() && !diagnosis.sentence.contains(diagnosis.spn))
     text += fmt::format(" SPN: {}.", printable(diagnosis.spn, spn_share));
   if (!diagnosis.said.empty())
-    text += diagnosis.said_by.empty()
-                ? fmt::format(" Detail: {}.", printable(diagnosis.said, said_share))
-                : fmt::format(" The {} said: \"{}\".", diagnosis.said_by, printable(diagnosis.said, said_share));
+    text += diagnosis.said_by.empty() ? fmt::format(" Detail: {}.", printable(diagnosis.said, said_share))
+                                      : fmt::format(" The {} said: \"{}\".", diagnosis.said_by,
+                                                    printable(diagnosis.said, said_share));
   text += fmt::format(" Remedy: {} (sqlshim connection {})", printable(diagnosis.remedy, remedy_share),
                       printable(conn, conn_share));
   return text;

@@ -1,5 +1,6 @@
-// The decision log's events: one struct per kind of decision. Each has a stable `name` and one walk over its fields, which JSON, text and tests
-// share. Strings that came from outside are kept as they came: the renderer escapes and caps them, nobody else does. No field is a secret.
+// The decision log's events: one struct per kind of decision. Each has a stable `name` and one walk over its
+// fields, which JSON, text and tests share. Strings that came from outside are kept as they came: the
+// renderer escapes and caps them, nobody else does. No field is a secret.
 #pragma once
 
 #include <chrono>
@@ -15,13 +16,14 @@ using Micros = std::chrono::microseconds;
 using WallTime = std::chrono::system_clock::time_point;
 using Strings = std::vector<std::string>;
 
-// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings. `fields(visit)` calls visit("name", value) in order; on a
-// mutable event the values are mutable too, so that the reader of old logs walks the same list as the writer.
-#define SQLSHIM_EVENT(NAME)                                                                                            \
-  static constexpr std::string_view name = NAME;                                                                       \
+// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings. `fields(visit)` calls
+// visit("name", value) in order; on a mutable event the values are mutable too, so that the reader of old
+// logs walks the same list as the writer.
+#define SQLSHIM_EVENT(NAME)                                                                                  \
+  static constexpr std::string_view name = NAME;                                                             \
   static constexpr bool debug = false
-#define SQLSHIM_DEBUG_EVENT(NAME)                                                                                      \
-  static constexpr std::string_view name = NAME;                                                                       \
+#define SQLSHIM_DEBUG_EVENT(NAME)                                                                            \
+  static constexpr std::string_view name = NAME;                                                             \
   static constexpr bool debug = true
 
 struct Accepted {
@@ -46,7 +48,9 @@ struct PreloginAnswered {
   SQLSHIM_EVENT("prelogin.answered");
   std::string leg; ///< "client", "server"
   std::string asked, answered;
-  void fields(this auto &&self, auto &&v) { v("leg", self.leg), v("asked", self.asked), v("answered", self.answered); }
+  void fields(this auto &&self, auto &&v) {
+    v("leg", self.leg), v("asked", self.asked), v("answered", self.answered);
+  }
 };
 struct TlsAgreed {
   SQLSHIM_EVENT("tls.agreed");
@@ -70,7 +74,8 @@ struct LoginReceived {
   void fields(this auto &&self, auto &&v) {
     v("tds", self.tds), v("server", self.server), v("database", self.database), v("user", self.user),
         v("app", self.app), v("host", self.host), v("pid", self.pid), v("packet_size", self.packet_size),
-        v("auth", self.auth), v("mechanism", self.mechanism), v("size", self.size), v("features", self.features);
+        v("auth", self.auth), v("mechanism", self.mechanism), v("size", self.size),
+        v("features", self.features);
   }
 };
 struct CredentialsIgnored {
@@ -160,13 +165,15 @@ struct KdcAnswered {
 };
 struct SpnTried {
   SQLSHIM_EVENT("spn.tried");
-  std::string spn, why, outcome, kind, detail; ///< outcome: "ticket", "refused", "skipped"; kind: auth::Kind's spelling
-  std::string client = {};                     ///< the principal that asked
-  std::string realm_from = {};                 ///< what told the realm: auth::RealmFrom's spelling
-  std::string odd = {};                        ///< the shape that a fault of names gave it, and the lookup to blame
+  std::string spn, why, outcome, kind,
+      detail;                  ///< outcome: "ticket", "refused", "skipped"; kind: auth::Kind's spelling
+  std::string client = {};     ///< the principal that asked
+  std::string realm_from = {}; ///< what told the realm: auth::RealmFrom's spelling
+  std::string odd = {};        ///< the shape that a fault of names gave it, and the lookup to blame
   void fields(this auto &&self, auto &&v) {
-    v("spn", self.spn), v("why", self.why), v("outcome", self.outcome), v("kind", self.kind), v("detail", self.detail),
-        v("client", self.client), v("realm_from", self.realm_from), v("odd", self.odd);
+    v("spn", self.spn), v("why", self.why), v("outcome", self.outcome), v("kind", self.kind),
+        v("detail", self.detail), v("client", self.client), v("realm_from", self.realm_from),
+        v("odd", self.odd);
   }
 };
 struct TicketChosen {
@@ -175,7 +182,8 @@ struct TicketChosen {
   std::int64_t kvno = 0;
   std::string expires; ///< ISO 8601
   bool cached = false;
-  std::string account = {}; ///< the client as Windows writes it, "CORP\\svc-reports", where [domains] knows its realm
+  std::string account =
+      {}; ///< the client as Windows writes it, "CORP\\svc-reports", where [domains] knows its realm
   void fields(this auto &&self, auto &&v) {
     v("spn", self.spn), v("client", self.client), v("etype", self.etype), v("kvno", self.kvno),
         v("expires", self.expires), v("cached", self.cached), v("account", self.account);
@@ -198,8 +206,9 @@ struct TokenExchanged {
   std::string flags_asked, flags_granted;
   bool done = false;
   void fields(this auto &&self, auto &&v) {
-    v("round", self.round), v("mechanism", self.mechanism), v("sent", self.sent), v("received", self.received),
-        v("flags_asked", self.flags_asked), v("flags_granted", self.flags_granted), v("done", self.done);
+    v("round", self.round), v("mechanism", self.mechanism), v("sent", self.sent),
+        v("received", self.received), v("flags_asked", self.flags_asked),
+        v("flags_granted", self.flags_granted), v("done", self.done);
   }
 };
 struct ServerSaid {
@@ -219,13 +228,17 @@ struct AttemptEnded {
 struct FallbackTaken {
   SQLSHIM_EVENT("fallback.taken");
   std::string from, to, reason;
-  void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("reason", self.reason); }
+  void fields(this auto &&self, auto &&v) {
+    v("from", self.from), v("to", self.to), v("reason", self.reason);
+  }
 };
 /// There is another attempt, and policy does not make it.
 struct FallbackWithheld {
   SQLSHIM_EVENT("fallback.withheld");
   std::string from, to, reason;
-  void fields(this auto &&self, auto &&v) { v("from", self.from), v("to", self.to), v("reason", self.reason); }
+  void fields(this auto &&self, auto &&v) {
+    v("from", self.from), v("to", self.to), v("reason", self.reason);
+  }
 };
 struct RedirectFollowed {
   SQLSHIM_EVENT("redirect.followed");
@@ -269,7 +282,8 @@ struct Closed {
   std::uint64_t up = 0, down = 0; ///< bytes relayed towards the server / the client
   std::int64_t lasted_ms = 0;
   void fields(this auto &&self, auto &&v) {
-    v("by", self.by), v("reason", self.reason), v("up", self.up), v("down", self.down), v("lasted_ms", self.lasted_ms);
+    v("by", self.by), v("reason", self.reason), v("up", self.up), v("down", self.down),
+        v("lasted_ms", self.lasted_ms);
   }
 };
 
@@ -278,7 +292,8 @@ struct Started {
   SQLSHIM_EVENT("started");
   std::string version, config;
   Strings listeners;
-  Strings identities = {}; ///< "reports: keytab of CORP\\svc-reports, which is svc-reports@CORP.TEST by [domains]"
+  Strings identities =
+      {}; ///< "reports: keytab of CORP\\svc-reports, which is svc-reports@CORP.TEST by [domains]"
   void fields(this auto &&self, auto &&v) {
     v("version", self.version), v("config", self.config), v("listeners", self.listeners),
         v("identities", self.identities);
@@ -304,12 +319,13 @@ struct Drained {
 #undef SQLSHIM_DEBUG_EVENT
 
 using AnyEvent =
-    std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored, PolicyDecided,
-                 DnsAnswered, TargetAliased, TargetResolved, BrowserAnswered, CredentialsTaken, PlanMade, KdcAnswered,
-                 SpnTried, TicketChosen, ServerConnected, TokenExchanged, ServerSaid, AttemptEnded, FallbackTaken,
-                 FallbackWithheld, RedirectFollowed, PartnerMapped, LoginAnswered, TraceLine, Refused, Closed, Started,
-                 Warned, Reloaded, Drained>;
-/// One event. A variant whose ends and copies are in event.cpp: for so many kinds, every file spent a quarter of its compile time on them.
+    std::variant<Accepted, CallerProven, PreloginAnswered, TlsAgreed, LoginReceived, CredentialsIgnored,
+                 PolicyDecided, DnsAnswered, TargetAliased, TargetResolved, BrowserAnswered, CredentialsTaken,
+                 PlanMade, KdcAnswered, SpnTried, TicketChosen, ServerConnected, TokenExchanged, ServerSaid,
+                 AttemptEnded, FallbackTaken, FallbackWithheld, RedirectFollowed, PartnerMapped,
+                 LoginAnswered, TraceLine, Refused, Closed, Started, Warned, Reloaded, Drained>;
+/// One event. A variant whose ends and copies are in event.cpp: for so many kinds, every file spent a quarter
+/// of its compile time on them.
 struct Event : AnyEvent {
   Event();
   template <class Kind>
@@ -322,7 +338,8 @@ struct Event : AnyEvent {
   ~Event();
 };
 
-/// One line of the decision log. `conn` is 8 hex digits, empty for an event without a connection; `us` since the connection was accepted.
+/// One line of the decision log. `conn` is 8 hex digits, empty for an event without a connection; `us` since
+/// the connection was accepted.
 struct Record {
   WallTime at{};
   std::string conn;

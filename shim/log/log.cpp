@@ -54,7 +54,8 @@ std::expected<File, std::string> open_log(const std::filesystem::path &path) {
   // Readable too, because the last byte tells whether an earlier run ended in the middle of a line.
   const int fd = ::open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
   if (fd < 0) {
-    const std::string why = errno == ELOOP ? "it is a symbolic link; name the file itself" : error_text(errno);
+    const std::string why =
+        errno == ELOOP ? "it is a symbolic link; name the file itself" : error_text(errno);
     return std::unexpected(fmt::format("cannot open the decision log {}: {}", path.string(), why));
   }
   return File(fd);
@@ -68,8 +69,9 @@ bool ends_mid_line(const File &file) {
   return ::pread(file.fd(), &last, 1, about.st_size - 1) == 1 && last != '\n';
 }
 
-/// Lines wait in `queue_`; the writer takes all of them at once and writes them with as few write(2) as the kernel allows. What could not be
-/// written stays in `unwritten_` (known to the writer alone) and is tried again.
+/// Lines wait in `queue_`; the writer takes all of them at once and writes them with as few
+/// write(2) as the kernel allows. What could not be written stays in `unwritten_` (known to the
+/// writer alone) and is tried again.
 class FileLog final : public DecisionLog {
 public:
   FileLog(std::filesystem::path path, File file, bool with_debug, std::size_t queue_lines)
@@ -135,7 +137,8 @@ private:
   std::size_t waiting_lines() const { return static_cast<std::size_t>(queued_ - written_); }
 
   void run() {
-    // Signals are for the threads that wait for them; a closed pipe is an error of write(2) here, not the end of the process.
+    // Signals are for the threads that wait for them; a closed pipe is an error of write(2) here,
+    // not the end of the process.
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
@@ -197,7 +200,8 @@ private:
       }
     }
     if (done > 0) {
-      // The whole of a line that is cut now stays in front of what is unwritten: a new file must not begin in the middle of it.
+      // The whole of a line that is cut now stays in front of what is unwritten: a new file must not
+      // begin in the middle of it.
       const std::size_t newline = unwritten_.rfind('\n', done - 1);
       if (newline != std::string::npos)
         started_line_ = unwritten_.substr(newline + 1, done - newline - 1);
@@ -248,7 +252,8 @@ private:
   spdlog::logger diagnostics_{"sqlshim", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
   File file_;
   std::string
-      unwritten_; ///< bytes taken from the queue; begins in the middle of a line when `started_line_` is not empty
+      /// bytes taken from the queue; begins in the middle of a line when `started_line_` is not empty
+      unwritten_;
   std::string started_line_; ///< what the file already holds of that line
   std::uint64_t lines_in_hand_ = 0;
 
@@ -257,31 +262,37 @@ private:
 
 std::uint32_t random_number() {
   std::uint32_t number = 0;
-  // Up to 256 bytes come whole and without a signal's interference once the kernel's pool is ready (getrandom(2)).
+  // Up to 256 bytes come whole and without a signal's interference once the kernel's
+  // pool is ready (getrandom(2)).
   while (::getrandom(&number, sizeof number, 0) != static_cast<ssize_t>(sizeof number)) {
   }
   return number;
 }
 
-/// Drawn by chance each, two of 10,000 connections would share an id in one process of a hundred, two of 80,000 in every second one. In odd steps all 2^32 come before one comes again.
+/// Drawn by chance each, two of 10,000 connections would share an id in one process of a hundred, two of
+/// 80,000 in every second one. In odd steps all 2^32 come before one comes again.
 std::string next_id() {
-  constexpr std::uint32_t step = 0x9E3779B1; // 2^32 divided by the golden ratio: ids of neighbours do not look alike
+  constexpr std::uint32_t step =
+      0x9E3779B1; // 2^32 divided by the golden ratio: ids of neighbours do not look alike
   static std::atomic<std::uint32_t> next = random_number();
   return fmt::format("{:08x}", next.fetch_add(step));
 }
 
 } // namespace
 
-std::expected<std::unique_ptr<DecisionLog>, std::string> open_decision_log(const std::filesystem::path &path,
-                                                                           bool debug, std::size_t queue_lines) {
+std::expected<std::unique_ptr<DecisionLog>, std::string>
+open_decision_log(const std::filesystem::path &path, bool debug, std::size_t queue_lines) {
   auto file = open_log(path);
   if (!file) return std::unexpected(file.error());
   return std::make_unique<FileLog>(path, *std::move(file), debug, queue_lines);
 }
 
 void DecisionLog::emit(Event event) {
-  write(Record{
-      .at = std::chrono::system_clock::now(), .conn = {}, .seq = 0, .since_accept = {}, .event = std::move(event)});
+  write(Record{.at = std::chrono::system_clock::now(),
+               .conn = {},
+               .seq = 0,
+               .since_accept = {},
+               .event = std::move(event)});
 }
 
 Trail::Trail(DecisionLog &log) : Trail(log, next_id()) {}
@@ -293,7 +304,8 @@ void Trail::emit(Event event) {
   Record record{.at = std::chrono::system_clock::now(),
                 .conn = id_,
                 .seq = written ? next_seq_++ : 0,
-                .since_accept = std::chrono::duration_cast<Micros>(std::chrono::steady_clock::now() - started_),
+                .since_accept =
+                    std::chrono::duration_cast<Micros>(std::chrono::steady_clock::now() - started_),
                 .event = std::move(event)};
   // A record that finds no place keeps its number: the gap shows that a line is missing.
   if (written) log_.write(record);

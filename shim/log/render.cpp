@@ -19,7 +19,8 @@ struct CodePoint {
   std::size_t length = 1; ///< bytes of the source
 };
 
-/// The code point that `text` (not empty) begins with. Invalid UTF-8 (overlong forms and surrogates too) is U+FFFD, one byte long.
+/// The code point that `text` (not empty) begins with. Invalid UTF-8 (overlong forms and surrogates too)
+/// is U+FFFD, one byte long.
 CodePoint first_code_point(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
@@ -37,12 +38,13 @@ CodePoint first_code_point(std::string_view text) {
   return {value, length};
 }
 
-/// Characters that move the cursor, end a line or turn the reading direction round: a log line must show them, not obey them.
+/// Characters that move the cursor, end a line or turn the reading direction round: a log line must
+/// show them, not obey them.
 bool must_be_escaped(char32_t c) {
   const bool control = c < 0x20 || (c >= 0x7F && c <= 0x9F);
   const bool line_end = c == 0x2028 || c == 0x2029;
-  const bool bidirectional =
-      c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+  const bool bidirectional = c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
+                             (c >= 0x2066 && c <= 0x2069);
   return control || line_end || bidirectional;
 }
 
@@ -66,7 +68,8 @@ std::string replace_invalid(std::string_view text) {
 constexpr std::size_t longest_mark = 32; ///< of "…(+18446744073709551615 bytes)"
 std::string cut_mark(std::size_t bytes) { return fmt::format("…(+{} bytes)", bytes); }
 
-/// Valid UTF-8 of at most `longest` bytes, so that capping again changes nothing: a log that is read and written again stays as it is.
+/// Valid UTF-8 of at most `longest` bytes, so that capping again changes nothing: a log that is read and
+/// written again stays as it is.
 std::string cap(std::string valid, std::size_t longest) {
   if (valid.size() <= longest) return valid;
   std::size_t keep = longest > longest_mark ? longest - longest_mark : 0;
@@ -102,7 +105,9 @@ void append_json(std::string &out, std::string_view text) {
 }
 void append_json(std::string &out, const std::string &text) { append_json(out, std::string_view(text)); }
 void append_json(std::string &out, bool value) { out += value ? "true" : "false"; }
-template <std::integral Number> void append_json(std::string &out, Number value) { out += fmt::to_string(value); }
+template <std::integral Number> void append_json(std::string &out, Number value) {
+  out += fmt::to_string(value);
+}
 void append_json(std::string &out, const Strings &list) {
   out += '[';
   const char *separator = "";
@@ -145,7 +150,8 @@ bool read(const Json &json, std::uint64_t &value) {
 }
 bool read(const Json &json, std::int64_t &value) {
   if (!json.is_number_integer()) return false;
-  if (json.is_number_unsigned() && json.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max()) return false;
+  if (json.is_number_unsigned() && json.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max())
+    return false;
   value = json.get<std::int64_t>();
   return true;
 }
@@ -163,7 +169,8 @@ bool read(const Json &json, Strings &value) {
   return true;
 }
 
-/// Sets fields from an object, as a visitor of a mutable event. `wrong` is the first field that has another type.
+/// Sets fields from an object, as a visitor of a mutable event. `wrong` is the first
+/// field that has another type.
 struct JsonReader {
   const Json &object;
   std::string_view wrong{};
@@ -215,7 +222,8 @@ struct TextWriter {
 };
 
 std::string since(Micros elapsed) {
-  if (elapsed < std::chrono::seconds(10)) return fmt::format("+{:.3f}ms", static_cast<double>(elapsed.count()) / 1e3);
+  if (elapsed < std::chrono::seconds(10))
+    return fmt::format("+{:.3f}ms", static_cast<double>(elapsed.count()) / 1e3);
   return fmt::format("+{:.3f}s", static_cast<double>(elapsed.count()) / 1e6);
 }
 
@@ -273,8 +281,8 @@ std::expected<Record, std::string> from_json(std::string_view line) {
 }
 
 std::string to_text(const Record &record) {
-  std::string line =
-      record.conn.empty() ? to_iso8601(record.at) : printable(record.conn, 64) + ' ' + since(record.since_accept);
+  std::string line = record.conn.empty() ? to_iso8601(record.at)
+                                         : printable(record.conn, 64) + ' ' + since(record.since_accept);
   line += fmt::format(" {}", name_of(record.event));
   std::visit([&](const auto &event) { event.fields(TextWriter{line}); }, record.event);
   return line;
@@ -301,8 +309,9 @@ std::string to_iso8601(WallTime time) {
   const year_month_day date(day);
   const hh_mm_ss clock(micros - day);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
-                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                     clock.hours().count(), clock.minutes().count(), clock.seconds().count(),
+                     clock.subseconds().count());
 }
 
 std::optional<WallTime> from_iso8601(std::string_view text) {

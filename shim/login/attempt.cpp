@@ -21,7 +21,8 @@ constexpr Millis address_stagger{250}; // RFC 8305, 5: "Connection Attempt Delay
 constexpr Millis all_at_once{1};       // as near as connect_first has it: none would mean one after the other
 
 /// The ticket for one attempt, with its events.
-Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &request, const LoadedIdentity &identity,
+Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &request,
+                                                         const LoadedIdentity &identity,
                                                          const auth::NameFacts &facts,
                                                          const auth::SpnCandidate &candidate) {
   FetchContext context{request.resolver,
@@ -43,7 +44,8 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
     tried.kind = error.cause ? id(*error.cause) : auth::to_string(error.error.kind);
     tried.detail = words_of(error.error);
     if (error.kept)
-      tried.detail += "; the KDC's refusal of an earlier login, kept until [kerberos] refusals is over, or SIGHUP";
+      tried.detail +=
+          "; the KDC's refusal of an earlier login, kept until [kerberos] refusals is over, or SIGHUP";
     request.trail.emit(tried);
     co_return fail("ticket", cause_of_ticket_error(error), tried.detail);
   }
@@ -65,11 +67,11 @@ Task<std::expected<Ready, Failure>> get_ntlm_ready(UpstreamRequest &request, con
   if (!turn) co_return fail("ticket", Cause::password_throttled, words_of(turn.error().error));
   auto account = ntlm_account(identity.principal(), request.config.domains);
   request.trail.emit(CredentialsTaken{"ntlm", account, identity.principal()});
-  auto made =
-      auth::make_ntlm_initiator(identity, {.account = std::move(account),
-                                           .service = service_name(prepared.hop.spn, prepared.facts),
-                                           .wrapping = auth::Wrapping::raw,
-                                           .require_mic = request.route.unprotected == config::Unprotected::refuse});
+  auto made = auth::make_ntlm_initiator(
+      identity, {.account = std::move(account),
+                 .service = service_name(prepared.hop.spn, prepared.facts),
+                 .wrapping = auth::Wrapping::raw,
+                 .require_mic = request.route.unprotected == config::Unprotected::refuse});
   if (!made) co_return fail("ticket", cause_of_context_error(made.error().kind), words_of(made.error()));
   co_return Ready{std::nullopt, std::move(*made), std::move(*turn)};
 }
@@ -95,7 +97,8 @@ std::expected<TlsHandshake, Failure> make_handshake(const UpstreamRequest &reque
   auto context = request.tls.connecting(request.route);
   if (!context) return fail("connect", Cause::certificate_untrusted, context.error());
   handshake.context = std::move(*context);
-  // host_name_in_certificate is the target's alone: a partner is checked by its own name, as is where a redirect led to.
+  // host_name_in_certificate is the target's alone: a partner is checked by its own name, as
+  // is where a redirect led to.
   const int hops = hop.number + (hop.partner ? 1 : 0);
   handshake.names = certificate_names(request.route, hop.target, request.resolver.search().search, hops);
   if (!hop.target.is_address) handshake.server_name = handshake.names.front();
@@ -107,10 +110,11 @@ void warn_of_settings(UpstreamRequest &request) {
   const auto &route = request.route;
   if (route.encrypt == config::Encrypt::off) return;
   if (route.trust_server_certificate)
-    request.trail.emit(
-        Warned{"route " + route.name + ": trust_server_certificate: whoever answers is taken for the server"});
+    request.trail.emit(Warned{"route " + route.name +
+                              ": trust_server_certificate: whoever answers is taken for the server"});
   if (route.tls_min == config::TlsMin::tls_1_0)
-    request.trail.emit(Warned{"route " + route.name + ": tls_min = \"1.0\": old TLS and weak keys are accepted"});
+    request.trail.emit(
+        Warned{"route " + route.name + ": tls_min = \"1.0\": old TLS and weak keys are accepted"});
 }
 
 } // namespace
@@ -132,7 +136,8 @@ Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Pr
   co_return std::move(ready);
 }
 
-Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, std::string &step) {
+Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index,
+                          std::string &step) {
   const auto &attempt = prepared.plan[index];
   auto ready = co_await get_ready(request, prepared, attempt, step);
   if (!ready) co_return Failed{std::move(ready.error())};
@@ -141,9 +146,9 @@ Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, st
   auto handshake = make_handshake(request, prepared.hop);
   if (!handshake) co_return Failed{std::move(handshake.error())};
   auto started = Clock::now();
-  auto connected =
-      co_await connect_first(endpoints_of(prepared.facts), request.route.multi_subnet ? all_at_once : address_stagger,
-                             request.route.timeouts.connect);
+  auto connected = co_await connect_first(endpoints_of(prepared.facts),
+                                          request.route.multi_subnet ? all_at_once : address_stagger,
+                                          request.route.timeouts.connect);
   if (!connected)
     co_return Failed{{"connect",
                       connected.error().out_of_descriptors ? Cause::limit
@@ -159,7 +164,8 @@ Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, st
   handshake->bound = attempt.kind == config::AttemptKind::tcp_ntlm;
   const auto &asked_login = request.asked.login;
   if (integrated && sends_password(request.route) && asked_login.sspi.empty())
-    if (auto ignored = ignored_credentials(asked_login, attempt.kind, takes_clients_password(request.identity));
+    if (auto ignored =
+            ignored_credentials(asked_login, attempt.kind, takes_clients_password(request.identity));
         !ignored.empty())
       request.trail.emit(CredentialsIgnored{std::move(ignored)});
   tds::ConnectLogin machine({server_prelogin(request.asked, prepared.facts.target),
@@ -176,8 +182,8 @@ Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, st
     if (ready->ticket && login.ticket_rejected) request.tickets.rejected(*ready->ticket);
     if (failure->cause == Cause::ntlm_untrusted) request.tickets.password_refused(*prepared.identity);
     if (login.wrong_instance)
-      failure->detail += fmt::format(" Another instance than {} listens at {}.", prepared.facts.target.instance,
-                                     to_text(connected->endpoint));
+      failure->detail += fmt::format(" Another instance than {} listens at {}.",
+                                     prepared.facts.target.instance, to_text(connected->endpoint));
     co_return Failed{std::move(*failure), login.ticket_rejected, login.wrong_instance};
   }
   auto &refusal = std::get<tds::ConnectRefused>(reply.error());

@@ -12,7 +12,8 @@ namespace shim {
 struct Ready {
   std::optional<AcquiredTicket> ticket;
   std::unique_ptr<auth::Initiator> initiator;
-  std::shared_ptr<void> turn = {}; ///< of NTLM: no other login offers a password of the same principal while this lives
+  std::shared_ptr<void> turn =
+      {}; ///< of NTLM: no other login offers a password of the same principal while this lives
 };
 
 /// Before connecting: a wrong SPN costs the server nothing. `step` is where it is.
@@ -37,8 +38,10 @@ struct Failed {
 };
 using Outcome = std::variant<Upstream, Redirect, Failed>;
 
-/// Number `index` of the plan, with its events; within the route's timeout for connecting, and else without a deadline.
-Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, std::string &step);
+/// Number `index` of the plan, with its events; within the route's timeout for connecting,
+/// and else without a deadline.
+Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index,
+                          std::string &step);
 
 /// As people and the log count attempts: from 1.
 inline int number_of(std::size_t index) { return static_cast<int>(index) + 1; }

@@ -7,7 +7,8 @@
 
 namespace shim {
 
-/// The cause that an error of the ticket's exchange means, and that an error of the security context with the server means: never spn_missing, since there was a ticket.
+/// The cause that an error of the ticket's exchange means, and that an error of the security context with the
+/// server means: never spn_missing, since there was a ticket.
 Cause cause_of_ticket_error(const TicketError &error);
 Cause cause_of_context_error(auth::Kind kind);
 /// The cause that a handshake with the server that failed means.

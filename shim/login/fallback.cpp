@@ -16,7 +16,9 @@ Onward what_follows(const config::Route &route, std::span<const Attempt> plan, c
     ++next;
   if (next == plan.size()) return {};
 
-  const auto withheld = [&](std::string reason) { return Onward{Follows::withheld, next, std::move(reason)}; };
+  const auto withheld = [&](std::string reason) {
+    return Onward{Follows::withheld, next, std::move(reason)};
+  };
   for (const auto cause : {met.diagnosed, met.cause})
     if (const auto *rule = config::find_fallback_rule(id(cause)); rule && !rule->never.empty())
       return withheld(fmt::format("never after {}: {}", id(cause), rule->never));

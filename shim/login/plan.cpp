@@ -41,9 +41,9 @@ std::string ntlm_account(const std::string &principal, const std::map<std::strin
   return at == principal.npos ? principal : principal.substr(at + 1) + "\\" + principal.substr(0, at);
 }
 
-std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
-                               const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,
-                               bool client_is_integrated) {
+std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn,
+                               const auth::NameFacts &facts, const auth::KerberosConfig &kerberos,
+                               const auth::RealmFacts &realms, bool client_is_integrated) {
   std::vector<Attempt> plan;
   for (auto kind : route.attempts) {
     if (kind == config::AttemptKind::tcp_sql) {
@@ -54,7 +54,8 @@ std::vector<Attempt> make_plan(const config::Route &route, const std::string &sp
       plan.push_back({kind, std::nullopt});
       continue;
     }
-    auto candidates = auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, realms, route.spn_rules);
+    auto candidates =
+        auth::spn_candidates(facts, port_of(facts.target), spn, kerberos, realms, route.spn_rules);
     if (candidates.empty()) plan.push_back({kind, std::nullopt});
     for (auto &candidate : candidates)
       plan.push_back({kind, std::move(candidate)});

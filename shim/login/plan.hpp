@@ -25,19 +25,25 @@ bool needs_browser(const auth::Target &target);
 inline constexpr std::string_view no_pipes =
     "this version cannot connect to it; write the server's name and port, as in sql1,1433";
 
-/// The domains of `canonical_within` bound where DNS may lead a name: an SPN of somebody else's server is a ticket for somebody else. The name as typed and
-/// the name that a map rule gives are the configuration's own. nullopt: within; else a sentence that says where it led.
+/// The domains of `canonical_within` bound where DNS may lead a name: an SPN of somebody else's server is a
+/// ticket for somebody else. The name as typed and the name that a map rule gives are the configuration's
+/// own. nullopt: within; else a sentence that says where it led.
 std::optional<std::string> leads_too_far(const config::Route &route, const auth::NameFacts &facts);
 
-/// What NTLM names as its target: the route's explicit SPN, else the server's own by host and port; without a realm.
+/// What NTLM names as its target: the route's explicit SPN, else the server's own by host
+/// and port; without a realm.
 std::string service_name(const std::string &spn, const auth::NameFacts &facts);
-/// How NTLM names an account: DOMAIN\NAME by [domains]; where they do not tell its realm, the realm is the domain's DNS name: CORP.TEST\NAME.
+/// How NTLM names an account: DOMAIN\NAME by [domains]; where they do not tell its realm, the realm is the
+/// domain's DNS name: CORP.TEST\NAME.
 std::string ntlm_account(const std::string &principal, const std::map<std::string, std::string> &domains);
 
-/// For each attempt that the route lists, in its order: of Kerberos one Attempt for each SPN candidate, and one without where no realm is known; of the others one. tcp+sql is left out for a client that asks for integrated login: it gave no password to send on.
-/// `spn`: the explicit one, empty where it is computed (also at a place that a redirect led to). Candidates and their realms by the route's spn_order and realm_order.
-std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn, const auth::NameFacts &facts,
-                               const auth::KerberosConfig &kerberos, const auth::RealmFacts &realms,
-                               bool client_is_integrated);
+/// For each attempt that the route lists, in its order: of Kerberos one Attempt for each SPN candidate,
+/// and one without where no realm is known; of the others one. tcp+sql is left out for a client that asks
+/// for integrated login: it gave no password to send on. `spn`: the explicit one, empty where it is
+/// computed (also at a place that a redirect led to). Candidates and their realms by the route's
+/// spn_order and realm_order.
+std::vector<Attempt> make_plan(const config::Route &route, const std::string &spn,
+                               const auth::NameFacts &facts, const auth::KerberosConfig &kerberos,
+                               const auth::RealmFacts &realms, bool client_is_integrated);
 
 } // namespace shim

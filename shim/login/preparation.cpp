@@ -29,8 +29,8 @@ std::expected<Hop, Failure> hop_to(UpstreamRequest &request, const std::string &
   const auto &aliases = request.config.aliases;
   auto typed = auth::parse_target(target);
   if (!typed) return fail("resolve", Cause::name_not_found, typed.error());
-  auto meant =
-      auth::replace_aliases(std::move(*typed), {auth::source_of(aliases.table), auth::source_of(aliases.freetds_conf)});
+  auto meant = auth::replace_aliases(std::move(*typed),
+                                     {auth::source_of(aliases.table), auth::source_of(aliases.freetds_conf)});
   if (!meant) return fail("resolve", Cause::name_not_found, meant.error());
   for (auto &[from, to, by] : meant->replacements)
     request.trail.emit(TargetAliased{std::move(from), std::move(to), std::move(by)});
@@ -38,8 +38,8 @@ std::expected<Hop, Failure> hop_to(UpstreamRequest &request, const std::string &
 }
 
 /// Asks SQL Browser where the instance of `facts` listens, and keeps what it says.
-Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &request, const auth::NameFacts &facts,
-                                                         Millis limit) {
+Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &request,
+                                                         const auth::NameFacts &facts, Millis limit) {
   const auto &target = facts.target;
   BrowserAnswered event;
   event.instance = target.instance;
@@ -50,7 +50,8 @@ Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &reques
     if (!error) servers.emplace_back(ip, tds::ssrp_port);
   }
   for (const auto &server : servers | std::views::take(most_browsers))
-    event.server += (event.server.empty() ? "" : ", ") + to_text(Tcp::endpoint(server.address(), server.port()));
+    event.server +=
+        (event.server.empty() ? "" : ", ") + to_text(Tcp::endpoint(server.address(), server.port()));
   const auto asked = Clock::now();
   auto answer = co_await ask_browser(std::move(servers), target.instance, limit);
   event.us = micros_since(asked);
@@ -83,18 +84,19 @@ Task<std::optional<Failure>> find_port(UpstreamRequest &request, Prepared &prepa
   co_return std::nullopt;
 }
 
-/// What DNS is to be asked for the realm of what will be asked of the KDC: nothing where the SPN has its own, or another source comes first.
+/// What DNS is to be asked for the realm of what will be asked of the KDC: nothing where the SPN has its own,
+/// or another source comes first.
 std::vector<auth::DnsQuestion> questions_of_realm(const UpstreamRequest &request, const std::string &spn,
                                                   const auth::NameFacts &facts) {
   if (!auth::spn_realm(spn).empty()) return {};
-  return auth::realm_questions(spn.empty() ? facts.canonical : auth::spn_host(spn), request.tickets.kerberos(),
-                               request.route.spn_rules);
+  return auth::realm_questions(spn.empty() ? facts.canonical : auth::spn_host(spn),
+                               request.tickets.kerberos(), request.route.spn_rules);
 }
 
 /// What this driver would put into its SPN, as we write names. Error: why it cannot tell.
-Task<std::expected<std::string, std::string>> name_of_driver(UpstreamRequest &request, const auth::Driver &driver,
-                                                             const auth::Target &target, Millis limit,
-                                                             std::function<void(const auth::DnsAnswer &)> tell) {
+Task<std::expected<std::string, std::string>>
+name_of_driver(UpstreamRequest &request, const auth::Driver &driver, const auth::Target &target, Millis limit,
+               std::function<void(const auth::DnsAnswer &)> tell) {
   const auto facts =
       co_await learn_for_drivers(request.resolver, target, request.resolver.search(), limit, std::move(tell));
   const auto prediction = auth::predict(driver, facts, request.tickets.kerberos().naming);
@@ -110,7 +112,8 @@ auth::Error no_credentials(std::string text) {
   return error;
 }
 
-/// The route's identity, whosever credentials it is made of. What a client's own password makes serves all of its login, and stays in `request.given`.
+/// The route's identity, whosever credentials it is made of. What a client's own password makes serves all of
+/// its login, and stays in `request.given`.
 Task<auth::Result<LoadedIdentity>> take_identity(UpstreamRequest &request, const Hop &hop) {
   const auto &wanted = *request.identity;
   const auto limit = request.route.timeouts.kdc;
@@ -125,10 +128,12 @@ Task<auth::Result<LoadedIdentity>> take_identity(UpstreamRequest &request, const
     co_return std::move(made);
   }
   if (wanted.kind == config::IdentityKind::caller) {
-    if (!request.caller) co_return std::unexpected(no_credentials("no caller is known whose ccache could be taken"));
+    if (!request.caller)
+      co_return std::unexpected(no_credentials("no caller is known whose ccache could be taken"));
     auto loaded = co_await request.identities.of_caller(wanted, request.caller->uid, limit);
     if (loaded && hop.number == 0)
-      request.trail.emit(CredentialsTaken{"caller", loaded->identity->spec().path, loaded->identity->principal()});
+      request.trail.emit(
+          CredentialsTaken{"caller", loaded->identity->spec().path, loaded->identity->principal()});
     co_return std::move(loaded);
   }
   co_return co_await request.identities.get(wanted, limit);
@@ -173,13 +178,14 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   step = "resolve";
   const auto started = Clock::now();
   const auto tell = [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); };
-  auto resolved = co_await canonicalise(request.resolver, hop.target, request.resolver.search(), request.route.names,
-                                        request.route.timeouts.dns, tell);
-  if (auto *error = std::get_if<auth::NameError>(&resolved)) co_return fail(step, Cause::name_not_found, error->detail);
+  auto resolved = co_await canonicalise(request.resolver, hop.target, request.resolver.search(),
+                                        request.route.names, request.route.timeouts.dns, tell);
+  if (auto *error = std::get_if<auth::NameError>(&resolved))
+    co_return fail(step, Cause::name_not_found, error->detail);
   prepared.facts = std::move(std::get<auth::NameFacts>(resolved));
   if (const auto *driver = auth::find_driver(request.route.names.driver)) {
-    auto name =
-        co_await name_of_driver(request, *driver, hop.target, left_of(request.route.timeouts.dns, started), tell);
+    auto name = co_await name_of_driver(request, *driver, hop.target,
+                                        left_of(request.route.timeouts.dns, started), tell);
     if (!name) co_return fail(step, Cause::name_not_found, std::move(name.error()));
     prepared.facts.canonical = std::move(*name);
     prepared.facts.driver = driver->id;

@@ -14,7 +14,8 @@ struct Hop {
   bool partner = false; ///< the route's failover partner, or where it sent us
 };
 
-/// Who says at which port an instance is: the configuration (also of what is no named instance), SQL Browser just now, SQL Browser for an earlier login.
+/// Who says at which port an instance is: the configuration (also of what is no named instance), SQL Browser
+/// just now, SQL Browser for an earlier login.
 enum class PortFrom { configuration, browser, kept };
 
 /// What is known before the first attempt at one place.
@@ -34,11 +35,12 @@ std::expected<Hop, Failure> first_hop(UpstreamRequest &request);
 /// The route's failover partner, where `failure` of its target leads there.
 std::optional<Hop> partner_of(UpstreamRequest &request, const Hop &hop, const Failure &failure);
 
-/// Takes the identity, resolves the name, asks SQL Browser for a port where the target is a named instance, and plans; each with its events. `step` is where it is. Within
-/// the route's timeouts for DNS and KDC.
+/// Takes the identity, resolves the name, asks SQL Browser for a port where the target is a named instance,
+/// and plans; each with its events. `step` is where it is. Within the route's timeouts for DNS and KDC.
 Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step);
 
-/// Forgets the instance's port after a failure by `cause`, and asks SQL Browser again where it was a kept one. Whether the instance is elsewhere.
+/// Forgets the instance's port after a failure by `cause`, and asks SQL Browser again where it was a kept
+/// one. Whether the instance is elsewhere.
 Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, std::string &step);
 
 } // namespace shim

@@ -12,8 +12,8 @@ namespace shim {
 namespace {
 
 bool is_below_one(const std::string &name, const std::vector<std::string> &domains) {
-  return std::ranges::any_of(domains,
-                             [&](const std::string &domain) { return auth::is_below(name, auth::plain_name(domain)); });
+  return std::ranges::any_of(
+      domains, [&](const std::string &domain) { return auth::is_below(name, auth::plain_name(domain)); });
 }
 
 /// What a name may turn out to be: itself, or each completion.
@@ -42,7 +42,8 @@ std::vector<std::string> redirect_domains(const config::Route &route, const auth
   return domains;
 }
 
-std::expected<auth::Target, std::string> follow_redirect(const config::Route &route, const auth::Target &first,
+std::expected<auth::Target, std::string> follow_redirect(const config::Route &route,
+                                                         const auth::Target &first,
                                                          const std::vector<std::string> &search,
                                                          const RedirectAsked &asked) {
   const auto to = fmt::format("{},{}", asked.server, asked.port);
@@ -56,7 +57,8 @@ std::expected<auth::Target, std::string> follow_redirect(const config::Route &ro
   auto target = auth::parse_target(to);
   if (!target) return no("which is no server: " + target.error());
   if (asked.port == 0) return no("without a port");
-  if (std::ranges::find(asked.been_to, place(*target)) != asked.been_to.end()) return no("where it has been already");
+  if (std::ranges::find(asked.been_to, place(*target)) != asked.been_to.end())
+    return no("where it has been already");
 
   if (asked.password_goes_on && route.redirect_within.empty())
     return no("and the client's password would go there: that needs redirect_within");

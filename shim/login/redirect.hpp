@@ -1,4 +1,5 @@
-// Whether a server may send a login elsewhere: the bounds of a routing redirect (MS-TDS 2.2.7.9, ENVCHANGE 20 and 21). Pure.
+// Whether a server may send a login elsewhere: the bounds of a routing redirect (MS-TDS 2.2.7.9,
+// ENVCHANGE 20 and 21). Pure.
 #pragma once
 
 #include "auth/name.hpp"
@@ -20,10 +21,12 @@ struct RedirectAsked {
   std::vector<std::string> been_to; ///< "sql1.corp.test,1433" of every target so far, as `place` writes it
 };
 
-/// The new target, when the redirect is within every bound: proven server, at most `most_redirects`, no place twice, only below the domains of `redirect_within` (default: the route's
-/// target's own domain, by the name as configured and never by what DNS made of it), a password only to domains that are listed. A name without a dot counts as completed by the search
-/// list. Error: the bound that forbids it, as a sentence.
-std::expected<auth::Target, std::string> follow_redirect(const config::Route &route, const auth::Target &first,
+/// The new target, when the redirect is within every bound: proven server, at most `most_redirects`, no place
+/// twice, only below the domains of `redirect_within` (default: the route's target's own domain, by the name
+/// as configured and never by what DNS made of it), a password only to domains that are listed. A name
+/// without a dot counts as completed by the search list. Error: the bound that forbids it, as a sentence.
+std::expected<auth::Target, std::string> follow_redirect(const config::Route &route,
+                                                         const auth::Target &first,
                                                          const std::vector<std::string> &search,
                                                          const RedirectAsked &asked);
 

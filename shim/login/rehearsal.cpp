@@ -28,7 +28,8 @@ public:
   bool debug() const override { return true; }
 };
 
-/// The login of a client that there is not. Integrated: it has no password that a tcp+sql attempt could send on.
+/// The login of a client that there is not. Integrated: it has no password that a
+/// tcp+sql attempt could send on.
 tds::LoginRequest test_login(const std::string &target, bool integrated) {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
@@ -85,8 +86,9 @@ struct Workshop {
     std::optional<T> result;
     asio::co_spawn(
         io,
-        [](Task<T> inner, std::optional<T> &out) -> Task<> { out = co_await std::move(inner); }(std::move(task),
-                                                                                                result),
+        [](Task<T> inner, std::optional<T> &out) -> Task<> {
+          out = co_await std::move(inner);
+        }(std::move(task), result),
         [&](std::exception_ptr error) {
           io.stop(); // what still waits (a KDC that lost a race) has nobody to wait for
           if (error) std::rethrow_exception(error);
@@ -97,9 +99,10 @@ struct Workshop {
   }
 };
 
-/// With the realm that the driver asks in: its own, the default one, else that of the host, where referrals begin.
-std::string with_realm(const std::string &spn, const auth::Prediction &prediction, const auth::KerberosConfig &kerberos,
-                       const std::string &identity_realm) {
+/// With the realm that the driver asks in: its own, the default one, else that of the
+/// host, where referrals begin.
+std::string with_realm(const std::string &spn, const auth::Prediction &prediction,
+                       const auth::KerberosConfig &kerberos, const std::string &identity_realm) {
   if (!auth::spn_realm(spn).empty()) return spn;
   auto realm = prediction.default_realm ? kerberos.default_realm : kerberos.realm_of(auth::spn_host(spn));
   if (realm.empty()) realm = identity_realm;
@@ -115,8 +118,8 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
   comparison.mit = shop.tickets.kerberos().naming;
   const auto target = auth::parse_target(shop.route.target);
   if (!target) co_return comparison;
-  comparison.facts =
-      co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns, [](const auth::DnsAnswer &) {});
+  comparison.facts = co_await learn_for_drivers(shop.resolver, *target, search, timeouts.dns,
+                                                [](const auth::DnsAnswer &) {});
   // Drivers ask SQL Browser as the login did.
   if (const auto known = shop.browsers.find(target->host, target->instance))
     comparison.facts.browser_port = known->port;
@@ -138,7 +141,8 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
     DriverRow row{std::string(driver.id), prediction.name, prediction.reason, {}};
     for (const auto &predicted : prediction.spns) {
       DriverSpn one;
-      one.spn = with_realm(predicted.spn, prediction, shop.tickets.kerberos(), loaded ? loaded->identity->realm() : "");
+      one.spn = with_realm(predicted.spn, prediction, shop.tickets.kerberos(),
+                           loaded ? loaded->identity->realm() : "");
       one.source = predicted.source;
       if (!loaded) {
         one.said = "not asked: " + why_not;
@@ -146,12 +150,13 @@ Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity,
         const auto [known, fresh] = said.try_emplace(one.spn);
         if (fresh) {
           auto acquired = co_await shop.tickets.acquire(
-              *loaded, one.spn, FetchContext{shop.resolver, search, timeouts.kdc, timeouts.dns, [](Event) {}, false});
+              *loaded, one.spn,
+              FetchContext{shop.resolver, search, timeouts.kdc, timeouts.dns, [](Event) {}, false});
           if (acquired)
             known->second = "ticket";
           else
-            known->second =
-                acquired.error().cause ? id(*acquired.error().cause) : auth::to_string(acquired.error().error.kind);
+            known->second = acquired.error().cause ? id(*acquired.error().cause)
+                                                   : auth::to_string(acquired.error().error.kind);
         }
         one.said = known->second;
         one.ticket = one.said == "ticket";
@@ -213,8 +218,8 @@ bool same_target(const auth::Target &left, const auth::Target &right) {
          auth::lower(left.pipe) == auth::lower(right.pipe) && port(left) == port(right);
 }
 
-std::expected<config::Route, std::string> choose_route(const config::Config &config, const std::string &target,
-                                                       const std::string &name) {
+std::expected<config::Route, std::string> choose_route(const config::Config &config,
+                                                       const std::string &target, const std::string &name) {
   std::optional<auth::Target> wanted;
   if (!target.empty()) {
     auto parsed = auth::parse_target(target);
@@ -231,7 +236,8 @@ std::expected<config::Route, std::string> choose_route(const config::Config &con
     std::string known;
     for (const auto &route : config.routes)
       known += (known.empty() ? "" : ", ") + route.name;
-    return std::unexpected("there is no route \"" + name + "\"; there are: " + (known.empty() ? "none" : known));
+    return std::unexpected("there is no route \"" + name +
+                           "\"; there are: " + (known.empty() ? "none" : known));
   }
   if (!wanted) return std::unexpected("which target? Write sqlshim explain TARGET, or --route NAME");
 
@@ -243,15 +249,17 @@ std::expected<config::Route, std::string> choose_route(const config::Config &con
     return chosen;
   }
   if (config.identities.empty())
-    return std::unexpected("no route has the target " + target + ", and there is no [[identity]] to log in with");
+    return std::unexpected("no route has the target " + target +
+                           ", and there is no [[identity]] to log in with");
   config::Route route;
   route.target = target;
   route.identity = config.identities.front().name;
   return route;
 }
 
-std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route, bool connect,
-                                                bool tickets, std::span<const auth::Driver> drivers) {
+std::expected<Explanation, std::string> explain(const config::Config &config, const config::Route &route,
+                                                bool connect, bool tickets,
+                                                std::span<const auth::Driver> drivers) {
   ::setenv("KRB5_CONFIG", config.kerberos.config.c_str(), 1);
   ::signal(SIGPIPE, SIG_IGN);
   auto kerberos = auth::load_kerberos_config(config.kerberos.config);
@@ -264,15 +272,17 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   told.connect = connect;
   if (const auto *identity = config.find_identity(route.identity)) told.principal = identity->principal;
   if (connect && only_sends_clients_password(route)) {
-    told.not_done = "the route sends the client's own user and password on, and explain has none: log in through "
-                    "sqlshim, then read sqlshim log";
+    told.not_done =
+        "the route sends the client's own user and password on, and explain has none: log in through "
+        "sqlshim, then read sqlshim log";
     connect = false;
   }
 
   const bool takes_password = takes_clients_password(config.find_identity(route.identity));
   if (takes_password && told.not_done.empty()) {
-    told.not_done = "the route's identity is the client's own user and password, and explain has none: log in through "
-                    "sqlshim, then read sqlshim log";
+    told.not_done =
+        "the route's identity is the client's own user and password, and explain has none: log in through "
+        "sqlshim, then read sqlshim log";
     connect = false;
   }
 
@@ -298,8 +308,8 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     if (route.name.empty()) decision.rule = "defaults";
     decision.reason = reason_for(config, route);
   }
-  trail.emit(
-      PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", route.name, route.identity, decision.reason});
+  trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", route.name, route.identity,
+                           decision.reason});
   if (decision.denied) {
     tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
   } else {
@@ -326,7 +336,8 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     told.names = compare_names(shop, told.records);
     if (!drivers.empty())
       told.drivers = shop.run(compare(shop, decision.identity, "the route uses no identity", drivers));
-    if (tickets) told.candidates = shop.run(rehearse(request)).candidates; // what that decides is told already
+    if (tickets)
+      told.candidates = shop.run(rehearse(request)).candidates; // what that decides is told already
     return told;
   }
   told.records = trail.records();
@@ -339,10 +350,12 @@ namespace {
 
 nlohmann::json json_of(const NameComparison &comparison) {
   const auto json_of = [](const ResolvedName &name) {
-    return nlohmann::json{{"canonical", name.canonical}, {"addresses", name.addresses}, {"fault", name.fault}};
+    return nlohmann::json{
+        {"canonical", name.canonical}, {"addresses", name.addresses}, {"fault", name.fault}};
   };
-  return {
-      {"own", json_of(comparison.own)}, {"system", json_of(comparison.system)}, {"differ", comparison.differences()}};
+  return {{"own", json_of(comparison.own)},
+          {"system", json_of(comparison.system)},
+          {"differ", comparison.differences()}};
 }
 
 nlohmann::json json_of(const DriverComparison &comparison) {
@@ -385,10 +398,11 @@ std::string to_json(const Explanation &explanation, std::string_view more) {
     json += std::exchange(separator, ",\n") + to_json(record);
   json += "],\n\"diagnosis\":";
   if (const auto &diagnosis = explanation.diagnosis)
-    json += fmt::format(R"({{"cause":{},"fault":{},"spn":{},"said":{},"said_by":{},"sentence":{},"remedy":{}}})",
-                        quoted(id(diagnosis->cause)), quoted(to_string(diagnosis->fault)), quoted(diagnosis->spn),
-                        quoted(diagnosis->said), quoted(diagnosis->said_by), quoted(diagnosis->sentence),
-                        quoted(diagnosis->remedy));
+    json +=
+        fmt::format(R"({{"cause":{},"fault":{},"spn":{},"said":{},"said_by":{},"sentence":{},"remedy":{}}})",
+                    quoted(id(diagnosis->cause)), quoted(to_string(diagnosis->fault)), quoted(diagnosis->spn),
+                    quoted(diagnosis->said), quoted(diagnosis->said_by), quoted(diagnosis->sentence),
+                    quoted(diagnosis->remedy));
   else
     json += "null";
   const auto member = [&](std::string_view name, const nlohmann::json &value) {

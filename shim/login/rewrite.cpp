@@ -8,7 +8,8 @@ namespace shim {
 
 tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt) {
   auto login = asked.clone();
-  if (login.tds_version == tds::tds_8_0 && encrypt != config::Encrypt::strict) login.tds_version = tds::tds_7_4;
+  if (login.tds_version == tds::tds_8_0 && encrypt != config::Encrypt::strict)
+    login.tds_version = tds::tds_7_4;
   login.sspi.clear(); // the client's own token never goes to the server
   if (kind != config::AttemptKind::tcp_sql) {
     login.option_flags2 |= tds::option2_integrated_security;
@@ -80,7 +81,8 @@ bool takes_clients_password(const config::Identity *identity) {
 std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind, bool taken) {
   bool passwords_go_on = kind == config::AttemptKind::tcp_sql;
   std::string what;
-  if (!passwords_go_on && !taken && (!asked.user_name.empty() || !asked.password.empty())) what = "user and password";
+  if (!passwords_go_on && !taken && (!asked.user_name.empty() || !asked.password.empty()))
+    what = "user and password";
   if (!passwords_go_on && !asked.change_password.empty())
     what += std::string(what.empty() ? "" : ", ") + "new password";
   if (!asked.sspi.empty())

@@ -87,7 +87,9 @@ Task<std::optional<Failure>> ServerLogin::start_tls(const tds::StartTls &start) 
 
 Failure ServerLogin::refused(const tds::ConnectRefused &refusal) {
   using enum tds::ConnectFault;
-  auto failure = [](Cause cause, std::string detail) { return Failure{"server-login", cause, std::move(detail)}; };
+  auto failure = [](Cause cause, std::string detail) {
+    return Failure{"server-login", cause, std::move(detail)};
+  };
   switch (refusal.fault) {
   case closed:
     ticket_rejected = machine.token_sent();
@@ -128,14 +130,16 @@ Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>>
     auto action = machine.next();
     tell();
     if (auto *send = std::get_if<tds::Send>(&action)) {
-      // An error shows again at the next read, which first yields what the server still said before it closed.
+      // An error shows again at the next read, which first yields what the server
+      // still said before it closed.
       co_await stream.write(send->bytes);
       co_await stop_if_cancelled();
     } else if (std::holds_alternative<tds::Receive>(action)) {
       auto [error, count] = co_await stream.read_some(asio::buffer(buffer));
       co_await stop_if_cancelled();
       if (error.category() == tls_category())
-        co_return std::unexpected(Failure{"server-login", Cause::protocol_violation, "the server: " + error.message()});
+        co_return std::unexpected(
+            Failure{"server-login", Cause::protocol_violation, "the server: " + error.message()});
       if (error)
         machine.end_of_stream();
       else

@@ -10,7 +10,8 @@
 
 namespace shim {
 
-/// Does what the login machine says: bytes, TLS, tokens. What it refers to outlives it. What it learns goes into the trail, and into what `run` leaves behind.
+/// Does what the login machine says: bytes, TLS, tokens. What it refers to outlives it. What it learns goes
+/// into the trail, and into what `run` leaves behind.
 struct ServerLogin {
   const config::Route &route;
   Trail &trail;
@@ -28,7 +29,8 @@ struct ServerLogin {
   bool context_complete = false;
   bool server_verified = false; ///< by its certificate
 
-  /// The server's answer; a redirect comes as the machine's own refusal. Call it once; it has no deadline of its own, and may be cancelled at any point.
+  /// The server's answer; a redirect comes as the machine's own refusal. Call it once; it has no deadline of
+  /// its own, and may be cancelled at any point.
   Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>> run();
   bool ntlm() const { return kind == config::AttemptKind::tcp_ntlm; }
   /// Proven by either means: what may be trusted to come from the server that was meant.
@@ -37,14 +39,16 @@ struct ServerLogin {
 private:
   /// Writes down what the machine has learned since the last call.
   void tell();
-  /// Whether a certificate that was verified stands in for the server's token: where the route says so, and always with NTLM, which has no such token.
+  /// Whether a certificate that was verified stands in for the server's token: where the route says so, and
+  /// always with NTLM, which has no such token.
   bool certificate_stands_in() const;
   std::optional<Failure> give_token(const tds::NeedToken &need);
   Task<std::optional<Failure>> start_tls(const tds::StartTls &start);
   Failure refused(const tds::ConnectRefused &refusal);
 };
 
-/// What a channel binding to that TLS session holds ("tls-unique:" and the client's first Finished, RFC 5929 3); empty where it has none (TLS 1.3).
+/// What a channel binding to that TLS session holds ("tls-unique:" and the client's first Finished, RFC 5929
+/// 3); empty where it has none (TLS 1.3).
 std::vector<std::uint8_t> channel_binding(const TlsFacts &facts);
 
 } // namespace shim

@@ -19,8 +19,8 @@ struct GivenForOneLogin {
 };
 
 /// The attempt that follows on one that failed, with what is told of it.
-std::optional<std::size_t> go_on(UpstreamRequest &request, const std::vector<Attempt> &plan, std::size_t index,
-                                 const Failed &failed) {
+std::optional<std::size_t> go_on(UpstreamRequest &request, const std::vector<Attempt> &plan,
+                                 std::size_t index, const Failed &failed) {
   const auto diagnosed = diagnose(request.trail.records(), failed.failure).cause;
   const auto onward =
       what_follows(request.route, plan, {index, failed.failure.cause, diagnosed, failed.ticket_rejected});
@@ -35,7 +35,8 @@ std::optional<std::size_t> go_on(UpstreamRequest &request, const std::vector<Att
   return onward.next;
 }
 
-/// Whether an attempt failed as it would where the instance is at another port by now: nobody listens, or another instance does, or the KDC knows none of the SPNs by that port any more.
+/// Whether an attempt failed as it would where the instance is at another port by now: nobody listens, or
+/// another instance does, or the KDC knows none of the SPNs by that port any more.
 bool may_have_moved(const Failed &failed, const std::vector<Attempt> &plan, std::size_t index) {
   const auto cause = failed.failure.cause;
   const bool last_spelling = index + 1 == plan.size() || plan[index + 1].kind != plan[index].kind;
@@ -43,7 +44,8 @@ bool may_have_moved(const Failed &failed, const std::vector<Attempt> &plan, std:
          (cause == Cause::spn_missing && last_spelling);
 }
 
-/// The attempts at one place, in the order of the plan. nullopt: the instance is at another port than was thought.
+/// The attempts at one place, in the order of the plan. nullopt: the instance is at
+/// another port than was thought.
 Task<std::optional<Outcome>> log_in_at(UpstreamRequest &request, Prepared &prepared, std::string &step) {
   for (std::size_t i = 0;;) {
     auto outcome = co_await try_attempt(request, prepared, i, step);
@@ -67,7 +69,8 @@ Task<Outcome> visit(UpstreamRequest &request, const Hop &hop, std::string &where
     auto prepared = co_await prepare(request, hop, step);
     if (!prepared) co_return Failed{std::move(prepared.error())};
     where = place(prepared->hop.target);
-    if (again && prepared->port_from == PortFrom::kept) prepared->port_from = PortFrom::browser; // kept a moment ago
+    if (again && prepared->port_from == PortFrom::kept)
+      prepared->port_from = PortFrom::browser; // kept a moment ago
     auto outcome = co_await log_in_at(request, *prepared, step);
     if (outcome) co_return std::move(*outcome);
   }
@@ -83,11 +86,13 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
   for (;;) {
     step = "resolve";
     if (!hop->target.pipe.empty())
-      co_return fail(step, Cause::name_not_found, hop->target.typed + " is a named pipe: " + std::string(no_pipes));
+      co_return fail(step, Cause::name_not_found,
+                     hop->target.typed + " is a named pipe: " + std::string(no_pipes));
     auto outcome = co_await visit(request, *hop, been_to.emplace_back(), step);
     if (auto *failed = std::get_if<Failed>(&outcome)) {
       if (auto partner = partner_of(request, *hop, failed->failure)) {
-        before = fmt::format("; before that, the target {}: {}", request.route.target, id(failed->failure.cause));
+        before =
+            fmt::format("; before that, the target {}: {}", request.route.target, id(failed->failure.cause));
         *hop = std::move(*partner);
         first = hop->target;
         continue;
@@ -111,7 +116,8 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
   }
 }
 
-/// Sets `rehearsal` at the point where a login would connect or end, and then asks for the rest of the tickets.
+/// Sets `rehearsal` at the point where a login would connect or end, and then asks
+/// for the rest of the tickets.
 Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsal> &rehearsal,
                                 std::vector<Candidate> &candidates, std::string &step) {
   auto conclude = [&](std::optional<Failure> failure) {
@@ -160,8 +166,8 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
 
 Failure too_late(const config::Route &route, const std::string &step) {
   return {step, Cause::deadline,
-          "the login was not complete within " + std::to_string(route.timeouts.login.count()) + " ms; it was at step " +
-              step};
+          "the login was not complete within " + std::to_string(route.timeouts.login.count()) +
+              " ms; it was at step " + step};
 }
 
 } // namespace
@@ -173,7 +179,8 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
   if (!outcome) co_return std::unexpected(too_late(request.route, step));
   if (*outcome) {
     const auto &reply = (*outcome)->reply;
-    request.trail.emit(LoginAnswered{true, reply.version.text(), tds::to_utf8(reply.database), reply.packet_size});
+    request.trail.emit(
+        LoginAnswered{true, reply.version.text(), tds::to_utf8(reply.database), reply.packet_size});
   }
   co_return std::move(*outcome);
 }
@@ -183,7 +190,8 @@ Task<Rehearsal> rehearse(UpstreamRequest request) {
   std::string step;
   std::optional<Rehearsal> rehearsal;
   std::vector<Candidate> candidates;
-  co_await with_deadline(ask_for_every_ticket(request, rehearsal, candidates, step), request.route.timeouts.login);
+  co_await with_deadline(ask_for_every_ticket(request, rehearsal, candidates, step),
+                         request.route.timeouts.login);
   if (!rehearsal) rehearsal = Rehearsal{too_late(request.route, step), request.trail.records().size(), {}};
   rehearsal->candidates = std::move(candidates);
   co_return std::move(*rehearsal);

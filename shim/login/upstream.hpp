@@ -5,10 +5,13 @@
 
 namespace shim {
 
-/// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that a redirect leads to, within the bounds of shim/redirect.
-/// The port of a named instance is SQL Browser's to tell; where a port that was kept leads nowhere, it is asked again, once. Where the target cannot be reached, or has not got the database (`leads_to_partner`),
-/// the same is done once more at the route's failover partner. Emits every decision into the trail as it is made, `login.answered` last. Each phase has the route's own
-/// timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the step where that was. May be cancelled at any point.
+/// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that
+/// a redirect leads to, within the bounds of shim/redirect. The port of a named instance is SQL Browser's to
+/// tell; where a port that was kept leads nowhere, it is asked again, once. Where the target cannot be
+/// reached, or has not got the database (`leads_to_partner`), the same is done once more at the route's
+/// failover partner. Emits every decision into the trail as it is made, `login.answered` last. Each phase has
+/// the route's own timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the
+/// step where that was. May be cancelled at any point.
 Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request);
 
 /// An SPN of the plan, and what the KDC gave for it.
@@ -19,12 +22,13 @@ struct Candidate {
 
 /// What a login would come to before it connects.
 struct Rehearsal {
-  std::optional<Failure> failure;    ///< nullopt: it would connect, with a ticket where it needs one
-  std::size_t records = 0;           ///< of the trail, up to the point where that was decided: only these tell why
+  std::optional<Failure> failure; ///< nullopt: it would connect, with a ticket where it needs one
+  std::size_t records = 0; ///< of the trail, up to the point where that was decided: only these tell why
   std::vector<Candidate> candidates; ///< all of the plan, in its order
 };
-/// `open_upstream` up to connecting, by the same functions, for who wants to know and not to log in: connects to no server. Then asks the KDC for the plan's other SPN candidates
-/// too, which a login would not come to, so that the trail shows what became of each.
+/// `open_upstream` up to connecting, by the same functions, for who wants to know and not to log in: connects
+/// to no server. Then asks the KDC for the plan's other SPN candidates too, which a login would not come to,
+/// so that the trail shows what became of each.
 Task<Rehearsal> rehearse(UpstreamRequest request);
 
 } // namespace shim

@@ -23,10 +23,11 @@ struct UpstreamRequest {
   Tickets &tickets;
   Identities &identities;
   const TlsContexts &tls;
-  Browsers &browsers;                       ///< where named instances were found
-  bool trace;                               ///< libkrb5's trace into the trail
-  const Caller *caller = nullptr;           ///< who asks, as proven: for an identity with from = "caller"
-  std::optional<LoadedIdentity> given = {}; ///< set by the login itself: what it made of the client's own password
+  Browsers &browsers;             ///< where named instances were found
+  bool trace;                     ///< libkrb5's trace into the trail
+  const Caller *caller = nullptr; ///< who asks, as proven: for an identity with from = "caller"
+  std::optional<LoadedIdentity> given =
+      {}; ///< set by the login itself: what it made of the client's own password
 };
 
 /// A step of it that failed.

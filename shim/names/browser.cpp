@@ -11,7 +11,8 @@ using UdpSocket = asio::basic_datagram_socket<Udp, Executor>;
 
 std::string text_of(const Udp::endpoint &endpoint) {
   const auto address = endpoint.address().to_string();
-  return fmt::format(fmt::runtime(endpoint.address().is_v6() ? "[{}]:{}" : "{}:{}"), address, endpoint.port());
+  return fmt::format(fmt::runtime(endpoint.address().is_v6() ? "[{}]:{}" : "{}:{}"), address,
+                     endpoint.port());
 }
 
 /// One address that is asked.
@@ -47,14 +48,16 @@ struct EndAtExit {
 };
 
 Task<> listen(std::shared_ptr<Question> question, Side &side) {
-  tds::Bytes datagram(3 + tds::largest_ssrp_answer + 1); // one byte more: what is longer is not taken for an answer
+  tds::Bytes datagram(3 + tds::largest_ssrp_answer +
+                      1); // one byte more: what is longer is not taken for an answer
   while (!question->over && !question->answer && !side.refused) {
     auto [error, count] = co_await side.socket.async_receive(asio::buffer(datagram), as_result);
     if (question->over || question->answer) co_return;
     if (error) {
       side.refused = true;
       side.why = error.message();
-    } else if (auto said = tds::decode_ssrp_answer(tds::ByteView(datagram).first(count), question->instance)) {
+    } else if (auto said =
+                   tds::decode_ssrp_answer(tds::ByteView(datagram).first(count), question->instance)) {
       question->answer = BrowserAnswer{std::move(*said), side.server};
     } else {
       side.why = said.error().text();
@@ -65,8 +68,8 @@ Task<> listen(std::shared_ptr<Question> question, Side &side) {
 
 } // namespace
 
-Task<std::expected<BrowserAnswer, BrowserError>> ask_browser(std::vector<Udp::endpoint> servers, std::string instance,
-                                                             Millis limit) {
+Task<std::expected<BrowserAnswer, BrowserError>> ask_browser(std::vector<Udp::endpoint> servers,
+                                                             std::string instance, Millis limit) {
   const auto started = std::chrono::steady_clock::now();
   const auto executor = co_await asio::this_coro::executor;
   const auto message = tds::encode_ssrp_question(instance);
@@ -98,17 +101,19 @@ Task<std::expected<BrowserAnswer, BrowserError>> ask_browser(std::vector<Udp::en
       }
     }
     const auto asked = std::chrono::steady_clock::now();
-    while (!question->answer && !question->hopeless() && !is_over(limit, started) && !is_over(browser_patience, asked))
-      co_await question->changed.wait(
-          std::min(left_of(browser_patience, asked), limit.count() ? left_of(limit, started) : browser_patience));
+    while (!question->answer && !question->hopeless() && !is_over(limit, started) &&
+           !is_over(browser_patience, asked))
+      co_await question->changed.wait(std::min(left_of(browser_patience, asked),
+                                               limit.count() ? left_of(limit, started) : browser_patience));
   }
   if (question->answer) co_return std::move(*question->answer);
 
   BrowserError error{.refused = question->hopeless(), .detail = {}};
   const auto waited = std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - started);
   for (const auto &side : question->sides)
-    error.detail += fmt::format("{}{}: {}", error.detail.empty() ? "" : "; ", text_of(side->server),
-                                side->why.empty() ? fmt::format("no answer within {} ms", waited.count()) : side->why);
+    error.detail +=
+        fmt::format("{}{}: {}", error.detail.empty() ? "" : "; ", text_of(side->server),
+                    side->why.empty() ? fmt::format("no answer within {} ms", waited.count()) : side->why);
   co_return std::unexpected(std::move(error));
 }
 

@@ -9,7 +9,8 @@ namespace shim {
 namespace {
 
 using Udp = asio::ip::udp;
-constexpr std::size_t longest_question = 64; // bytes: 04, a name of 32, NUL; what is longer is cut, and is no name then
+constexpr std::size_t longest_question =
+    64; // bytes: 04, a name of 32, NUL; what is longer is cut, and is no name then
 
 } // namespace
 
@@ -31,10 +32,12 @@ tds::Bytes answer_of(tds::ByteView datagram, const std::vector<tds::SsrpInstance
 }
 
 std::expected<std::unique_ptr<BrowserResponder>, std::string>
-BrowserResponder::open(Executor executor, const config::Address &address, std::vector<tds::SsrpInstance> instances) {
+BrowserResponder::open(Executor executor, const config::Address &address,
+                       std::vector<tds::SsrpInstance> instances) {
   boost::system::error_code error;
   const Udp::endpoint place(asio::ip::make_address(address.ip, error), address.port);
-  auto state = std::make_shared<State>(asio::basic_datagram_socket<Udp, Executor>(executor), std::move(instances));
+  auto state =
+      std::make_shared<State>(asio::basic_datagram_socket<Udp, Executor>(executor), std::move(instances));
   if (!error) state->socket.open(place.protocol(), error);
   if (!error) state->socket.bind(place, error);
   if (error) return std::unexpected("cannot listen on " + address.text() + " (UDP): " + error.message());

@@ -15,7 +15,8 @@ std::optional<InstancePort> Browsers::find(const std::string &host, const std::s
                                            Clock::time_point now) const {
   std::lock_guard lock(mutex_);
   const auto entry = entries_.find(key(host, instance));
-  if (entry == entries_.end() || !entry->second.counts || now - entry->second.found >= life) return std::nullopt;
+  if (entry == entries_.end() || !entry->second.counts || now - entry->second.found >= life)
+    return std::nullopt;
   return entry->second.known;
 }
 
@@ -35,7 +36,8 @@ InstancePort Browsers::put(const std::string &host, const std::string &instance,
 
 void Browsers::flush(const std::string &host, const std::string &instance) {
   std::lock_guard lock(mutex_);
-  if (const auto entry = entries_.find(key(host, instance)); entry != entries_.end()) entry->second.counts = false;
+  if (const auto entry = entries_.find(key(host, instance)); entry != entries_.end())
+    entry->second.counts = false;
 }
 
 void Browsers::forget() {

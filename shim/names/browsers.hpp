@@ -16,8 +16,10 @@ struct InstancePort {
   std::uint16_t before = 0; ///< the port where it was found before that; 0: nowhere else
 };
 
-/// Ports of named instances by host and instance (in any case). Thread-safe; never waits. A port counts for a minute: SQL Server takes another one only when it restarts, and whoever meets
-/// nobody there (or the wrong instance) says so and asks again. Holds at most 1,024 instances; then the one that was found longest ago goes.
+/// Ports of named instances by host and instance (in any case). Thread-safe; never waits. A port
+/// counts for a minute: SQL Server takes another one only when it restarts, and whoever meets nobody
+/// there (or the wrong instance) says so and asks again. Holds at most 1,024 instances; then the one
+/// that was found longest ago goes.
 class Browsers {
 public:
   using Clock = std::chrono::steady_clock;

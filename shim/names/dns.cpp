@@ -62,7 +62,8 @@ bool try_next(auth::DnsOutcome outcome) {
 
 } // namespace
 
-/// One c-ares channel with one server. c-ares tells which sockets it waits for; we wait for them and for its timer, and call back into it.
+/// One c-ares channel with one server. c-ares tells which sockets it waits for; we wait for them and for its
+/// timer, and call back into it.
 class Resolver::Channel : public std::enable_shared_from_this<Resolver::Channel> {
 public:
   Channel(Executor executor, config::Address server)
@@ -75,14 +76,15 @@ public:
     options.timeout = 700; // milliseconds for the first try
     options.tries = 3;
     options.ednspsz = 1232;
-    // NOCHECKRESP: else c-ares 1.18 asks thrice and then calls a server that answers SERVFAIL or REFUSED unreachable.
+    // NOCHECKRESP: else c-ares 1.18 asks thrice and then calls a server that answers
+    // SERVFAIL or REFUSED unreachable.
     options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS | ARES_FLAG_NOCHECKRESP;
     options.sock_state_cb = [](void *self, ares_socket_t fd, int readable, int writable) {
       static_cast<Channel *>(self)->watch(fd, readable != 0, writable != 0);
     };
     options.sock_state_cb_data = this;
-    constexpr int which = ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ |
-                          ARES_OPT_SOCK_STATE_CB;
+    constexpr int which = ARES_OPT_LOOKUPS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS |
+                          ARES_OPT_EDNSPSZ | ARES_OPT_SOCK_STATE_CB;
     if (ares_init_options(&channel_, &options, which) != ARES_SUCCESS) {
       channel_ = nullptr;
       return;
@@ -103,8 +105,9 @@ public:
     if (!channel_) {
       pending->answer.outcome = auth::DnsOutcome::unreachable;
     } else {
-      ares_query(channel_, pending->answer.question.name.c_str(), ns_c_in, wire_type(pending->answer.question.type),
-                 &Channel::answered, new std::shared_ptr<Pending>(pending));
+      ares_query(channel_, pending->answer.question.name.c_str(), ns_c_in,
+                 wire_type(pending->answer.question.type), &Channel::answered,
+                 new std::shared_ptr<Pending>(pending));
       arm_timer();
       if (!pending->done) co_await pending->signal.wait(limit);
       if (!pending->done) pending->answer.outcome = auth::DnsOutcome::timeout;
@@ -118,7 +121,9 @@ public:
 private:
   /// Shared between the waiting coroutine and c-ares, which always calls back, if only when it is destroyed.
   struct Pending {
-    Pending(Executor executor, auth::DnsQuestion question) : signal(executor) { answer.question = std::move(question); }
+    Pending(Executor executor, auth::DnsQuestion question) : signal(executor) {
+      answer.question = std::move(question);
+    }
     Signal signal;
     auth::DnsAnswer answer;
     bool done = false;
@@ -128,7 +133,8 @@ private:
     std::unique_ptr<std::shared_ptr<Pending>> holder(static_cast<std::shared_ptr<Pending> *>(argument));
     auto &pending = **holder;
     pending.answer.outcome = outcome_of(status);
-    if (message && length > 0 && !decode_dns_reply({message, static_cast<std::size_t>(length)}, pending.answer.records))
+    if (message && length > 0 &&
+        !decode_dns_reply({message, static_cast<std::size_t>(length)}, pending.answer.records))
       pending.answer.outcome = auth::DnsOutcome::malformed;
     pending.done = true;
     pending.signal.notify();
@@ -137,8 +143,8 @@ private:
   struct Watched {
     explicit Watched(Executor executor, int fd) : descriptor(executor, fd) {}
     ~Watched() { let_go(); }
-    /// c-ares owns and closes the socket. It has to be let go before that: c-ares may open another one with the same number at once, and what is let go then is
-    /// the new one.
+    /// c-ares owns and closes the socket. It has to be let go before that: c-ares may open another one with
+    /// the same number at once, and what is let go then is the new one.
     void let_go() {
       if (descriptor.is_open()) descriptor.release();
     }
@@ -173,7 +179,8 @@ private:
             armed = false;
             if (error) return;
             ares_process_fd(channel_, reading ? fd : ARES_SOCKET_BAD, reading ? ARES_SOCKET_BAD : fd);
-            if (auto found = watched_.find(fd); found != watched_.end() && found->second == still) arm(fd, still);
+            if (auto found = watched_.find(fd); found != watched_.end() && found->second == still)
+              arm(fd, still);
             arm_timer();
           });
     };
@@ -260,14 +267,15 @@ std::optional<auth::DnsAnswer> Resolver::find_cached(const auth::DnsQuestion &qu
 Task<auth::DnsAnswer> Resolver::ask(auth::DnsQuestion question, Millis limit, bool completed) {
   question.name = auth::lower(question.name);
   follow_files();
-  const bool of_system = rules_->dns.resolver == config::Resolver::system && SystemNames::answers(question.type);
+  const bool of_system =
+      rules_->dns.resolver == config::Resolver::system && SystemNames::answers(question.type);
   if (!of_system && !(completed && question.type != auth::DnsType::ptr))
     if (auto known = rules_->hosts.answer(question)) co_return std::move(*known);
   if (auto kept = find_cached(question)) co_return std::move(*kept);
   const auto rules = rules_;
   const auto forgotten = forgotten_;
-  auto answer =
-      of_system ? co_await system_->ask(std::move(question), limit) : co_await ask_servers(std::move(question), limit);
+  auto answer = of_system ? co_await system_->ask(std::move(question), limit)
+                          : co_await ask_servers(std::move(question), limit);
   if (rules == rules_ && forgotten == forgotten_)
     remember(answer); // else it is of servers that count no longer, or of before
   co_return answer;
@@ -288,12 +296,15 @@ Task<auth::DnsAnswer> Resolver::ask_servers(auth::DnsQuestion question, Millis l
 }
 
 void Resolver::remember(const auth::DnsAnswer &answer) {
-  // That a name has no AAAA record stays true about as long as its A record: without this, every login would ask again.
+  // That a name has no AAAA record stays true about as long as its A record: without this,
+  // every login would ask again.
   bool no_data = answer.outcome == auth::DnsOutcome::no_data;
   const bool failed = !no_data && answer.outcome != auth::DnsOutcome::ok;
   if (!no_data && !failed && answer.records.empty()) return;
   if (!failed && answer.via == "system") return; // it has a cache of its own, or wants none
-  Millis kept = failed ? rules_->dns.failures : no_data ? Millis(no_data_kept) : Millis(answer.records.front().ttl);
+  Millis kept = failed    ? rules_->dns.failures
+                : no_data ? Millis(no_data_kept)
+                          : Millis(answer.records.front().ttl);
   for (const auto &record : answer.records)
     kept = std::min(kept, Millis(record.ttl));
   if (kept.count() <= 0) return;
@@ -301,8 +312,8 @@ void Resolver::remember(const auth::DnsAnswer &answer) {
   cache_[{answer.question.name, answer.question.type}] = {answer, Clock::now() + kept};
 }
 
-Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions, Millis limit,
-                                           std::string typed) {
+Task<std::vector<auth::DnsAnswer>> ask_all(Resolver &resolver, std::vector<auth::DnsQuestion> questions,
+                                           Millis limit, std::string typed) {
   using namespace asio::experimental::awaitable_operators;
   const auto ask = [&](const auth::DnsQuestion &question) {
     return resolver.ask(question, limit, !typed.empty() && question.name != typed);
@@ -329,7 +340,8 @@ canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
     auto action = machine.next();
     if (auto *facts = std::get_if<auth::NameFacts>(&action)) co_return std::move(*facts);
     if (auto *error = std::get_if<auth::NameError>(&action)) co_return std::move(*error);
-    auto answers = co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started), typed);
+    auto answers =
+        co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started), typed);
     for (const auto &answer : answers)
       answered(answer);
     machine.answer(std::move(answers));
@@ -337,14 +349,16 @@ canonicalise(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
 }
 
 Task<auth::DriverFacts> learn_for_drivers(Resolver &resolver, auth::Target target, auth::SearchPolicy policy,
-                                          Millis limit, std::function<void(const auth::DnsAnswer &)> answered) {
+                                          Millis limit,
+                                          std::function<void(const auth::DnsAnswer &)> answered) {
   const auto started = Clock::now();
   policy = resolver.search_for(target, std::move(policy));
   auth::DriverQuestions machine(std::move(target), std::move(policy));
   for (;;) {
     auto action = machine.next();
     if (auto *facts = std::get_if<auth::DriverFacts>(&action)) co_return std::move(*facts);
-    auto answers = co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started));
+    auto answers =
+        co_await ask_all(resolver, std::get<auth::AskDns>(action).questions, left_of(limit, started));
     std::ranges::for_each(answers, answered);
     machine.answer(std::move(answers));
   }

@@ -12,7 +12,8 @@ namespace {
 /// The name that fills `data`, all of it.
 std::optional<std::string> name_in(const ns_msg &message, std::span<const unsigned char> data) {
   char text[NS_MAXDNAME];
-  const int size = ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), data.data(), text, sizeof text);
+  const int size =
+      ns_name_uncompress(ns_msg_base(message), ns_msg_end(message), data.data(), text, sizeof text);
   if (size < 0 || static_cast<std::size_t>(size) != data.size()) return std::nullopt;
   return auth::lower(text);
 }

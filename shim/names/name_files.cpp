@@ -21,7 +21,8 @@ std::string in_words(const config::Dns &dns) {
   for (const auto &server : dns.servers)
     servers.push_back(server.text());
   return fmt::format("servers {}; search {}; ndots {}", fmt::join(servers, ", "),
-                     dns.search.empty() ? "nothing" : fmt::format("{}", fmt::join(dns.search, ", ")), dns.ndots);
+                     dns.search.empty() ? "nothing" : fmt::format("{}", fmt::join(dns.search, ", ")),
+                     dns.ndots);
 }
 
 } // namespace
@@ -30,10 +31,11 @@ bool NameFiles::Watched::has_changed() {
   struct stat info {};
   const bool there = !path.empty() && ::stat(path.c_str(), &info) == 0;
   const auto last = [&](const timespec &time) {
-    return WallClock::time_point(std::chrono::seconds(time.tv_sec) + std::chrono::microseconds(time.tv_nsec / 1000));
+    return WallClock::time_point(std::chrono::seconds(time.tv_sec) +
+                                 std::chrono::microseconds(time.tv_nsec / 1000));
   };
-  const auto seen = there ? fmt::format("{}.{}.{}.{}.{}", info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec,
-                                        info.st_mtim.tv_nsec)
+  const auto seen = there ? fmt::format("{}.{}.{}.{}.{}", info.st_dev, info.st_ino, info.st_size,
+                                        info.st_mtim.tv_sec, info.st_mtim.tv_nsec)
                           : std::string();
   const bool same = settled && seen == stamp;
   settled = !there || WallClock::now() - last(info.st_mtim) > tick;
@@ -60,9 +62,11 @@ std::string NameFiles::Watched::read() const {
 }
 
 NameFiles::NameFiles(config::Dns dns, std::function<void(std::string)> changed)
-    : hosts_{.path = dns.resolver == config::Resolver::own ? dns.hosts : std::filesystem::path(), .stamp = {}},
+    : hosts_{.path = dns.resolver == config::Resolver::own ? dns.hosts : std::filesystem::path(),
+             .stamp = {}},
       resolv_conf_{.path = dns.from_resolv_conf.file, .stamp = {}},
-      rules_(std::make_shared<const NameRules>(NameRules{std::move(dns), {}})), changed_(std::move(changed)) {}
+      rules_(std::make_shared<const NameRules>(NameRules{std::move(dns), {}})), changed_(std::move(changed)) {
+}
 
 std::shared_ptr<const NameRules> NameFiles::current() {
   std::lock_guard lock(mutex_);
@@ -85,7 +89,8 @@ void NameFiles::reread_resolv_conf() {
   auto rules = *rules_;
   config::follow(rules.dns, config::parse_resolv_conf(resolv_conf_.read()));
   if (rules.dns == rules_->dns) return;
-  auto what = fmt::format("{} has changed: {}; DNS answers forgotten", resolv_conf_.path.string(), in_words(rules.dns));
+  auto what = fmt::format("{} has changed: {}; DNS answers forgotten", resolv_conf_.path.string(),
+                          in_words(rules.dns));
   put(std::move(rules), std::move(what));
 }
 

@@ -16,8 +16,9 @@ struct NameRules {
   auth::Hosts hosts;
 };
 
-/// Looks at the files whenever it is asked, and reads one that has changed: small files on a local disk, as every other program reads for each name. Only `most_read` bytes of
-/// one are read, and nothing of what is no file. A file that is gone is like an empty one. Thread-safe.
+/// Looks at the files whenever it is asked, and reads one that has changed: small files on a local disk, as
+/// every other program reads for each name. Only `most_read` bytes of one are read, and nothing of what is no
+/// file. A file that is gone is like an empty one. Thread-safe.
 class NameFiles {
 public:
   /// `changed` is told, in a sentence, of every change of what holds; from any thread that asks.

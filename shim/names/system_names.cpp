@@ -38,7 +38,8 @@ Addresses addresses_of(const std::string &host, int flags, int &error) {
 }
 
 bool has_zone(const addrinfo &entry) {
-  return entry.ai_family == AF_INET6 && reinterpret_cast<const sockaddr_in6 *>(entry.ai_addr)->sin6_scope_id != 0;
+  return entry.ai_family == AF_INET6 &&
+         reinterpret_cast<const sockaddr_in6 *>(entry.ai_addr)->sin6_scope_id != 0;
 }
 
 std::string text_of(const addrinfo &entry) {
@@ -54,7 +55,8 @@ SystemAnswer name_of(const std::string &address) {
   const auto numeric = addresses_of(address, AI_NUMERICHOST, error);
   std::array<char, NI_MAXHOST> name{};
   if (numeric)
-    error = ::getnameinfo(numeric->ai_addr, numeric->ai_addrlen, name.data(), name.size(), nullptr, 0, NI_NAMEREQD);
+    error = ::getnameinfo(numeric->ai_addr, numeric->ai_addrlen, name.data(), name.size(), nullptr, 0,
+                          NI_NAMEREQD);
   answer.outcome = outcome_of(error);
   answer.name = name.data();
   return answer;

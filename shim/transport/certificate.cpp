@@ -63,7 +63,8 @@ std::string check_folder(const fs::path &folder) {
   return "";
 }
 
-/// nullopt: there is none. Error: it cannot be read, is not ours, or, for one that is `secret`, others can read it too.
+/// nullopt: there is none. Error: it cannot be read, is not ours, or, for one that is
+/// `secret`, others can read it too.
 std::expected<std::optional<std::string>, std::string> read_own(const fs::path &file, bool secret) {
   Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
   if (descriptor.get() < 0 && errno == ENOENT) return std::nullopt;
@@ -71,8 +72,9 @@ std::expected<std::optional<std::string>, std::string> read_own(const fs::path &
   if (descriptor.get() < 0 || ::fstat(descriptor.get(), &status) != 0) return system_error(file);
   if (!S_ISREG(status.st_mode)) return std::unexpected(file.string() + ": not a file");
   if (status.st_uid != ::geteuid() || (status.st_mode & (secret ? 0077 : 0022)) != 0)
-    return std::unexpected(file.string() +
-                           ": belongs to somebody else, or others can get at it; remove it, and a new one is made");
+    return std::unexpected(
+        file.string() +
+        ": belongs to somebody else, or others can get at it; remove it, and a new one is made");
   std::string text(largest_file, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
@@ -108,7 +110,9 @@ std::expected<void, std::string> write_private(const fs::path &file, const std::
   return {};
 }
 
-Bio bytes_of(const std::string &text) { return Bio(must(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())))); }
+Bio bytes_of(const std::string &text) {
+  return Bio(must(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))));
+}
 
 std::string text_of(BIO *memory) {
   char *data = nullptr;
@@ -130,14 +134,16 @@ std::string fingerprint_of(X509 *certificate) {
 }
 
 void add_extension(X509 *certificate, int nid, const std::string &value) {
-  Owned<X509_EXTENSION, X509_EXTENSION_free> extension(must(X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str())));
+  Owned<X509_EXTENSION, X509_EXTENSION_free> extension(
+      must(X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str())));
   must(X509_add_ext(certificate, extension.get(), -1));
 }
 
 /// What X509V3_EXT_conf_nid would not take for something else.
 bool is_plain_name(const std::string &name) {
-  return !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
-                              std::string::npos;
+  return !name.empty() &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") ==
+             std::string::npos;
 }
 
 std::string host_name() {
@@ -157,7 +163,8 @@ Certificate make_certificate(EVP_PKEY *key) {
   must(X509_gmtime_adj(X509_getm_notBefore(raw), -a_day));
   must(X509_gmtime_adj(X509_getm_notAfter(raw), ten_years));
   auto host = host_name();
-  auto common_name = ("sqlshim on " + (host.empty() ? "localhost" : host)).substr(0, 64); // RFC 5280: no longer
+  auto common_name =
+      ("sqlshim on " + (host.empty() ? "localhost" : host)).substr(0, 64); // RFC 5280: no longer
   auto *subject = X509_get_subject_name(raw);
   must(X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
                                   reinterpret_cast<const unsigned char *>(common_name.data()),
@@ -175,8 +182,8 @@ Certificate make_certificate(EVP_PKEY *key) {
 }
 
 /// Why what the two files hold is of no use; empty: it is good, and `found.fingerprint` is set.
-std::string examine(const std::optional<std::string> &certificate_text, const std::optional<std::string> &key_text,
-                    OwnCertificate &found) {
+std::string examine(const std::optional<std::string> &certificate_text,
+                    const std::optional<std::string> &key_text, OwnCertificate &found) {
   if (!certificate_text && !key_text) return "there was none";
   if (!certificate_text || !key_text) return "one of its two files was missing";
   Certificate certificate(PEM_read_bio_X509(bytes_of(*certificate_text).get(), nullptr, nullptr, nullptr));

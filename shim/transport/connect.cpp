@@ -8,7 +8,8 @@ namespace {
 using Tcp = asio::ip::tcp;
 using TcpSocket = asio::basic_stream_socket<Tcp, Executor>;
 
-/// What the tries of one race share. It outlives the race itself until the last try has noticed that it is over.
+/// What the tries of one race share. It outlives the race itself until the last try
+/// has noticed that it is over.
 struct Race {
   explicit Race(Executor executor) : changed(executor) {}
   Signal changed;
@@ -45,7 +46,8 @@ Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endp
   if (error) {
     race->failed++;
     // A reset is a refusal too: of who accepts and closes at once, or of a firewall.
-    if (error != asio::error::connection_refused && error != asio::error::connection_reset) race->all_refused = false;
+    if (error != asio::error::connection_refused && error != asio::error::connection_reset)
+      race->all_refused = false;
     if (error == asio::error::no_descriptors || error == boost::system::errc::too_many_files_open_in_system)
       race->out_of_descriptors = true;
     race->note(endpoint, error.message());
@@ -58,8 +60,9 @@ Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endp
 std::string text_of(const asio::generic::stream_protocol::endpoint &endpoint) {
   if (endpoint.protocol().family() == AF_UNIX) {
     auto *address = reinterpret_cast<const sockaddr_un *>(endpoint.data());
-    auto length =
-        endpoint.size() > offsetof(sockaddr_un, sun_path) ? endpoint.size() - offsetof(sockaddr_un, sun_path) : 0;
+    auto length = endpoint.size() > offsetof(sockaddr_un, sun_path)
+                      ? endpoint.size() - offsetof(sockaddr_un, sun_path)
+                      : 0;
     std::string path(address->sun_path, strnlen(address->sun_path, length));
     return path.empty() ? "unix" : "unix:" + path;
   }
@@ -107,8 +110,8 @@ std::vector<Tcp::endpoint> in_turns(const std::vector<Tcp::endpoint> &endpoints)
   return turns;
 }
 
-Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endpoint> endpoints, Millis stagger,
-                                                           Millis limit) {
+Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endpoint> endpoints,
+                                                           Millis stagger, Millis limit) {
   auto started = std::chrono::steady_clock::now();
   auto executor = co_await asio::this_coro::executor;
   endpoints = in_turns(endpoints);
@@ -129,8 +132,8 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
     ConnectError error{race->all_refused && race->failed == endpoints.size() && !endpoints.empty(),
                        race->out_of_descriptors, race->detail};
     if (race->failed < endpoints.size())
-      error.detail +=
-          (error.detail.empty() ? "" : "; ") + std::string("no answer within ") + std::to_string(limit.count()) + " ms";
+      error.detail += (error.detail.empty() ? "" : "; ") + std::string("no answer within ") +
+                      std::to_string(limit.count()) + " ms";
     co_return std::unexpected(std::move(error));
   }
   boost::system::error_code ignored;

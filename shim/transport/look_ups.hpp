@@ -11,13 +11,16 @@
 
 namespace shim {
 
-/// Calls a blocking function without ever blocking a worker thread. Each key is asked for once at a time, however many wait for it: one whose look-up hangs takes one thread
-/// and no more. At most `most_threads`; who finds them all taken waits in the queue, and gives up at its own deadline. Threads that hang are left behind: nobody waits for them,
-/// at the end neither. Thread-safe.
+/// Calls a blocking function without ever blocking a worker thread. Each key is asked for once at a time,
+/// however many wait for it: one whose look-up hangs takes one thread and no more. At most `most_threads`;
+/// who finds them all taken waits in the queue, and gives up at its own deadline. Threads that hang are left
+/// behind: nobody waits for them, at the end neither. Thread-safe.
 template <class Key, class Value> class LookUps {
 public:
   using LookUp = std::function<Value(const Key &)>;
-  explicit LookUps(LookUp look_up) : state_(std::make_shared<State>()) { state_->look_up = std::move(look_up); }
+  explicit LookUps(LookUp look_up) : state_(std::make_shared<State>()) {
+    state_->look_up = std::move(look_up);
+  }
 
   /// nullopt: not told within `limit`.
   Task<std::optional<Value>> find(Key key, Millis limit) {
@@ -95,7 +98,8 @@ private:
       auto entry = state.waiters.find(key);
       if (entry == state.waiters.end()) return;
       std::erase(entry->second, waiter);
-      // Nobody waits for the answer any more. (A look-up that is under way keeps its entry, so that no second one is started.)
+      // Nobody waits for the answer any more. (A look-up that is under way keeps its entry, so that
+      // no second one is started.)
       if (entry->second.empty() && std::erase(state.queue, key) > 0) state.waiters.erase(entry);
     }
   };

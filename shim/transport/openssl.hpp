@@ -1,4 +1,5 @@
-// OpenSSL as the files of this folder share it: its things with owners, its errors as words. Nobody else includes it.
+// OpenSSL as the files of this folder share it: its things with owners, its errors as
+// words. Nobody else includes it.
 #pragma once
 
 #include "shim/transport/tls.hpp"
@@ -29,14 +30,16 @@ private:
   bool accepts_, verifies_;
 };
 
-/// OpenSSL's questions in mid-handshake; each finds the session that it is about by itself. (In tls_session.cpp.)
+/// OpenSSL's questions in mid-handshake; each finds the session that it is about by
+/// itself. (In tls_session.cpp.)
 struct TlsQuestions {
   static int is_certificate_good(X509_STORE_CTX *store, void *);
-  static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in,
-                         unsigned in_size, void *);
+  static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
+                         const unsigned char *in, unsigned in_size, void *);
 };
 
-/// What went wrong first, in OpenSSL's words; its queue of errors is empty afterwards. An alert is told as the peer's.
+/// What went wrong first, in OpenSSL's words; its queue of errors is empty afterwards. An
+/// alert is told as the peer's.
 std::string openssl_error();
 /// The same as a fault of a handshake.
 TlsError handshake_error();

@@ -5,7 +5,8 @@ namespace {
 
 /// Borrowed while bytes are being moved, by one direction at a time: never across a wait.
 constexpr std::size_t buffer_size = 16 * 1024;
-/// Of what a client sends, in bytes: it may be a part of a long message, of which the client keeps the next one back. (Packets are of 4,096 bytes by default.)
+/// Of what a client sends, in bytes: it may be a part of a long message, of which the client keeps the next
+/// one back. (Packets are of 4,096 bytes by default.)
 constexpr std::size_t large_part = 4000;
 /// After so many full buffers in a row other connections of the thread get their turn.
 constexpr int most_turns = 16;
@@ -53,12 +54,13 @@ void Relay::stop(const std::string &reason) { end("us", reason); }
 
 void Relay::wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction,
                      void (Relay::*next)(Direction &)) {
-  stream.socket().async_wait(wait == Wait::writable ? Socket::wait_write : Socket::wait_read,
-                             [self = shared_from_this(), whose, &direction, next](boost::system::error_code error) {
-                               if (!self->ended_) return;
-                               if (error) return self->end(whose, error.message());
-                               self->with_memory([&] { (self.get()->*next)(direction); });
-                             });
+  stream.socket().async_wait(
+      wait == Wait::writable ? Socket::wait_write : Socket::wait_read,
+      [self = shared_from_this(), whose, &direction, next](boost::system::error_code error) {
+        if (!self->ended_) return;
+        if (error) return self->end(whose, error.message());
+        self->with_memory([&] { (self.get()->*next)(direction); });
+      });
 }
 
 void Relay::pump_later(Direction &direction) {
@@ -79,7 +81,8 @@ void Relay::send_unsent(Direction &direction) {
   pump(direction);
 }
 
-/// A server makes a record of TLS of each packet: many go on in one write. What ends the stream behind them shows at the next call.
+/// A server makes a record of TLS of each packet: many go on in one write. What ends the stream behind
+/// them shows at the next call.
 Moved Relay::read_some(Direction &direction, char *buffer) {
   if (direction.error) return {0, direction.error, Wait::none};
   auto read = direction.from.try_read(buffer, buffer_size);
@@ -96,7 +99,8 @@ void Relay::pump(Direction &direction) {
   char *buffer = borrowed_buffer();
   for (int turn = 0; turn < most_turns; ++turn) {
     auto read = read_some(direction, buffer);
-    if (read.wait != Wait::none) return wait_for(direction.from, read.wait, direction.reader, direction, &Relay::pump);
+    if (read.wait != Wait::none)
+      return wait_for(direction.from, read.wait, direction.reader, direction, &Relay::pump);
     if (read.error == asio::error::eof) return finish_direction(direction);
     if (read.error) return end(direction.reader, read.error.message());
     if (&direction == &up_ && read.count >= large_part) direction.from.acknowledge();
@@ -133,7 +137,8 @@ bool Relay::write_some(Direction &direction, const char *data, std::size_t size,
 
 void Relay::finish_direction(Direction &direction) {
   auto wait = direction.to.shutdown_send();
-  if (wait != Wait::none) return wait_for(direction.to, wait, direction.writer, direction, &Relay::finish_direction);
+  if (wait != Wait::none)
+    return wait_for(direction.to, wait, direction.writer, direction, &Relay::finish_direction);
   direction.ended = true;
   // Both have said their last: whoever was second did not start it.
   if (up_.ended && down_.ended) end(direction.reader == up_.reader ? down_.reader : up_.reader, "closed");

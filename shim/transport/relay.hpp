@@ -1,4 +1,5 @@
-// After the login: bytes both ways until one side ends. Not a coroutine but a small state object: an idle connection costs two pending waits and no buffer.
+// After the login: bytes both ways until one side ends. Not a coroutine but a small state object: an idle
+// connection costs two pending waits and no buffer.
 #pragma once
 
 #include "shim/transport/stream.hpp"
@@ -17,9 +18,10 @@ struct RelayEnd {
   std::uint64_t up = 0, down = 0;
 };
 
-/// Moves bytes unchanged and unframed, each leg in clear or under TLS: an attention goes out as soon as it comes in, whatever is queued the other way. Half-close is
-/// passed on: when one side has sent its last byte, the other is told so and may go on sending. Ends when both have, or at the first error. Lives on its io_context's
-/// thread.
+/// Moves bytes unchanged and unframed, each leg in clear or under TLS: an attention goes out as soon as
+/// it comes in, whatever is queued the other way. Half-close is passed on: when one side has sent its
+/// last byte, the other is told so and may go on sending. Ends when both have, or at the first error.
+/// Lives on its io_context's thread.
 class Relay : public std::enable_shared_from_this<Relay> {
 public:
   /// `idle`: ends the relay when nothing has moved either way for so long; 0: never.
@@ -34,13 +36,15 @@ private:
     const char *reader; ///< whose end it is when reading fails: "client" or "server"
     const char *writer;
     std::uint64_t moved = 0;
-    std::vector<char> unsent = {};        ///< only while the receiver is slower than the sender
-    boost::system::error_code error = {}; ///< what reading has come to behind bytes that are still to be written
-    bool ended = false;                   ///< `from` has sent its last byte, and `to` has been told
+    std::vector<char> unsent = {}; ///< only while the receiver is slower than the sender
+    boost::system::error_code error =
+        {};             ///< what reading has come to behind bytes that are still to be written
+    bool ended = false; ///< `from` has sent its last byte, and `to` has been told
   };
 
   /// `next` once `stream` is ready; `whose` end it is when it never will be.
-  void wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction, void (Relay::*next)(Direction &));
+  void wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction,
+                void (Relay::*next)(Direction &));
   void pump(Direction &direction);
   /// What there is to read, up to the buffer's size.
   static Moved read_some(Direction &direction, char *buffer);
@@ -48,7 +52,8 @@ private:
   void send_unsent(Direction &direction);
   /// A step of this relay; where there is no memory for it, this relay ends and no other.
   template <class Step> void with_memory(Step step);
-  /// Writes what can be written without waiting; `written.wait`: what the rest waits for. False: an error, and the relay has ended.
+  /// Writes what can be written without waiting; `written.wait`: what the rest waits for. False: an
+  /// error, and the relay has ended.
   bool write_some(Direction &direction, const char *data, std::size_t size, Moved &written);
   void finish_direction(Direction &direction);
   void arm_idle();

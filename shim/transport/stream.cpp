@@ -14,7 +14,8 @@ bool would_block(boost::system::error_code error) {
 } // namespace
 
 Stream::Stream(Socket socket) : socket_(std::move(socket)) {
-  // A try never waits, in clear no more than under TLS; Asio's own operations wait by the event loop either way.
+  // A try never waits, in clear no more than under TLS; Asio's own operations wait by
+  // the event loop either way.
   boost::system::error_code ignored;
   if (socket_.is_open()) socket_.non_blocking(true, ignored);
 }
@@ -82,7 +83,8 @@ Task<std::pair<boost::system::error_code, std::size_t>> Stream::read_some(asio::
 
 Task<boost::system::error_code> Stream::write(std::span<const std::uint8_t> bytes) {
   if (!tls_) {
-    auto [error, count] = co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), as_result);
+    auto [error, count] =
+        co_await asio::async_write(socket_, asio::buffer(bytes.data(), bytes.size()), as_result);
     if (error) co_await stop_if_cancelled();
     co_return error;
   }

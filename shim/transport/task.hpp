@@ -10,23 +10,27 @@
 namespace shim {
 
 using Executor = asio::io_context::executor_type;
-/// A coroutine of the proxy. Errors are values; it throws only to unwind when it was cancelled, and when there is no memory.
+/// A coroutine of the proxy. Errors are values; it throws only to unwind when it was cancelled,
+/// and when there is no memory.
 template <class T = void> using Task = asio::awaitable<T, Executor>;
 /// Completion token: `auto [error, count] = co_await socket.async_read_some(buffer, as_result);`
-inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> as_result{asio::use_awaitable_t<Executor>{}};
+inline constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> as_result{
+    asio::use_awaitable_t<Executor>{}};
 
 /// Either leg: TCP or Unix.
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
-using Timer =
-    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor>;
+using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
+                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
 using Millis = std::chrono::milliseconds;
 
-/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its failure is taken for the peer's.
+/// Unwinds a coroutine that was cancelled: for after an operation that failed, before its
+/// failure is taken for the peer's.
 Task<> stop_if_cancelled();
 
 namespace detail {
-/// Where a task leaves what it came to. Tasks race without their values: Asio's operator|| is made anew for each kind of value, which was a fifth of the compile time, and goes on waiting for the
-/// other task after one that threw.
+/// Where a task leaves what it came to. Tasks race without their values: Asio's operator|| is made anew
+/// for each kind of value, which was a fifth of the compile time, and goes on waiting for the other
+/// task after one that threw.
 template <class T> struct Box {
   std::optional<T> value;
   std::exception_ptr thrown;
@@ -42,13 +46,15 @@ template <class T> Task<> fill(Box<T> &box, Task<T> task) {
     box.thrown = std::current_exception();
   }
 }
-/// Which of two tasks that never throw ended first, 0 or 1; when it returns, the other one has been cancelled and is gone.
+/// Which of two tasks that never throw ended first, 0 or 1; when it returns, the other one has
+/// been cancelled and is gone.
 Task<std::size_t> race(Task<> a, Task<> b);
 /// Whether `task`, which never throws, ended within `limit`; else it has been cancelled and is gone.
 Task<bool> ends_within(Task<> task, Millis limit);
 } // namespace detail
 
-/// Runs both until the first one ends, with a value or by throwing; the other one is cancelled at the operation where it waits.
+/// Runs both until the first one ends, with a value or by throwing; the other one is cancelled at the
+/// operation where it waits.
 template <class A, class B> Task<std::variant<A, B>> first_of(Task<A> a, Task<B> b) {
   detail::Box<A> of_a;
   detail::Box<B> of_b;
@@ -57,8 +63,8 @@ template <class A, class B> Task<std::variant<A, B>> first_of(Task<A> a, Task<B>
   co_return std::variant<A, B>(std::in_place_index<1>, of_b.take());
 }
 
-/// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the operation where it waited and
-/// its frame is gone.
+/// Runs `task` for at most `limit` (0: for ever). nullopt: the time was over; the task was cancelled at the
+/// operation where it waited and its frame is gone.
 template <class T> Task<std::optional<T>> with_deadline(Task<T> task, Millis limit) {
   if (limit.count() == 0) co_return co_await std::move(task);
   detail::Box<T> box;
@@ -80,7 +86,8 @@ inline bool is_over(Millis limit, std::chrono::steady_clock::time_point started)
 }
 /// What the log calls `us`: how long something took that began at `started`.
 inline std::int64_t micros_since(std::chrono::steady_clock::time_point started) {
-  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started).count();
+  return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - started)
+      .count();
 }
 
 /// Somebody waits until somebody else on the same thread says so.
@@ -88,7 +95,8 @@ class Signal {
 public:
   explicit Signal(Executor executor) : timer_(executor, Timer::time_point::max()) {}
   void notify() { timer_.cancel(); }
-  /// Until `notify` is called while waiting, or the limit is over (0: for ever). Check the condition before: a notify with nobody waiting is lost.
+  /// Until `notify` is called while waiting, or the limit is over (0: for ever). Check the condition before:
+  /// a notify with nobody waiting is lost.
   Task<> wait(Millis limit) {
     if (limit.count() == 0)
       timer_.expires_at(Timer::time_point::max());
@@ -102,7 +110,8 @@ private:
   Timer timer_;
 };
 
-/// Runs a blocking function on `pool`, waiting for its value at most `limit`. nullopt: not done by then (it goes on, its value is dropped).
+/// Runs a blocking function on `pool`, waiting for its value at most `limit`. nullopt: not done by then (it
+/// goes on, its value is dropped).
 template <class F, class R = std::invoke_result_t<F>>
 Task<std::optional<R>> on_pool(asio::thread_pool &pool, F function, Millis limit) {
   struct State {

@@ -22,24 +22,27 @@ Owned<SSL_CTX, SSL_CTX_free> make_context(const SSL_METHOD *method, int least_ve
   SSL_CTX_set_security_level(raw, security_level);
   SSL_CTX_set_min_proto_version(raw, least_version);
   SSL_CTX_set_max_proto_version(raw, 0);
-  // No resumption: a channel binding needs the Finished of a full handshake, and the switch to plaintext leaves no ticket under way.
+  // No resumption: a channel binding needs the Finished of a full handshake, and the switch to plaintext
+  // leaves no ticket under way.
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(raw, 0);
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS |
                                SSL_OP_IGNORE_UNEXPECTED_EOF); // TDS tells by itself where a message ends
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                            SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   // One record a call: a peer that sends nothing but key updates gets no more than its turn.
   SSL_CTX_clear_mode(raw, SSL_MODE_AUTO_RETRY);
   SSL_CTX_set_default_passwd_cb(raw, no_password);
   return context;
 }
 
-/// The system's trusted issuers, from the one file that holds them all: OpenSSL would read a folder of them, in mid-handshake.
+/// The system's trusted issuers, from the one file that holds them all: OpenSSL would read a folder
+/// of them, in mid-handshake.
 void trust_the_system(SSL_CTX *context) {
   const char *named = std::getenv(X509_get_default_cert_file_env());
-  for (const char *file :
-       {named, X509_get_default_cert_file(), "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"})
+  for (const char *file : {named, X509_get_default_cert_file(), "/etc/ssl/certs/ca-certificates.crt",
+                           "/etc/pki/tls/certs/ca-bundle.crt"})
     if (file && SSL_CTX_load_verify_file(context, file) == 1) break;
   ERR_clear_error(); // with none of them, nobody is trusted
 }
@@ -87,7 +90,8 @@ std::string openssl_error() {
   auto code = ERR_peek_error();
   std::string text = "unknown error";
   if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) > SSL_AD_REASON_OFFSET)
-    text = std::string("the peer's alert: ") + SSL_alert_desc_string_long(ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET);
+    text = std::string("the peer's alert: ") +
+           SSL_alert_desc_string_long(ERR_GET_REASON(code) - SSL_AD_REASON_OFFSET);
   else if (ERR_SYSTEM_ERROR(code))
     text = std::system_category().message(ERR_GET_REASON(code));
   else if (const char *reason = ERR_reason_error_string(code))
@@ -165,9 +169,10 @@ std::vector<std::string> names_of(X509 *certificate) {
 
 std::string describe(X509 *certificate) {
   auto names = joined(names_of(certificate));
-  return text_of(X509_get_subject_name(certificate)) + ", issued by " + text_of(X509_get_issuer_name(certificate)) +
-         ", valid from " + time_text(X509_get0_notBefore(certificate)) + " to " +
-         time_text(X509_get0_notAfter(certificate)) + ", for " + (names.empty() ? "no name" : names);
+  return text_of(X509_get_subject_name(certificate)) + ", issued by " +
+         text_of(X509_get_issuer_name(certificate)) + ", valid from " +
+         time_text(X509_get0_notBefore(certificate)) + " to " + time_text(X509_get0_notAfter(certificate)) +
+         ", for " + (names.empty() ? "no name" : names);
 }
 
 bool is_address(const std::string &name) {
@@ -179,7 +184,8 @@ bool is_address(const std::string &name) {
 bool is_for(X509 *certificate, const std::string &name) {
   if (is_address(name)) return X509_check_ip_asc(certificate, name.c_str(), 0) == 1;
   if (name.empty()) return false;
-  return X509_check_host(certificate, name.data(), name.size(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, nullptr) == 1;
+  return X509_check_host(certificate, name.data(), name.size(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+                         nullptr) == 1;
 }
 
 std::expected<TlsContextPtr, std::string> make_accepting_tls(const ServerTlsOptions &options) {
@@ -189,7 +195,8 @@ std::expected<TlsContextPtr, std::string> make_accepting_tls(const ServerTlsOpti
   };
   if (SSL_CTX_use_certificate_chain_file(context.get(), options.certificate.c_str()) != 1)
     return wrong(options.certificate);
-  if (SSL_CTX_use_PrivateKey_file(context.get(), options.key.c_str(), SSL_FILETYPE_PEM) != 1) return wrong(options.key);
+  if (SSL_CTX_use_PrivateKey_file(context.get(), options.key.c_str(), SSL_FILETYPE_PEM) != 1)
+    return wrong(options.key);
   if (SSL_CTX_check_private_key(context.get()) != 1) return wrong(options.key);
   SSL_CTX_set_alpn_select_cb(context.get(), TlsQuestions::select_alpn, nullptr);
   return std::make_shared<TlsContext>(std::move(context), true, false);

@@ -1,4 +1,5 @@
-// TLS as both legs use it: what is read once (certificates, keys, trusted issuers), what a handshake is asked for, what it came to. The session itself lives in a Stream.
+// TLS as both legs use it: what is read once (certificates, keys, trusted issuers), what a handshake is asked
+// for, what it came to. The session itself lives in a Stream.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +32,9 @@ struct TlsError {
 struct TlsFacts {
   std::string version; ///< "TLSv1.2"
   std::string cipher;
-  std::vector<std::string> names; ///< of the server's certificate: subjectAltName (DNS names, addresses), else CN
-  bool verified = false;          ///< connecting: issuer, validity and name have been checked, and are good
+  std::vector<std::string>
+      names;             ///< of the server's certificate: subjectAltName (DNS names, addresses), else CN
+  bool verified = false; ///< connecting: issuer, validity and name have been checked, and are good
   std::vector<std::uint8_t>
       unique;       ///< tls-unique (RFC 5929 3): the client's first Finished, up to TLS 1.2; empty with 1.3
   std::string alpn; ///< "tds/8.0", or empty
@@ -50,20 +52,24 @@ struct ClientTlsOptions {
   bool verify = true;
   bool tls10 = false; ///< TLS 1.0 and keys and digests of its time, for servers that know nothing better
 };
-/// For the client leg, where we are the server; for the server leg, where we are the client. Both read files: at start or on a worker, never in a login. Error: which file,
-/// and what is wrong with it.
+/// For the client leg, where we are the server; for the server leg, where we are the client. Both read files:
+/// at start or on a worker, never in a login. Error: which file, and what is wrong with it.
 std::expected<TlsContextPtr, std::string> make_accepting_tls(const ServerTlsOptions &options);
 std::expected<TlsContextPtr, std::string> make_connecting_tls(const ClientTlsOptions &options);
 
 /// What a handshake is asked for.
 struct TlsHandshake {
   TlsContextPtr context;
-  bool accept{};          ///< we are the server
-  bool within_prelogin{}; ///< TDS 7: the handshake in PRELOGIN packets, TLS 1.2 at most; else bare, with ALPN (TDS 8)
-  bool bound{};           ///< TLS 1.2 at most, since 1.3 has no channel binding that a server takes
+  bool accept{}; ///< we are the server
+  bool
+      /// TDS 7: the handshake in PRELOGIN packets, TLS 1.2 at most; else bare, with ALPN (TDS 8)
+      within_prelogin{};
+  bool bound{}; ///< TLS 1.2 at most, since 1.3 has no channel binding that a server takes
   std::vector<std::uint8_t> received; ///< bytes of it that were read already
   std::vector<std::string>
-      names; ///< connecting: one of them must be the certificate's; an IP address is checked as an address. Empty only with verify = false
+      /// connecting: one of them must be the certificate's; an IP address is checked as an address.
+      /// Empty only with verify = false
+      names;
   std::string server_name; ///< connecting: SNI; an address is never sent
 };
 

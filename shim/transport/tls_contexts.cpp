@@ -72,7 +72,9 @@ TlsContexts::Context TlsContexts::find(const std::string &key) const {
   return found == contexts_.end() ? std::unexpected("not read") : found->second;
 }
 
-TlsContexts::Context TlsContexts::accepting(const config::Listener &listener) const { return find(key_of(listener)); }
+TlsContexts::Context TlsContexts::accepting(const config::Listener &listener) const {
+  return find(key_of(listener));
+}
 
 TlsContexts::Context TlsContexts::connecting(const config::Route &route) const {
   const auto key = key_of(route);

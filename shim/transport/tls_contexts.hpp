@@ -1,4 +1,5 @@
-// The TLS contexts of a configuration, one for each set of settings: their files are read at start and at SIGHUP, never in a login. Thread-safe.
+// The TLS contexts of a configuration, one for each set of settings: their files are read at start and at
+// SIGHUP, never in a login. Thread-safe.
 #pragma once
 
 #include "auth/target.hpp"
@@ -17,16 +18,20 @@ class TlsContexts {
 public:
   using Context = std::expected<TlsContextPtr, std::string>;
 
-  /// Reads the files of every listener and route that uses TLS; makes the listeners' own certificate in the state directory where one is needed and none is there.
-  /// `say` is told what a person should know: a certificate that was made, files that cannot be read.
-  explicit TlsContexts(std::shared_ptr<const config::Config> config, std::function<void(std::string)> say = {});
+  /// Reads the files of every listener and route that uses TLS; makes the listeners' own certificate in the
+  /// state directory where one is needed and none is there. `say` is told what a person should know: a
+  /// certificate that was made, files that cannot be read.
+  explicit TlsContexts(std::shared_ptr<const config::Config> config,
+                       std::function<void(std::string)> say = {});
 
-  /// Reads the files again: a certificate that was renewed counts from the next login on. What cannot be read now is told to `say`, and what was read before stays.
+  /// Reads the files again: a certificate that was renewed counts from the next login on. What cannot be read
+  /// now is told to `say`, and what was read before stays.
   void reload();
 
   /// For a listener with tls other than off. Error: a sentence that names the file.
   Context accepting(const config::Listener &listener) const;
-  /// For a route with encrypt other than off. Error: a sentence that names the file. A route that is not the configuration's own (of `explain`) is read at once.
+  /// For a route with encrypt other than off. Error: a sentence that names the file. A route that is not the
+  /// configuration's own (of `explain`) is read at once.
   Context connecting(const config::Route &route) const;
 
 private:
@@ -44,8 +49,9 @@ private:
   std::map<std::string, Context> contexts_;
 };
 
-/// The names that a server's certificate may be for: `host_name_in_certificate` where the route has one and this is its own target (`hop` 0), else the name as configured, and
-/// for a name without a dot its completions by the configured search list. Never what DNS made of it. Pure.
+/// The names that a server's certificate may be for: `host_name_in_certificate` where the route has one and
+/// this is its own target (`hop` 0), else the name as configured, and for a name without a dot its
+/// completions by the configured search list. Never what DNS made of it. Pure.
 std::vector<std::string> certificate_names(const config::Route &route, const auth::Target &target,
                                            const std::vector<std::string> &search, int hop);
 

@@ -125,7 +125,8 @@ int TlsWire::read(char *data, int size) {
     std::array<char, tds::packet_header_size> header;
     auto count = receive(header.data(), missing);
     if (count <= 0) return count;
-    auto fed = unwrap_.feed_header({reinterpret_cast<std::uint8_t *>(header.data()), static_cast<std::size_t>(count)});
+    auto fed = unwrap_.feed_header(
+        {reinterpret_cast<std::uint8_t *>(header.data()), static_cast<std::size_t>(count)});
     if (!fed) return fail(std::move(fed.error()));
   }
   auto count = receive(data, std::min(wanted, unwrap_.payload_left()));
@@ -142,7 +143,8 @@ int TlsWire::send(const char *data, std::size_t size) {
   if (count >= 0) return static_cast<int>(count);
   blocked_ = errno == EAGAIN || errno == EWOULDBLOCK;
   if (blocked_) return -1;
-  // While they shake hands, the peer may have said why it went: the next read tells, or shows the error again.
+  // While they shake hands, the peer may have said why it went: the next read tells,
+  // or shows the error again.
   if (shaking_) return static_cast<int>(size);
   error_ = last_error();
   return -1;
@@ -165,7 +167,8 @@ bool TlsWire::flush() {
     flight_.clear();
   }
   while (packets_sent_ < packets_.size()) {
-    auto count = send(reinterpret_cast<const char *>(packets_.data()) + packets_sent_, packets_.size() - packets_sent_);
+    auto count = send(reinterpret_cast<const char *>(packets_.data()) + packets_sent_,
+                      packets_.size() - packets_sent_);
     if (count < 0) return false;
     packets_sent_ += static_cast<std::size_t>(count);
   }
@@ -200,7 +203,8 @@ TlsSession::TlsSession(int descriptor, TlsHandshake wanted)
   SSL_set_app_data(ssl, this);
   auto *bio = wire_.make_bio();
   SSL_set_bio(ssl, bio, bio);
-  // Within PRELOGIN clients hang on TLS 1.3: what it sends after the handshake they take for PRELOGIN packets still.
+  // Within PRELOGIN clients hang on TLS 1.3: what it sends after the handshake they take
+  // for PRELOGIN packets still.
   if (within_prelogin_ || wanted.bound) SSL_set_max_proto_version(ssl, TLS1_2_VERSION);
   if (accept_) {
     SSL_set_accept_state(ssl);
@@ -213,8 +217,8 @@ TlsSession::TlsSession(int descriptor, TlsHandshake wanted)
   SSL_set_connect_state(ssl);
 }
 
-int TlsQuestions::select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size, const unsigned char *in,
-                              unsigned in_size, void *) {
+int TlsQuestions::select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
+                              const unsigned char *in, unsigned in_size, void *) {
   if (static_cast<TlsSession *>(SSL_get_app_data(ssl))->within_prelogin_) return SSL_TLSEXT_ERR_NOACK;
   unsigned char *selected = nullptr;
   if (SSL_select_next_proto(&selected, out_size, alpn_tds8.data(), alpn_tds8.size(), in, in_size) !=
@@ -242,7 +246,8 @@ bool TlsSession::certificate_is_good(X509_STORE_CTX *store) {
     if (error == X509_V_OK) X509_STORE_CTX_set_error(store, error = X509_V_ERR_UNSPECIFIED);
     auto *culprit = X509_STORE_CTX_get_current_cert(store);
     refused_ = {fault_of_verification(error),
-                std::string(X509_verify_cert_error_string(error)) + ": " + describe(culprit ? culprit : certificate),
+                std::string(X509_verify_cert_error_string(error)) + ": " +
+                    describe(culprit ? culprit : certificate),
                 names_of(certificate)};
     return false;
   }
@@ -253,7 +258,8 @@ bool TlsSession::certificate_is_good(X509_STORE_CTX *store) {
     wanted += (wanted.empty() ? "" : " or ") + name;
   X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
   refused_ = {TlsFault::name,
-              "not for " + (wanted.empty() ? "a name that is asked for" : wanted) + ": " + describe(certificate),
+              "not for " + (wanted.empty() ? "a name that is asked for" : wanted) + ": " +
+                  describe(certificate),
               names_of(certificate)};
   return false;
 }
@@ -270,7 +276,8 @@ std::expected<Wait, TlsError> TlsSession::handshake() {
     }
     return std::unexpected(why_not());
   }
-  if (SSL_session_reused(ssl_.get())) return std::unexpected(TlsError{TlsFault::mismatch, "a resumed TLS session"});
+  if (SSL_session_reused(ssl_.get()))
+    return std::unexpected(TlsError{TlsFault::mismatch, "a resumed TLS session"});
   if (!accept_ && context_->verifies() && !verified_)
     return std::unexpected(TlsError{TlsFault::untrusted, "the server has shown no certificate"});
   auto ended = wire_.end_handshake();
@@ -357,7 +364,8 @@ Moved TlsSession::write(const char *data, std::size_t size) {
 Wait TlsSession::close_notify() {
   ERR_clear_error();
   auto result = SSL_shutdown(ssl_.get());
-  auto wait = result < 0 && SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_WRITE ? Wait::writable : Wait::none;
+  auto wait =
+      result < 0 && SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_WRITE ? Wait::writable : Wait::none;
   ERR_clear_error();
   return wait;
 }
@@ -365,7 +373,8 @@ Wait TlsSession::close_notify() {
 std::size_t TlsSession::pending() const { return static_cast<std::size_t>(SSL_pending(ssl_.get())); }
 
 void TlsSession::read_ahead() {
-  constexpr std::size_t at_once = 64 * 1024; // bytes; OpenSSL holds them while it reads, and not on an idle connection
+  constexpr std::size_t at_once =
+      64 * 1024; // bytes; OpenSSL holds them while it reads, and not on an idle connection
   SSL_set_default_read_buffer_len(ssl_.get(), at_once);
   SSL_set_read_ahead(ssl_.get(), 1);
 }

@@ -1,4 +1,5 @@
-// One TLS session on a non-blocking descriptor: OpenSSL, reading and writing through either framing. Never waits.
+// One TLS session on a non-blocking descriptor: OpenSSL, reading and writing through
+// either framing. Never waits.
 #pragma once
 
 #include "shim/transport/openssl.hpp"

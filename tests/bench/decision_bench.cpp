@@ -1,5 +1,6 @@
-// What a login's decisions cost before it connects: name, SPN and ticket with warm caches, beside libkrb5 doing what a driver has it do for the same host. Run it in a lab
-// (tools/bench.sh): it takes the lab's own configuration, DNS server and KDC.
+// What a login's decisions cost before it connects: name, SPN and ticket with warm caches, beside libkrb5
+// doing what a driver has it do for the same host. Run it in a lab (tools/bench.sh): it takes the lab's own
+// configuration, DNS server and KDC.
 #include "auth/handles.hpp"
 #include "config/load.hpp"
 #include "shim/admission/policy.hpp"
@@ -61,8 +62,9 @@ class Decision {
 public:
   explicit Decision(const config::Config &config)
       : config_(config), route_(*std::ranges::find(config.routes, "alias", &config::Route::name)),
-        identities_(pool_, config.kerberos.config), tickets_(value(auth::load_kerberos_config(config.kerberos.config)),
-                                                             config.kerberos.refusals, [](shim::Event) {}),
+        identities_(pool_, config.kerberos.config),
+        tickets_(value(auth::load_kerberos_config(config.kerberos.config)), config.kerberos.refusals,
+                 [](shim::Event) {}),
         tls_(std::make_shared<const config::Config>()),
         resolver_(io_.get_executor(), std::make_shared<shim::NameFiles>(config.dns), nullptr) {
     route_.spn_rules.order = {auth::Why::port}; // a login goes no further than the first that there is
@@ -94,7 +96,7 @@ public:
     }
   }
   std::size_t round_trips = 0; ///< questions of the last run that went over the network
-  double decided = 0;          ///< when the ticket was in hand, microseconds from the start; the rest is libgssapi's
+  double decided = 0; ///< when the ticket was in hand, microseconds from the start; the rest is libgssapi's
 
 private:
   template <class T> static T value(auth::Result<T> result) {
@@ -115,7 +117,8 @@ private:
   shim::Resolver resolver_;
 };
 
-/// What a driver leaves to libkrb5: a host-based name made canonical by getaddrinfo and getnameinfo, and a ticket from a ccache.
+/// What a driver leaves to libkrb5: a host-based name made canonical by getaddrinfo and getnameinfo,
+/// and a ticket from a ccache.
 class Libkrb5 {
 public:
   Libkrb5(std::string service_host, const std::string &ccache) : host_(std::move(service_host)) {
@@ -172,10 +175,11 @@ int main() {
   print("  and the security context that the ticket is for", all);
   std::printf("  questions to DNS and KDC in one of them: %zu\n", decision.round_trips);
 
-  // A driver that leaves the name to libkrb5, as libkrb5 does by default; the lab's own krb5.conf has it switched off.
+  // A driver that leaves the name to libkrb5, as libkrb5 does by default; the lab's own
+  // krb5.conf has it switched off.
   lab::write_file(at + ".conf", "[libdefaults]\n dns_canonicalize_hostname = true\n rdns = true\n");
-  run_or_fail(
-      {"kinit", "-c", "FILE:" + at + ".ccache", "-k", "-t", std::string(folder) + "/reports.keytab", "svc-reports"});
+  run_or_fail({"kinit", "-c", "FILE:" + at + ".ccache", "-k", "-t", std::string(folder) + "/reports.keytab",
+               "svc-reports"});
   ::setenv("KRB5_CONFIG", (at + ".conf:" + krb5_conf).c_str(), 1);
   Libkrb5 libkrb5(std::string(target) + ":" + port, "FILE:" + at + ".ccache");
   const auto theirs = measure(500, [&] { libkrb5.once(); });
@@ -186,6 +190,8 @@ int main() {
   print("sqlshim explain, a process of its own, nothing warm", measure(20, [&] {
           run_or_fail({"sqlshim", "explain", target});
         }));
-  print("sqlshim explain --as all", measure(20, [&] { run_or_fail({"sqlshim", "explain", target, "--as", "all"}); }));
+  print("sqlshim explain --as all", measure(20, [&] {
+          run_or_fail({"sqlshim", "explain", target, "--as", "all"});
+        }));
   if (decision.round_trips > 0) fail("a decision with warm caches asked DNS or a KDC");
 }

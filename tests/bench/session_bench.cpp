@@ -1,5 +1,5 @@
-// What a session costs: its login, round trips, results and requests, direct and through sqlshim, in turns in the same run, against the lab's peer. Run it in a lab
-// (tools/bench.sh).
+// What a session costs: its login, round trips, results and requests, direct and through sqlshim, in turns in
+// the same run, against the lab's peer. Run it in a lab (tools/bench.sh).
 #include "tests/support/tds_client.hpp"
 
 #include <algorithm>

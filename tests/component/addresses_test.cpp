@@ -1,4 +1,5 @@
-// One server of several addresses, one of which neither answers nor refuses: one address after the other, or all at once where the route says so.
+// One server of several addresses, one of which neither answers nor refuses: one address after the other, or
+// all at once where the route says so.
 #include "tests/component/server_in_process.hpp"
 #include "tools/lab/black_hole.hpp"
 
@@ -21,7 +22,8 @@ protected:
     route.host_name_in_certificate = "sql1.corp.test";
     return config;
   }
-  /// dnsmasq may turn its answers round, and the proxy keeps the one that it has: one that has the hole first.
+  /// dnsmasq may turn its answers round, and the proxy keeps the one that it has: one
+  /// that has the hole first.
   void start_hole_first(const config::Config &config) {
     for (int tries = 0; tries < 20; ++tries) {
       start(config);

@@ -1,4 +1,5 @@
-// auth/ against a real MIT KDC and a real GSSAPI acceptor: every outcome of the failure catalogue that they can produce.
+// auth/ against a real MIT KDC and a real GSSAPI acceptor: every outcome of the failure
+// catalogue that they can produce.
 #include "tests/component/auth_support.hpp"
 
 #include <gmock/gmock.h>
@@ -41,7 +42,8 @@ class AuthKdc : public testing::Test {
 protected:
   fs::path file(const std::string &name) const { return folder_.path() / name; }
 
-  std::shared_ptr<const Identity> load(Source source, const std::string &path, const std::string &principal) const {
+  std::shared_ptr<const Identity> load(Source source, const std::string &path,
+                                       const std::string &principal) const {
     return value(load_identity({"test", source, path, principal}, realm_.krb5_conf()));
   }
   /// A new principal, by its keytab.
@@ -104,11 +106,13 @@ std::uint32_t kdc_options(const Bytes &request) {
 }
 
 TEST_F(AuthKdc, NothingIsAskedToBeRenewableOrForwardableWhateverTheConfigurationSays) {
-  lab::write_file(file("eager.conf"), "[libdefaults]\n forwardable = true\n proxiable = true\n renew_lifetime = 7d\n" +
-                                          lab::read_file(realm_.krb5_conf()));
+  lab::write_file(file("eager.conf"),
+                  "[libdefaults]\n forwardable = true\n proxiable = true\n renew_lifetime = 7d\n" +
+                      lab::read_file(realm_.krb5_conf()));
   const auto exchange = request_tgt(by_keytab("svc-reports"), file("eager.conf"), {});
   const std::uint32_t options = kdc_options(std::get<AskKdc>(exchange->next()).message);
-  EXPECT_EQ(options & (KDC_OPT_FORWARDABLE | KDC_OPT_PROXIABLE | KDC_OPT_RENEWABLE), 0u) << std::hex << options;
+  EXPECT_EQ(options & (KDC_OPT_FORWARDABLE | KDC_OPT_PROXIABLE | KDC_OPT_RENEWABLE), 0u)
+      << std::hex << options;
 }
 
 TEST_F(AuthKdc, Password) {
@@ -197,8 +201,8 @@ TEST_F(AuthKdc, PasswordExpired) {
 
 TEST_F(AuthKdc, EtypeRefusedByTheKdc) {
   // The client permits a type that the KDC has no key of.
-  lab::write_file(file("camellia.conf"),
-                  lab::read_file(realm_.krb5_conf()) + "[libdefaults]\n permitted_enctypes = camellia256-cts\n");
+  lab::write_file(file("camellia.conf"), lab::read_file(realm_.krb5_conf()) +
+                                             "[libdefaults]\n permitted_enctypes = camellia256-cts\n");
   const auto identity = by_password("alice", "alicepw");
   const Driven got = drive(*request_tgt(identity, file("camellia.conf"), {}), realm_);
   ASSERT_TRUE(got.error);
@@ -234,8 +238,10 @@ TEST_F(AuthKdc, ClockSkew) {
   EXPECT_NEAR(from_now(*unproven.error->server_time).count(), 600, 10);
 
   // clockskew of krb5.conf is what decides.
-  lab::write_file(file("patient.conf"), lab::read_file(realm_.krb5_conf()) + "[libdefaults]\n clockskew = 15m\n");
-  const Driven patient = drive(*request_tgt(by_password("alice", "alicepw"), file("patient.conf"), {}), realm_);
+  lab::write_file(file("patient.conf"),
+                  lab::read_file(realm_.krb5_conf()) + "[libdefaults]\n clockskew = 15m\n");
+  const Driven patient =
+      drive(*request_tgt(by_password("alice", "alicepw"), file("patient.conf"), {}), realm_);
   EXPECT_TRUE(patient.ticket) << patient.error->text;
 }
 
@@ -260,9 +266,9 @@ TEST_F(AuthKdc, CcacheIsTakenAsItIs) {
     realm_.remove("alice");
     realm_.add_principal("alice", "alicepw");
     realm_.add_spn("MSSQLSvc/" + std::to_string(path.size()) + ".corp.test");
-    EXPECT_TRUE(
-        get_service_ticket(got.ticket, "MSSQLSvc/" + std::to_string(path.size()) + ".corp.test@CORP.TEST", realm_)
-            .ticket);
+    EXPECT_TRUE(get_service_ticket(got.ticket,
+                                   "MSSQLSvc/" + std::to_string(path.size()) + ".corp.test@CORP.TEST", realm_)
+                    .ticket);
   }
   EXPECT_EQ(lab::read_file(file("ccache")), before) << "sources are never written";
 }
@@ -278,9 +284,10 @@ TEST_F(AuthKdc, ExpiredCcache) {
   const std::string ended = utc_text(std::chrono::system_clock::now() - 10h).substr(0, 13); // up to the hour
   EXPECT_THAT(got.error().text,
               AllOf(HasSubstr(file("ccache")), HasSubstr("alice@CORP.TEST ended at "), HasSubstr("Z")));
-  EXPECT_THAT(got.error().text,
-              testing::AnyOf(HasSubstr(ended),
-                             HasSubstr(utc_text(std::chrono::system_clock::now() - 10h - 60s).substr(0, 13))));
+  EXPECT_THAT(
+      got.error().text,
+      testing::AnyOf(HasSubstr(ended),
+                     HasSubstr(utc_text(std::chrono::system_clock::now() - 10h - 60s).substr(0, 13))));
 }
 
 // --- the TGS exchange ---
@@ -289,7 +296,8 @@ TEST_F(AuthKdc, ServiceTicket) {
   realm_.add_spn(service);
   realm_.change_key(service); // version 2
   std::vector<std::string> trace;
-  const Driven got = get_service_ticket(tgt(), spn, realm_, [&](std::string_view line) { trace.emplace_back(line); });
+  const Driven got =
+      get_service_ticket(tgt(), spn, realm_, [&](std::string_view line) { trace.emplace_back(line); });
   ASSERT_TRUE(got.ticket) << got.error->text;
   EXPECT_EQ(got.ticket->client, "svc-reports@CORP.TEST");
   EXPECT_EQ(got.ticket->server, spn);
@@ -361,7 +369,8 @@ TEST_F(AuthKdc, SpoiledReplies) {
   for (const std::function<std::unique_ptr<Exchange>()> &start :
        {std::function<std::unique_ptr<Exchange>()>(as), {tgs}}) {
     const auto first = start();
-    const Bytes good = carry(realm_.kdc_address(), realm_.kdc_port(), std::get<AskKdc>(first->next()).message);
+    const Bytes good =
+        carry(realm_.kdc_address(), realm_.kdc_port(), std::get<AskKdc>(first->next()).message);
     for (std::size_t size = 0; size < good.size(); size += 7) {
       const auto exchange = start();
       auto action = exchange->next();
@@ -383,7 +392,8 @@ TEST_F(AuthKdc, SpoiledReplies) {
 TEST_F(AuthKdc, AReplyToAnotherRequestIsNoTicket) {
   const auto identity = by_keytab("svc-reports");
   const auto first = request_tgt(identity, realm_.krb5_conf(), {});
-  const Bytes replayed = carry(realm_.kdc_address(), realm_.kdc_port(), std::get<AskKdc>(first->next()).message);
+  const Bytes replayed =
+      carry(realm_.kdc_address(), realm_.kdc_port(), std::get<AskKdc>(first->next()).message);
   const auto second = request_tgt(identity, realm_.krb5_conf(), {});
   second->next();
   second->reply(replayed);
@@ -446,7 +456,8 @@ TEST_F(AuthInitiator, BothWrappingsWithMutualAuthentication) {
     EXPECT_TRUE(done.last.mutual);
     EXPECT_TRUE(acceptor.complete());
     EXPECT_EQ(acceptor.client(), "svc-reports@CORP.TEST");
-    constexpr std::uint32_t asked = GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG;
+    constexpr std::uint32_t asked =
+        GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG;
     EXPECT_EQ(done.last.flags_asked, asked);
     EXPECT_EQ(done.last.flags_granted & asked, asked);
     EXPECT_EQ(acceptor.flags() & GSS_C_DELEG_FLAG, 0u);
@@ -504,7 +515,8 @@ TEST_F(AuthInitiator, FramingOfTheFirstToken) {
   const auto oid_of = [](const Bytes &token) {
     // 0x60, length in one or three bytes, OID with its own tag (RFC 2743 3.1)
     const std::size_t at = token.at(1) < 0x80 ? 2 : 2 + (token.at(1) & 0x7f);
-    return Bytes(token.begin() + static_cast<long>(at), token.begin() + static_cast<long>(at) + 2 + token.at(at + 1));
+    return Bytes(token.begin() + static_cast<long>(at),
+                 token.begin() + static_cast<long>(at) + 2 + token.at(at + 1));
   };
   const Bytes spnego = first(Wrapping::spnego);
   EXPECT_EQ(spnego[0], 0x60);
@@ -518,7 +530,8 @@ TEST_F(AuthInitiator, FramingOfTheFirstToken) {
   EXPECT_GT(spnego.size(), raw.size());
 }
 
-// The default credentials are another user's: a mistake in acquiring would authenticate as that one without a word.
+// The default credentials are another user's: a mistake in acquiring would authenticate
+// as that one without a word.
 TEST_F(AuthInitiator, TheProcesssOwnCredentialsAreNotTaken) {
   realm_.kinit("bob", "bobpw", file("bobs"));
   setenv("KRB5CCNAME", ("FILE:" + file("bobs").string()).c_str(), 1);
@@ -621,10 +634,11 @@ TEST_F(AuthInitiator, AnswersCutAtEveryByte) {
     std::size_t size = 1;
     for (std::size_t cut = 0; cut < size; ++cut) {
       Acceptor acceptor(file("peer.keytab"));
-      const Handshake done = run(*initiator({.wrapping = wrapping, .mutual = true}), acceptor, [&](Bytes &answer) {
-        size = answer.size();
-        answer.resize(cut);
-      });
+      const Handshake done =
+          run(*initiator({.wrapping = wrapping, .mutual = true}), acceptor, [&](Bytes &answer) {
+            size = answer.size();
+            answer.resize(cut);
+          });
       ASSERT_TRUE(done.error) << "cut to " << cut << " of " << size;
       EXPECT_THAT(done.error->kind, testing::AnyOf(Kind::malformed, Kind::mutual_failed))
           << to_string(done.error->kind);

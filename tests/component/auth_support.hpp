@@ -1,4 +1,5 @@
-// What the component tests of auth/ share: the carrier that auth/ does not have, an acceptor as a server has one, keytabs made by hand.
+// What the component tests of auth/ share: the carrier that auth/ does not have, an acceptor as a server has
+// one, keytabs made by hand.
 #pragma once
 
 #include "auth/exchange.hpp"
@@ -25,7 +26,8 @@ namespace fs = std::filesystem;
 /// Puts the gtest failure into every helper that cannot go on.
 [[noreturn]] inline void fail(const std::string &what) { throw std::runtime_error(what); }
 
-/// One message to a KDC and its answer, by a blocking TCP connection (RFC 4120 7.2.2: four bytes of length in front).
+/// One message to a KDC and its answer, by a blocking TCP connection (RFC 4120 7.2.2: four
+/// bytes of length in front).
 inline Bytes carry(const std::string &address, std::uint16_t port, ByteView message) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in peer{};
@@ -79,7 +81,8 @@ inline Driven get_tgt(std::shared_ptr<const Identity> identity, const lab::Realm
   return drive(*request_tgt(std::move(identity), realm.krb5_conf(), std::move(trace)), realm);
 }
 
-inline Driven get_service_ticket(TicketPtr tgt, const std::string &spn, const lab::Realm &realm, Trace trace = {}) {
+inline Driven get_service_ticket(TicketPtr tgt, const std::string &spn, const lab::Realm &realm,
+                                 Trace trace = {}) {
   return drive(*request_service_ticket(std::move(tgt), spn, realm.krb5_conf(), std::move(trace)), realm);
 }
 
@@ -99,7 +102,8 @@ inline void check(krb5_error_code code, const char *what) {
 }
 
 /// A keytab with one key of our own making: any version, and not what the KDC has.
-inline void write_keytab(const fs::path &path, const std::string &principal, krb5_kvno kvno, krb5_enctype etype) {
+inline void write_keytab(const fs::path &path, const std::string &principal, krb5_kvno kvno,
+                         krb5_enctype etype) {
   const Context context = value(make_bare_context());
   Principal name(context.get());
   check(krb5_parse_name(context.get(), principal.c_str(), name.out()), "parse_name");
@@ -113,7 +117,8 @@ inline void write_keytab(const fs::path &path, const std::string &principal, krb
   krb5_free_keyblock_contents(context.get(), &entry.key);
 }
 
-/// The server's side of a context, as SQL Server has one: accepts by a keytab. It keeps no replay cache, so it writes no files.
+/// The server's side of a context, as SQL Server has one: accepts by a keytab. It keeps no replay
+/// cache, so it writes no files.
 class Acceptor {
 public:
   explicit Acceptor(const fs::path &keytab) {
@@ -121,8 +126,8 @@ public:
     gss_key_value_element_desc elements[] = {{"keytab", name.c_str()}, {"rcache", "none:"}};
     const gss_key_value_set_desc store{2, elements};
     OM_uint32 minor = 0;
-    if (GSS_ERROR(gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, GSS_C_NO_OID_SET, GSS_C_ACCEPT, &store,
-                                        &credential_, nullptr, nullptr)))
+    if (GSS_ERROR(gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, GSS_C_NO_OID_SET,
+                                        GSS_C_ACCEPT, &store, &credential_, nullptr, nullptr)))
       fail("the acceptor cannot use keytab " + keytab.string());
   }
   Acceptor(const Acceptor &) = delete;
@@ -145,8 +150,8 @@ public:
     gss_channel_bindings_struct bindings{};
     bindings.application_data = {channel_.size(), channel_.data()};
     const OM_uint32 major = gss_accept_sec_context(&minor, &context_, credential_, &in,
-                                                   channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, &source,
-                                                   nullptr, &out, &flags_, nullptr, nullptr);
+                                                   channel_.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                                                   &source, nullptr, &out, &flags_, nullptr, nullptr);
     failed_ = GSS_ERROR(major) != 0;
     complete_ = major == GSS_S_COMPLETE;
     if (source) {

@@ -1,4 +1,5 @@
-// A named instance: SQL Browser is asked where it is, what it says is kept, and found out anew when it is wrong. A failover partner. Our own SQL Browser. All with a real lab.
+// A named instance: SQL Browser is asked where it is, what it says is kept, and found out anew when it is
+// wrong. A failover partner. Our own SQL Browser. All with a real lab.
 #include "tests/component/server_in_process.hpp"
 
 #include "shim/names/browser.hpp"
@@ -27,8 +28,8 @@ protected:
     lab_ = std::make_unique<lab::Lab>(std::move(options));
   }
   config::Config instance_configuration() {
-    auto config =
-        configuration(*lab_, identity(config::IdentityKind::keytab, (lab_->folder() / "reports.keytab").string()));
+    auto config = configuration(
+        *lab_, identity(config::IdentityKind::keytab, (lab_->folder() / "reports.keytab").string()));
     config.routes[0].target = "sql1.corp.test\\INST";
     config.routes[0].spn_rules.order = {auth::Why::port};
     return config;
@@ -178,7 +179,8 @@ TEST_F(NamedInstance, PortChangedMayBeFallenBackOn) {
   lab_->realm().remove(spn_at(move()));
   const auto login = log_in({.user = u"sa", .password = u"Lab.Passw0rd"});
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_THAT(test::events_of<shim::FallbackTaken>(login.trail).at(0).reason, "fallback_on lists port-changed");
+  EXPECT_THAT(test::events_of<shim::FallbackTaken>(login.trail).at(0).reason,
+              "fallback_on lists port-changed");
 }
 
 TEST_F(NamedInstance, ASilentBrowser) {
@@ -229,8 +231,8 @@ TEST_F(NamedInstance, OverIPv6) {
 class FailoverPartner : public test::ServerInProcess {
 protected:
   config::Config with_partner(lab::Lab &lab) {
-    auto config =
-        configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
+    auto config = configuration(
+        lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
     config.routes[0].failover_partner = fmt::format("sql2.corp.test,{}", lab.sql_port());
     config.routes[0].host_name_in_certificate = "sql1.corp.test"; // of the target alone
     config.routes[0].spn = fmt::format("MSSQLSvc/sql1.corp.test:{}", lab.sql_port());
@@ -256,11 +258,12 @@ TEST_F(FailoverPartner, IsTriedWhereTheTargetCannotBeReached) {
   lab.peer(0).stop();
   login = log_in();
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_THAT(warnings(login),
-              ElementsAre(fmt::format("route reports: target sql1.corp.test,{0} could not be reached "
-                                      "(connection-refused): its failover_partner sql2.corp.test,{0} is tried",
-                                      lab.sql_port())));
-  EXPECT_THAT(test::events_of<shim::TicketChosen>(login.trail).back().spn, StartsWith("MSSQLSvc/sql2.corp.test:"));
+  EXPECT_THAT(warnings(login), ElementsAre(fmt::format(
+                                   "route reports: target sql1.corp.test,{0} could not be reached "
+                                   "(connection-refused): its failover_partner sql2.corp.test,{0} is tried",
+                                   lab.sql_port())));
+  EXPECT_THAT(test::events_of<shim::TicketChosen>(login.trail).back().spn,
+              StartsWith("MSSQLSvc/sql2.corp.test:"));
 
   config.routes[0].target = "absent.corp.test";
   start(config);
@@ -279,7 +282,9 @@ TEST_F(FailoverPartner, IsTriedWhereTheTargetCannotBeReached) {
 
 TEST_F(FailoverPartner, IsTriedWhereTheTargetHasNotGotTheDatabase) {
   lab::Lab lab({.hosts = {"sql2"}, .serve = false, .change = [](lab::Plan &plan) {
-                  plan.hosts["sql1.corp.test"] = [](lab::PeerOptions &options) { options.databases = {"master"}; };
+                  plan.hosts["sql1.corp.test"] = [](lab::PeerOptions &options) {
+                    options.databases = {"master"};
+                  };
                 }});
   start(with_partner(lab));
   const auto login = log_in({.database = u"reports"});
@@ -299,7 +304,8 @@ TEST_F(FailoverPartner, IsNotTriedWhereTheServerRefusesWhoAsks) {
 
 TEST_F(FailoverPartner, ThatTheServerNamesBecomesOurListener) {
   lab::Lab lab({.serve = false, .change = [](lab::Plan &plan) { plan.peer.partner = "SQL2"; }});
-  auto config = configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
+  auto config =
+      configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
   start(config);
   const auto partners = [&](test::Connection connection) {
     std::vector<std::u16string> named;
@@ -336,7 +342,8 @@ TEST_F(FailoverPartner, ThatTheServerNamesBecomesOurListener) {
 
 TEST_F(FailoverPartner, OurOwnSqlBrowserTellsTheListenersPort) {
   lab::Lab lab({.serve = false});
-  auto config = configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
+  auto config =
+      configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
   config.browser.address = config::Address{"127.0.0.1", 0};
   config.browser.instances = {{"INST", "local"}};
   start(config);

@@ -1,4 +1,5 @@
-// Every cause, produced for real: a lab with one fault, tsql as the client, and what the client, the decision log and the diagnosis then say.
+// Every cause, produced for real: a lab with one fault, tsql as the client, and what the client, the decision
+// log and the diagnosis then say.
 #include "shim/diagnosis/diagnose.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/tds_client.hpp"
@@ -13,7 +14,8 @@ namespace fs = std::filesystem;
 
 constexpr auto spn = "MSSQLSvc/sql1.corp.test:1433";
 
-/// What a login through a broken lab must show. Substrings: all of `client` in what tsql prints (line breaks as tsql prints them).
+/// What a login through a broken lab must show. Substrings: all of `client` in what tsql prints (line
+/// breaks as tsql prints them).
 struct Broken {
   const char *fault;
   const char *cause;
@@ -74,14 +76,24 @@ const std::vector<std::string> reached_server = {"ticket.chosen", "server.connec
 INSTANTIATE_TEST_SUITE_P(
     Lab, Causes,
     Values(
-        Broken{"name-not-found", "name-not-found", {"sql1.corp.test", "nxdomain"}, "resolve", "dns", {"dns.answered"}},
+        Broken{"name-not-found",
+               "name-not-found",
+               {"sql1.corp.test", "nxdomain"},
+               "resolve",
+               "dns",
+               {"dns.answered"}},
         Broken{"spn-missing",
                "spn-missing",
                {spn, "Server not found in Kerberos database", "setspn -S MSSQLSvc/sql1.corp.test:1433"},
                "ticket",
                "directory",
                asked_kdc},
-        Broken{"spn-wrong-account", "spn-wrong-account", {spn, "setspn"}, "server-login", "directory", reached_server},
+        Broken{"spn-wrong-account",
+               "spn-wrong-account",
+               {spn, "setspn"},
+               "server-login",
+               "directory",
+               reached_server},
         Broken{"server-key-old", "server-key-old", {spn, "keytab"}, "server-login", "server", reached_server},
         Broken{"spn-duplicate",
                "spn-duplicate",
@@ -120,8 +132,18 @@ INSTANTIATE_TEST_SUITE_P(
                "ticket",
                "network",
                {"kdc.answered", "spn.tried"}},
-        Broken{"clock-skew", "clock-skew", {"60", "seconds"}, "ticket", "configuration", {"kdc.answered", "spn.tried"}},
-        Broken{"no-credentials", "no-credentials", {"absent.ccache"}, "ticket", "configuration", {"policy.decided"}},
+        Broken{"clock-skew",
+               "clock-skew",
+               {"60", "seconds"},
+               "ticket",
+               "configuration",
+               {"kdc.answered", "spn.tried"}},
+        Broken{"no-credentials",
+               "no-credentials",
+               {"absent.ccache"},
+               "ticket",
+               "configuration",
+               {"policy.decided"}},
         Broken{"tgt-expired",
                "tgt-expired",
                {"svc-reports@CORP.TEST", "kinit"},
@@ -158,8 +180,12 @@ INSTANTIATE_TEST_SUITE_P(
                "ticket",
                "directory",
                {"kdc.answered", "spn.tried"}},
-        Broken{
-            "mutual-auth-missing", "mutual-auth-missing", {"sql1.corp.test"}, "server-login", "server", reached_server},
+        Broken{"mutual-auth-missing",
+               "mutual-auth-missing",
+               {"sql1.corp.test"},
+               "server-login",
+               "server",
+               reached_server},
         Broken{"login-untrusted",
                "login-untrusted",
                {"18452", "untrusted domain"},
@@ -196,7 +222,12 @@ INSTANTIATE_TEST_SUITE_P(
                "server-login",
                "server",
                {"server.connected", "attempt.ended"}},
-        Broken{"deadline", "deadline", {"2000 ms", "server-login"}, "server-login", "server", {"server.connected"}},
+        Broken{"deadline",
+               "deadline",
+               {"2000 ms", "server-login"},
+               "server-login",
+               "server",
+               {"server.connected"}},
         Broken{"connection-refused",
                "connection-refused",
                {":1433"},
@@ -276,8 +307,14 @@ INSTANTIATE_TEST_SUITE_P(
                "configuration",
                {"tls.agreed", "attempt.ended"}},
         Broken{"caller-denied", "caller-denied", {"callers"}, "caller", "configuration", {"caller.proven"}},
-        Broken{"client-auth-refused", "client-auth-refused", {"client_auth"}, "policy", "client", {"policy.decided"}},
-        Broken{"identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
+        Broken{"client-auth-refused",
+               "client-auth-refused",
+               {"client_auth"},
+               "policy",
+               "client",
+               {"policy.decided"}},
+        Broken{
+            "identity-denied", "identity-denied", {"allow"}, "policy", "configuration", {"policy.decided"}},
         Broken{"route-denied", "route-denied", {"route"}, "policy", "configuration", {"policy.decided"}}),
     [](const auto &row) {
       std::string name = row.param.fault;
@@ -286,7 +323,8 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
-// --- what the client itself does wrong: one good lab for all -------------------------------------------------------------------------------------
+// --- what the client itself does wrong: one good lab for all
+// -------------------------------------------------------------------------------------
 
 class ClientCauses : public Test {
 protected:
@@ -338,7 +376,8 @@ TEST_F(ClientCauses, BytesBeforeTheAnswerAreNeverForwarded) {
   connection.send(tds::encode_message(tds::PacketType::prelogin, tds::encode_prelogin(prelogin)));
   ASSERT_FALSE(connection.receive().empty());
   auto login = tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({})));
-  auto early = tds::encode_message(tds::PacketType::sql_batch, tds::Bytes{'e', 0, 'a', 0, 'r', 0, 'l', 0, 'y', 0});
+  auto early =
+      tds::encode_message(tds::PacketType::sql_batch, tds::Bytes{'e', 0, 'a', 0, 'r', 0, 'l', 0, 'y', 0});
   login.insert(login.end(), early.begin(), early.end());
   connection.send(login);
   connection.receive_all();
@@ -373,14 +412,16 @@ TEST(Causes, WhatIsMissingAtThePlaceThatARedirectLedToIsToldOfThatPlace) {
   EXPECT_THAT(ran.output, HasSubstr("name-not-found: DNS has no address for the target sql9.corp.test"));
 }
 
-// --- TLS between the application and sqlshim: what the client reads it cannot always show, the log says it all ------------------------------------
+// --- TLS between the application and sqlshim: what the client reads it cannot always show, the log says it
+// all ------------------------------------
 
 class ListenerTls : public Test {
 protected:
   /// tsql through the lab with this `encryption` of freetds.conf, and the `refused` event.
   static std::pair<lab::Finished, shim::Refused> log_in(lab::Lab &lab, const std::string &encryption) {
-    lab::write_file(lab.folder() / "tls.conf", "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab.port()) +
-                                                   "\ntds version = 7.4\nencryption = " + encryption + "\n");
+    lab::write_file(lab.folder() / "tls.conf",
+                    "[shim]\nhost = 127.0.0.1\nport = " + std::to_string(lab.port()) +
+                        "\ntds version = 7.4\nencryption = " + encryption + "\n");
     auto ran = lab::run({.argv = {"tsql", "-S", "shim", "-U", "x", "-P", "y"},
                          .environment = {{"FREETDSCONF", (lab.folder() / "tls.conf").string()}}},
                         test::which_scheme);
@@ -429,11 +470,13 @@ TEST_F(ListenerTls, RequiredRefusesWhoOffersNone) {
   EXPECT_EQ(refused.fault, "client");
   EXPECT_THAT(log_in(lab, "require").first.output, HasSubstr("KERBEROS"));
   // Who begins with LOGIN7 can be told, and is.
-  EXPECT_THAT(test::tsql(lab, {.environment = {{"TDSVER", "7.0"}}}).output, HasSubstr("listener-requires-tls:"));
+  EXPECT_THAT(test::tsql(lab, {.environment = {{"TDSVER", "7.0"}}}).output,
+              HasSubstr("listener-requires-tls:"));
 }
 
 TEST(Causes, NativeWrongKeyIsTheWrongAccountToo) {
-  lab::Lab lab({.fault = "spn-wrong-account", .change = [](lab::Plan &plan) { plan.peer.native_errors = true; }});
+  lab::Lab lab(
+      {.fault = "spn-wrong-account", .change = [](lab::Plan &plan) { plan.peer.native_errors = true; }});
   EXPECT_THAT(test::tsql(lab).output, HasSubstr("spn-wrong-account:"));
 }
 
@@ -451,11 +494,13 @@ TEST(Causes, AClientThatIsSilentMeetsItsDeadline) {
   while (answer.empty() && std::chrono::steady_clock::now() - started < std::chrono::seconds(20))
     answer = connection.receive();
   EXPECT_FALSE(answer.empty());
-  EXPECT_TRUE(lab::eventually([&] { return lab.decisions().find("\"cause\":\"deadline\"") != std::string::npos; }))
-      << lab.decisions();
+  EXPECT_TRUE(lab::eventually([&] {
+    return lab.decisions().find("\"cause\":\"deadline\"") != std::string::npos;
+  })) << lab.decisions();
 }
 
-/// A ticket that a server rejected leaves the store: that login fails, and the next one asks the KDC anew without anybody's help.
+/// A ticket that a server rejected leaves the store: that login fails, and the next one asks the KDC
+/// anew without anybody's help.
 TEST(Causes, ARejectedTicketIsNotTriedAgain) {
   lab::Lab lab;
   EXPECT_THAT(test::tsql(lab).output, HasSubstr("KERBEROS"));
@@ -489,7 +534,8 @@ TEST(Causes, MendedWhileSqlshimRunsOn) {
   fs::remove(lab.folder() / "peer.keytab");
   lab.realm().ktadd(lab.folder() / "peer.keytab", lab.spn());
   auto mended =
-      test::tsql(lab).output; // no HUP: the rejected ticket has left the store, and the new key is the account's
+      test::tsql(lab)
+          .output; // no HUP: the rejected ticket has left the store, and the new key is the account's
   EXPECT_THAT(mended, HasSubstr("KERBEROS")) << lab.decisions();
   EXPECT_TRUE(lab.serve().running());
 }

@@ -1,4 +1,5 @@
-// Credentials that are not the configuration's own: the user and password of the client's login, the ccache of the proven caller.
+// Credentials that are not the configuration's own: the user and password of the client's login, the
+// ccache of the proven caller.
 #include "tests/component/server_in_process.hpp"
 
 #include <atomic>
@@ -15,7 +16,9 @@ namespace fs = std::filesystem;
 class Credentials : public test::ServerWithSharedLab {
 protected:
   /// A user of this test's own, whose refusals the KDC counts.
-  static void add_user(const std::string &name) { lab_->realm().add_principal(name, name + "pw", "+requires_preauth"); }
+  static void add_user(const std::string &name) {
+    lab_->realm().add_principal(name, name + "pw", "+requires_preauth");
+  }
   static std::size_t refused_by_kdc(const std::string &user) {
     const auto log = lab_->realm().log(), what = "PREAUTH_FAILED: " + user + "@CORP.TEST";
     std::size_t found = 0;
@@ -34,7 +37,8 @@ protected:
   }
   fs::path ccache_of(uid_t uid) const { return folder_.path() / ("cc_" + std::to_string(uid)); }
   test::LoggedIn log_in_as(std::u16string user, std::u16string password, std::u16string database = {}) {
-    return log_in({.user = std::move(user), .password = std::move(password), .database = std::move(database)});
+    return log_in(
+        {.user = std::move(user), .password = std::move(password), .database = std::move(database)});
   }
 };
 
@@ -88,14 +92,15 @@ TEST_F(Credentials, AWrongPasswordIsTriedTwice) {
   for (const std::u16string password : {u"wrong1", u"wrong2"}) {
     const auto login = log_in_as(u"carol@CORP.TEST", password);
     EXPECT_EQ(login.cause(), "preauth-failed");
-    EXPECT_THAT(login.error, AllOf(HasSubstr("carol@CORP.TEST"), HasSubstr("application"), Not(HasSubstr("wrong")),
-                                   Not(HasSubstr("password_file"))));
+    EXPECT_THAT(login.error, AllOf(HasSubstr("carol@CORP.TEST"), HasSubstr("application"),
+                                   Not(HasSubstr("wrong")), Not(HasSubstr("password_file"))));
   }
   for (const std::u16string password : {u"wrong3", u"carolpw"}) {
     const auto login = log_in_as(u"CORP\\carol", password);
     EXPECT_EQ(login.cause(), "password-throttled") << "another password is no reason to ask again";
     EXPECT_TRUE(login.kdcs.empty()) << "no KDC is asked";
-    EXPECT_THAT(login.error, AllOf(HasSubstr("carol@CORP.TEST"), HasSubstr("SIGHUP"), Not(HasSubstr("unless"))));
+    EXPECT_THAT(login.error,
+                AllOf(HasSubstr("carol@CORP.TEST"), HasSubstr("SIGHUP"), Not(HasSubstr("unless"))));
   }
   EXPECT_EQ(refused_by_kdc("carol"), 2u);
   EXPECT_TRUE(log_in_as(u"bob@CORP.TEST", u"bobpw").accepted) << "others are not meant";
@@ -114,7 +119,9 @@ TEST_F(Credentials, ManyWrongPasswordsAtOnceCostTwoFailures) {
       test::Connection connection("127.0.0.1", port_);
       const auto password = tds::to_utf16("wrong" + std::to_string(i));
       const auto error = test::log_in(connection, {.user = u"dave@CORP.TEST", .password = password}).error();
-      ++(error.starts_with("preauth-failed:") ? failed : error.starts_with("password-throttled:") ? throttled : other);
+      ++(error.starts_with("preauth-failed:")       ? failed
+         : error.starts_with("password-throttled:") ? throttled
+                                                    : other);
     });
   for (auto &thread : threads)
     thread.join();
@@ -131,7 +138,8 @@ TEST_F(Credentials, ManyGoodPasswordsAtOnceAllLogIn) {
   for (int i = 0; i < 20; ++i)
     threads.emplace_back([&] {
       test::Connection connection("127.0.0.1", port_);
-      accepted += test::log_in(connection, {.user = u"alice@CORP.TEST", .password = u"alicepw"}).reply.has_value();
+      accepted +=
+          test::log_in(connection, {.user = u"alice@CORP.TEST", .password = u"alicepw"}).reply.has_value();
     });
   for (auto &thread : threads)
     thread.join();
@@ -141,7 +149,8 @@ TEST_F(Credentials, ManyGoodPasswordsAtOnceAllLogIn) {
 
 TEST_F(Credentials, ALoginWithoutThemSaysWhatItLacks) {
   start(of_client());
-  const auto integrated = log_in({.sspi = {0x60, 0x0a, 0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02, 0xa0, 0x00}});
+  const auto integrated =
+      log_in({.sspi = {0x60, 0x0a, 0x06, 0x06, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x02, 0xa0, 0x00}});
   EXPECT_EQ(integrated.cause(), "no-credentials");
   EXPECT_THAT(integrated.error, HasSubstr("the application sent no user and password"));
   const auto bare = log_in_as(u"sa", u"Lab.Passw0rd");
@@ -175,7 +184,8 @@ TEST_F(Credentials, ACallersCcacheIsTaken) {
   ASSERT_EQ(::chmod(ccache_of(::getuid()).c_str(), 0640), 0);
   const auto refused = log_in();
   EXPECT_EQ(refused.cause(), "no-credentials");
-  EXPECT_THAT(refused.error, AllOf(HasSubstr(ccache_of(::getuid())), HasSubstr("others than its owner may use it")));
+  EXPECT_THAT(refused.error,
+              AllOf(HasSubstr(ccache_of(::getuid())), HasSubstr("others than its owner may use it")));
 }
 
 TEST_F(Credentials, EachCallerHasItsOwn) {

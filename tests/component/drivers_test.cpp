@@ -48,7 +48,8 @@ Told explain(lab::LabOptions options, const std::string &target) {
 std::set<std::string> changed(const Told &before, const Told &after) {
   std::set<std::string> result;
   for (const auto &row : before.drivers["rows"])
-    if (const std::string driver = row["driver"]; before.spns(driver) != after.spns(driver)) result.insert(driver);
+    if (const std::string driver = row["driver"]; before.spns(driver) != after.spns(driver))
+      result.insert(driver);
   return result;
 }
 
@@ -68,19 +69,21 @@ TEST(Drivers, AnAliasAndWhoFollowsIt) {
   EXPECT_GE(different.size(), 4u);
 
   const auto other = explain({.cnames = {{"sqlalias.corp.test", "a.b.corp.test"}}}, "sqlalias.corp.test");
-  EXPECT_THAT(changed(plain, other),
-              UnorderedElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb", "mit-canon", "mit-fallback"));
+  EXPECT_THAT(changed(plain, other), UnorderedElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb",
+                                                          "mit-canon", "mit-fallback"));
   EXPECT_TRUE(other.row("jtds")["works"]) << "the PTR is as it was";
   EXPECT_EQ(other.status, 1) << "our own candidate follows the CNAME";
 
   const auto nameless = explain({.no_ptr = true}, "sqlalias.corp.test");
-  EXPECT_THAT(changed(plain, nameless), UnorderedElementsAre("jtds")) << "the others come to the same by the CNAME";
+  EXPECT_THAT(changed(plain, nameless), UnorderedElementsAre("jtds"))
+      << "the others come to the same by the CNAME";
   std::set<std::string> otherwise; // came to their name in another way
   for (const auto &row : plain.drivers["rows"])
     if (row["reason"].get<std::string>().contains("PTR")) otherwise.insert(row["driver"].get<std::string>());
   EXPECT_THAT(otherwise, UnorderedElementsAre("windows-sni", "jtds", "mit-canon-rdns", "mit-fallback-rdns"));
   for (const auto &driver : otherwise)
-    EXPECT_THAT(nameless.row(driver)["reason"].get<std::string>(), HasSubstr("has no PTR: nxdomain")) << driver;
+    EXPECT_THAT(nameless.row(driver)["reason"].get<std::string>(), HasSubstr("has no PTR: nxdomain"))
+        << driver;
   EXPECT_EQ(nameless.status, 0);
 }
 
@@ -104,10 +107,12 @@ TEST(Drivers, AWrongSuffixLeadsThoseAstrayThatCompleteShortNames) {
   for (const auto &row : told.drivers["rows"]) {
     for (const auto &one : row["spns"])
       EXPECT_FALSE(one["ticket"] && one["spn"].get<std::string>().contains("other.test")) << row;
-    if (row["spns"][0]["suspicion"].get<std::string>().starts_with("search list: ")) blamed.insert(row["driver"]);
+    if (row["spns"][0]["suspicion"].get<std::string>().starts_with("search list: "))
+      blamed.insert(row["driver"]);
   }
-  EXPECT_THAT(blamed, UnorderedElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb", "freetds", "mit-canon",
-                                           "mit-fallback-rdns", "mit-fallback", "mit-as-typed", "msodbcsql", "pytds"));
+  EXPECT_THAT(blamed, UnorderedElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb", "freetds",
+                                           "mit-canon", "mit-fallback-rdns", "mit-fallback", "mit-as-typed",
+                                           "msodbcsql", "pytds"));
   EXPECT_TRUE(told.row("jtds")["works"]) << "the PTR is right";
   const auto full = explain({.fault = "suffix-wrong"}, "sql1.corp.test");
   EXPECT_EQ(full.status, 0) << full.text;

@@ -1,4 +1,5 @@
-// `sqlshim explain` in a real lab: it says what the proxy says, of a login that succeeds and of every fault; and `sqlshim log --follow`.
+// `sqlshim explain` in a real lab: it says what the proxy says, of a login that succeeds and of every fault;
+// and `sqlshim log --follow`.
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/log/render.hpp"
 #include "tests/support/decisions.hpp"
@@ -73,7 +74,8 @@ TEST(Explain, WithoutConnectNoServerIsConnectedTo) {
   lab::Lab lab;
   const auto ran = explain(lab, {target(lab, "sql1.corp.test")});
   EXPECT_EQ(ran.status, 0) << ran.output;
-  EXPECT_THAT(ran.output, AllOf(HasSubstr("ticket: aes256"), HasSubstr("ok: a login would get as far as connecting")));
+  EXPECT_THAT(ran.output,
+              AllOf(HasSubstr("ticket: aes256"), HasSubstr("ok: a login would get as far as connecting")));
   EXPECT_THAT(ran.output, Not(HasSubstr("LOGINACK")));
   EXPECT_FALSE(was_connected_to(lab));
   expect_unnoticed(lab);
@@ -88,12 +90,13 @@ TEST(Explain, NoDecisionLogIsMade) {
 TEST(Explain, ATargetWithoutRouteGetsDefaults) {
   lab::Lab lab({.hosts = {"sql2"}, .serve = false});
   // Defaults trust what the system trusts: here, as OpenSSL's environment has it, the lab's authority.
-  const auto ran =
-      explain(lab, {target(lab, "sql2.corp.test"), "--connect"}, {{"SSL_CERT_FILE", lab.folder() / "ca.pem"}});
+  const auto ran = explain(lab, {target(lab, "sql2.corp.test"), "--connect"},
+                           {{"SSL_CERT_FILE", lab.folder() / "ca.pem"}});
   EXPECT_EQ(ran.status, 0) << ran.output;
   EXPECT_THAT(ran.output, HasSubstr("no route has this target: defaults, with the first identity"));
   EXPECT_THAT(ran.output, HasSubstr("MSSQLSvc/sql2.corp.test:"));
-  EXPECT_THAT(explain(lab, {target(lab, "sql2.corp.test"), "--connect"}).output, HasSubstr("certificate-untrusted"));
+  EXPECT_THAT(explain(lab, {target(lab, "sql2.corp.test"), "--connect"}).output,
+              HasSubstr("certificate-untrusted"));
   const auto json = nlohmann::json::parse(explain(lab, {target(lab, "sql2.corp.test"), "--json"}).output);
   EXPECT_EQ(json["route"], "");
   EXPECT_EQ(test::events_of<shim::PolicyDecided>(records_in(json)).at(0).rule, "defaults");
@@ -119,7 +122,8 @@ TEST(Explain, ARouteThatSendsTheClientsPasswordOn) {
   EXPECT_THAT(planned.output, AllOf(HasSubstr("1.  tcp+sql"), HasSubstr("no ticket is needed")));
   const auto tried = explain(lab, {"--route", "reports", "--connect"});
   EXPECT_EQ(tried.status, 2) << tried.output;
-  EXPECT_THAT(tried.output, AllOf(HasSubstr("login not tried"), HasSubstr("user and password"), Not(HasSubstr("ok:"))));
+  EXPECT_THAT(tried.output,
+              AllOf(HasSubstr("login not tried"), HasSubstr("user and password"), Not(HasSubstr("ok:"))));
   EXPECT_FALSE(was_connected_to(lab));
 }
 
@@ -129,7 +133,8 @@ TEST(Explain, WithoutAPasswordOnlyKerberosIsLeftOfAMixedRoute) {
                   plan.route_extra = "attempts = [\"tcp+sql\", \"tcp+kerberos\"]\nunprotected = \"accept\"\n";
                 }});
   const auto planned = explain(lab, {"--route", "reports"});
-  EXPECT_THAT(planned.output, AllOf(HasSubstr("1.  tcp+sql"), HasSubstr("2.  tcp+kerberos"), HasSubstr("ticket: aes")))
+  EXPECT_THAT(planned.output,
+              AllOf(HasSubstr("1.  tcp+sql"), HasSubstr("2.  tcp+kerberos"), HasSubstr("ticket: aes")))
       << "every SPN candidate is asked for, also one that the login would not come to";
   const auto tried = explain(lab, {"--route", "reports", "--connect"});
   EXPECT_EQ(tried.status, 0) << tried.output;
@@ -146,9 +151,11 @@ TEST(Explain, WhatALoginWouldNotComeToIsNoPartOfTheDiagnosis) {
   EXPECT_THAT(planned.output, HasSubstr("service-unknown: 7"));
 }
 
-// --- the second opinion: FreeTDS, directly at the server --------------------------------------------------------------------------------------------
+// --- the second opinion: FreeTDS, directly at the server
+// --------------------------------------------------------------------------------------------
 
-/// The first entry of "control", which is of canonical name and port, in `explain --connect --control --json`.
+/// The first entry of "control", which is of canonical name and port, in `explain
+/// --connect --control --json`.
 nlohmann::json second_opinion(lab::LabOptions options) {
   options.serve = false;
   lab::Lab lab(std::move(options));
@@ -215,7 +222,8 @@ TEST(Control, LogsInByItself) {
 /// As the README shows it: with the build's folder not in our own PATH, COMMAND finds sqlshim all the same.
 TEST(Explain, AsACommandOfTheLab) {
   const auto sqlshim = lab::program_folder() / "sqlshim";
-  const auto good = lab::run({.argv = {sqlshim, "lab", "--", "sqlshim", "explain", "--route", "alias", "--connect"}});
+  const auto good =
+      lab::run({.argv = {sqlshim, "lab", "--", "sqlshim", "explain", "--route", "alias", "--connect"}});
   EXPECT_EQ(good.status, 0) << good.output;
   EXPECT_THAT(good.output, HasSubstr("KERBEROS"));
   const auto broken = lab::run({.argv = {sqlshim, "lab", "--break", "spn-missing", "--", "sqlshim", "explain",
@@ -244,11 +252,13 @@ TEST(Explain, Usage) {
   EXPECT_EQ(explain(lab, {"lpc:sql1"}).status, 2);
 }
 
-// --- every fault: explain and the proxy say the same ---------------------------------------------------------------------------------------------------
+// --- every fault: explain and the proxy say the same
+// ---------------------------------------------------------------------------------------------------
 
 /// Faults that explain cannot meet, because they need a client.
 const std::map<std::string_view, const char *> not_explains = {
-    {"caller-denied", "a listener decides about its callers before any route, and explain comes through none"},
+    {"caller-denied",
+     "a listener decides about its callers before any route, and explain comes through none"},
     {"client-auth-refused", "there is no client that could send the wrong kind of login"},
     {"route-denied", "`match` looks at what a client says; explain takes the route by its target"},
     {"ptr-wrong", "sqlshim asks for no PTR unless a route's names say so; explain --as tells whom it breaks"},
@@ -326,16 +336,20 @@ TEST(Explain, OnlyFaultsThatExistAreLeftOut) {
     EXPECT_NO_THROW(lab::find_fault(id)) << id;
 }
 
-// --- sqlshim log --follow ------------------------------------------------------------------------------------------------------------------------------
+// --- sqlshim log --follow
+// ----------------------------------------------------------------------------------------------------
 
 TEST(LogFollow, ShowsConnectionsAsTheyComeThroughARotation) {
   lab::Lab lab;
   const auto log = lab.folder() / "decisions.jsonl";
   const auto shown = lab.folder() / "shown";
-  lab::Process follower({.argv = {lab::program_folder() / "sqlshim", "log", "--follow", "--cause", "spn-missing"},
-                         .environment = lab.environment(),
-                         .output = shown});
-  const auto refusals = [&] { return test::events_of<shim::Refused>(test::records_of(lab.decisions())).size(); };
+  lab::Process follower(
+      {.argv = {lab::program_folder() / "sqlshim", "log", "--follow", "--cause", "spn-missing"},
+       .environment = lab.environment(),
+       .output = shown});
+  const auto refusals = [&] {
+    return test::events_of<shim::Refused>(test::records_of(lab.decisions())).size();
+  };
   EXPECT_THAT(test::tsql(lab).output, HasSubstr("KERBEROS"));
   lab.realm().remove(lab.spn());
 
@@ -357,7 +371,8 @@ TEST(LogFollow, ShowsConnectionsAsTheyComeThroughARotation) {
   EXPECT_NE(first, second);
   follower.wait_until("the refusal after the rotation",
                       [&] { return lab::read_file(shown).find(second) != std::string::npos; });
-  EXPECT_THAT(lab::read_file(shown), Not(HasSubstr(" login.answered"))) << "the login that succeeded has no such cause";
+  EXPECT_THAT(lab::read_file(shown), Not(HasSubstr(" login.answered")))
+      << "the login that succeeded has no such cause";
 
   follower.signal(SIGINT);
   EXPECT_EQ(follower.wait(lab::milliseconds(10'000)), 0);

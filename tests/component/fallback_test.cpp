@@ -1,4 +1,5 @@
-// What follows on a Kerberos attempt that failed, for each cause that a route may list and that is provoked here for real: the server's own record tells how the login came to it.
+// What follows on a Kerberos attempt that failed, for each cause that a route may list and that is provoked
+// here for real: the server's own record tells how the login came to it.
 #include "tests/component/server_in_process.hpp"
 
 namespace {
@@ -19,18 +20,24 @@ protected:
     route.fallback_on = std::move(causes);
     return config;
   }
-  static void spn_missing(config::Config &config) { config.routes[0].spn = "MSSQLSvc/absent.corp.test:1433@CORP.TEST"; }
+  static void spn_missing(config::Config &config) {
+    config.routes[0].spn = "MSSQLSvc/absent.corp.test:1433@CORP.TEST";
+  }
   /// Kerberos of a realm whose only KDC is not there.
   void kdc_unreachable(config::Config &config) {
     lab::write_file(
         folder_.path() / "krb5.conf",
-        fmt::format("[libdefaults]\n default_realm = CORP.TEST\n[realms]\n CORP.TEST = {{\n  kdc = {}:1\n }}\n",
-                    lab_->block().address(3)));
+        fmt::format(
+            "[libdefaults]\n default_realm = CORP.TEST\n[realms]\n CORP.TEST = {{\n  kdc = {}:1\n }}\n",
+            lab_->block().address(3)));
     config.kerberos.config = (folder_.path() / "krb5.conf").string();
   }
-  test::LoggedIn log_in_as_sa(const char16_t *with = password) { return log_in({.user = u"sa", .password = with}); }
+  test::LoggedIn log_in_as_sa(const char16_t *with = password) {
+    return log_in({.user = u"sa", .password = with});
+  }
 
-  /// How the login came to the server, by the server's own record of connection `number`: what its token is, "none" without one.
+  /// How the login came to the server, by the server's own record of connection `number`: what its
+  /// token is, "none" without one.
   static std::string mechanism(int number) {
     const auto record = lab_->peer().record(number);
     return record.empty() ? "nobody came" : record.value("mechanism", "");
@@ -61,7 +68,8 @@ TEST_F(FallbackToPassword, AMissingSpnThatIsListed) {
   const int before = seen_by_peer();
   const auto login = log_in_as_sa();
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_THAT(told<shim::FallbackTaken>(login), ElementsAre(std::string(absent) + "fallback_on lists spn-missing"));
+  EXPECT_THAT(told<shim::FallbackTaken>(login),
+              ElementsAre(std::string(absent) + "fallback_on lists spn-missing"));
   EXPECT_EQ(seen_by_peer(), before + 1) << "nobody connects without a ticket";
   EXPECT_EQ(mechanism(before + 1), "none");
 }
@@ -82,10 +90,12 @@ TEST_F(FallbackToPassword, AKdcThatIsNotThere) {
   start(std::move(config));
   const auto login = log_in_as_sa();
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_THAT(told<shim::FallbackTaken>(login), ElementsAre(EndsWith("-> tcp+sql: fallback_on lists kdc-unreachable")));
+  EXPECT_THAT(told<shim::FallbackTaken>(login),
+              ElementsAre(EndsWith("-> tcp+sql: fallback_on lists kdc-unreachable")));
 }
 
-// No realm is known, so there is no SPN to ask for: that is no reason to send a password that policy does not send.
+// No realm is known, so there is no SPN to ask for: that is no reason to send a password
+// that policy does not send.
 TEST_F(FallbackToPassword, WithoutARealm) {
   lab::write_file(folder_.path() / "krb5.conf", "[libdefaults]\n dns_lookup_kdc = false\n");
   auto config = route_for({});
@@ -102,7 +112,8 @@ TEST_F(FallbackToPassword, WithoutARealm) {
               ElementsAre("tcp+kerberos -> tcp+sql: fallback_on lists realm-unknown"));
 }
 
-// Whether the password was left behind is told by the attempt that was made, not by what the route might have done.
+// Whether the password was left behind is told by the attempt that was made, not by what
+// the route might have done.
 TEST_F(FallbackToPassword, ThePasswordIsIgnoredByTheAttemptThatHasATicket) {
   const auto ignored = [](const test::LoggedIn &login) {
     std::vector<std::string> lines;
@@ -134,7 +145,8 @@ TEST_F(FallbackToPassword, WhatFollowedFailsByItself) {
 // A ticket that the server has rejected is no missing SPN, whatever the list says.
 TEST(Fallback, ATicketThatWasRejectedLeadsNowhere) {
   struct Proxy : test::ServerInProcess {
-    using ServerInProcess::configuration, ServerInProcess::identity, ServerInProcess::start, ServerInProcess::log_in;
+    using ServerInProcess::configuration, ServerInProcess::identity, ServerInProcess::start,
+        ServerInProcess::log_in;
     void TestBody() override {}
   } proxy;
   for (const std::string fault : {"spn-wrong-account", "server-key-old"}) {
@@ -149,7 +161,8 @@ TEST(Fallback, ATicketThatWasRejectedLeadsNowhere) {
     EXPECT_THAT(login.error, StartsWith(fault + ": "));
     EXPECT_THAT(test::events_of<shim::FallbackTaken>(login.trail), IsEmpty());
     ASSERT_EQ(test::events_of<shim::FallbackWithheld>(login.trail).size(), 1u);
-    EXPECT_THAT(test::events_of<shim::FallbackWithheld>(login.trail)[0].reason, StartsWith("never after " + fault));
+    EXPECT_THAT(test::events_of<shim::FallbackWithheld>(login.trail)[0].reason,
+                StartsWith("never after " + fault));
     EXPECT_TRUE(lab.peer().record(2).empty()) << "one connection, with the ticket";
   }
 }

@@ -1,5 +1,6 @@
-// What fails around sqlshim while it runs: KDC, DNS server, SQL Server, disk, sqlshim itself. Each time the login gets the right cause, a connection that stands
-// goes on, the next login after the repair succeeds, and no descriptor is left behind.
+// What fails around sqlshim while it runs: KDC, DNS server, SQL Server, disk, sqlshim itself. Each time the
+// login gets the right cause, a connection that stands goes on, the next login after the repair succeeds, and
+// no descriptor is left behind.
 #include "tests/component/auth_support.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/scripted_dns.hpp"
@@ -39,25 +40,26 @@ protected:
                     fmt::format("[libdefaults]\n default_realm = CORP.TEST\n[realms]\n CORP.TEST = {{\n"
                                 "  kdc = {}\n }}\n[domain_realm]\n .corp.test = CORP.TEST\n",
                                 kdc_->place()));
-    auto toml =
-        fmt::format("[log]\ndecisions = \"decisions.jsonl\"\n[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n"
-                    "[kerberos]\nconfig = \"krb5.conf\"\n[[identity]]\nname = \"reports\"\nkeytab = \"{}\"\n"
-                    "principal = \"svc-reports@CORP.TEST\"\n",
-                    dns_->place(), (lab_->folder() / "reports.keytab").string());
+    auto toml = fmt::format(
+        "[log]\ndecisions = \"decisions.jsonl\"\n[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n"
+        "[kerberos]\nconfig = \"krb5.conf\"\n[[identity]]\nname = \"reports\"\nkeytab = \"{}\"\n"
+        "principal = \"svc-reports@CORP.TEST\"\n",
+        dns_->place(), (lab_->folder() / "reports.keytab").string());
     for (const auto &[route, host] : {std::pair{"good", "sql1"}, {"bad", "sql2"}})
-      toml += fmt::format("[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n[[route]]\nname = \"{0}\"\n"
-                          "match = {{ listener = \"{0}\" }}\ntarget = \"{1}.corp.test,{2}\"\nidentity = \"reports\"\n"
-                          "encrypt = \"off\"\ntimeouts = {{ dns = \"1s\", kdc = \"1s\", login = \"8s\" }}\n",
-                          route, host, lab_->sql_port());
+      toml += fmt::format(
+          "[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n[[route]]\nname = \"{0}\"\n"
+          "match = {{ listener = \"{0}\" }}\ntarget = \"{1}.corp.test,{2}\"\nidentity = \"reports\"\n"
+          "encrypt = \"off\"\ntimeouts = {{ dns = \"1s\", kdc = \"1s\", login = \"8s\" }}\n",
+          route, host, lab_->sql_port());
     lab::write_file(folder() / "sqlshim.toml", toml);
     start();
   }
 
   fs::path folder() const { return folder_.path(); }
   void start() {
-    serve_.emplace(
-        lab::Command{.argv = {lab::program_folder() / "sqlshim", "serve", "--config", folder() / "sqlshim.toml"},
-                     .output = folder() / "serve.log"});
+    serve_.emplace(lab::Command{
+        .argv = {lab::program_folder() / "sqlshim", "serve", "--config", folder() / "sqlshim.toml"},
+        .output = folder() / "serve.log"});
     for (const auto *route : {"good", "bad"}) {
       const auto place = serve_->wait_for_line(fmt::format("listening {} ", route));
       ports_[route] = static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1)));
@@ -83,13 +85,16 @@ protected:
   }
   /// Tickets, DNS answers and what is known of KDCs are asked for anew from here on.
   void forget() {
-    const auto reloads = [&] { return test::events_of<shim::Reloaded>(test::records_of(decisions())).size(); };
+    const auto reloads = [&] {
+      return test::events_of<shim::Reloaded>(test::records_of(decisions())).size();
+    };
     const auto before = reloads();
     serve_->signal(SIGHUP);
     ASSERT_TRUE(lab::eventually([&] { return reloads() > before; }));
   }
 
-  /// The whole of one fault. `cause`: of the login that meets it; empty: it succeeds all the same. The login's trail.
+  /// The whole of one fault. `cause`: of the login that meets it; empty: it succeeds all
+  /// the same. The login's trail.
   std::vector<shim::Record> meet(const std::function<void()> &spoil, const std::string &cause,
                                  const std::function<void()> &mend, const std::string &route = "good") {
     // Once round on each worker thread, so that what is opened once is open.
@@ -126,7 +131,8 @@ protected:
   /// Whether all but `running` of the connections so far are closed, as the log has it.
   bool quiet(std::size_t running) const {
     const auto records = test::records_of(decisions());
-    return test::events_of<shim::Accepted>(records).size() == test::events_of<shim::Closed>(records).size() + running;
+    return test::events_of<shim::Accepted>(records).size() ==
+           test::events_of<shim::Closed>(records).size() + running;
   }
 
   static lab::Lab *lab_;
@@ -144,10 +150,12 @@ TEST_F(Faults, KdcStopped) {
   meet([&] { lab_->realm().stop_kdc(); }, "kdc-unreachable", [&] { lab_->realm().start_kdc(); });
 }
 TEST_F(Faults, KdcHung) {
-  meet([&] { kdc_->set_manner(Manner::hangs); }, "kdc-unreachable", [&] { kdc_->set_manner(Manner::answers); });
+  meet([&] { kdc_->set_manner(Manner::hangs); }, "kdc-unreachable",
+       [&] { kdc_->set_manner(Manner::answers); });
 }
 TEST_F(Faults, KdcResetInMidReply) {
-  meet([&] { kdc_->set_manner(Manner::resets); }, "kdc-unreachable", [&] { kdc_->set_manner(Manner::answers); });
+  meet([&] { kdc_->set_manner(Manner::resets); }, "kdc-unreachable",
+       [&] { kdc_->set_manner(Manner::answers); });
 }
 TEST_F(Faults, KdcHungIsNotNoticedWhileTicketsLast) {
   ASSERT_EQ(log_in(), "");
@@ -227,7 +235,8 @@ const Lie lies[] = {
      }},
     {"RecordLongerThanTheMessage", "name-not-found",
      [](const Question &q) {
-       return std::optional(answered(q.message, 1, {0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0xFF, 0xFF, 127, 0, 0, 1}));
+       return std::optional(
+           answered(q.message, 1, {0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0xFF, 0xFF, 127, 0, 0, 1}));
      }},
     {"AddressOfThreeBytes", "name-not-found",
      [](const Question &q) {
@@ -262,7 +271,8 @@ TEST_P(DnsFaults, AreNamedAndSurvived) {
     EXPECT_GT(dns_->questions_over_tcp(), 0);
   }
 }
-INSTANTIATE_TEST_SUITE_P(Dns, DnsFaults, ValuesIn(lies), [](const auto &row) { return std::string(row.param.name); });
+INSTANTIATE_TEST_SUITE_P(Dns, DnsFaults, ValuesIn(lies),
+                         [](const auto &row) { return std::string(row.param.name); });
 
 // ---- the server ----
 
@@ -290,7 +300,8 @@ const Reset resets[] = {
      [](test::TdsServerSide &server, const Proof &proof) {
        server.prelogin();
        auto message = tds::encode_message(
-           tds::PacketType::reply, tds::encode_tokens({tds::SspiToken{proof(server.login().sspi)}}, tds::tds_7_4));
+           tds::PacketType::reply,
+           tds::encode_tokens({tds::SspiToken{proof(server.login().sspi)}}, tds::tds_7_4));
        message.resize(message.size() / 2);
        server.send(message);
      }},
@@ -303,8 +314,8 @@ const Reset resets[] = {
      [](test::TdsServerSide &server, const Proof &proof) {
        server.prelogin();
        server.say({tds::SspiToken{proof(server.login().sspi)}});
-       auto message =
-           tds::encode_message(tds::PacketType::reply, tds::encode_tokens(test::login_accepted(), tds::tds_7_4));
+       auto message = tds::encode_message(tds::PacketType::reply,
+                                          tds::encode_tokens(test::login_accepted(), tds::tds_7_4));
        message.resize(message.size() - 3);
        server.send(message);
      }},
@@ -368,7 +379,8 @@ TEST_F(Faults, DiskFullUnderTheDecisionLog) {
   EXPECT_TRUE(works(standing));
   ASSERT_TRUE(lab::eventually([&] { return quiet(1) && descriptors() == before; })) << descriptors();
 
-  // Nothing was lost, also of those that were refused meanwhile: every trail is whole, and the line that was cut is one line.
+  // Nothing was lost, also of those that were refused meanwhile: every trail is whole, and the line
+  // that was cut is one line.
   std::map<std::string, std::vector<shim::Record>> trails;
   for (const auto &record : test::records_of(decisions()))
     if (!record.conn.empty()) trails[record.conn].push_back(record);
@@ -401,7 +413,8 @@ TEST_F(Faults, KilledWhileLogging) {
   lab::write_file(folder() / "decisions.jsonl", log + "{\"v\":1,\"at\":\"2026-");
   start();
   EXPECT_EQ(log_in(), "");
-  ASSERT_TRUE(lab::eventually([&] { return decisions().ends_with("\n") && decisions().size() > log.size() + 1000; }));
+  ASSERT_TRUE(
+      lab::eventually([&] { return decisions().ends_with("\n") && decisions().size() > log.size() + 1000; }));
   const auto rest = decisions().substr(log.size());
   EXPECT_FALSE(test::records_of(rest.substr(rest.find('\n') + 1)).empty());
   const auto shown =

@@ -1,4 +1,5 @@
-// Files as administrators write them, read by us and by tsql: both must go to the same place. (tsql's own log, TDSDUMP, says where it connects.)
+// Files as administrators write them, read by us and by tsql: both must go to the same place. (tsql's own
+// log, TDSDUMP, says where it connects.)
 #include "auth/freetds_conf.hpp"
 
 #include "tools/lab/process.hpp"

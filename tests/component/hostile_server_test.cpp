@@ -1,5 +1,5 @@
-// A server that means harm, through a real `sqlshim serve` with a real ticket: what it does is refused with its cause, and what it says reaches neither
-// terminal nor log as anything but text.
+// A server that means harm, through a real `sqlshim serve` with a real ticket: what it does is refused with
+// its cause, and what it says reaches neither terminal nor log as anything but text.
 #include "config/fallback.hpp"
 #include "tds/sspi.hpp"
 #include "tests/component/auth_support.hpp"
@@ -21,7 +21,8 @@ using tds::Bytes;
 
 using namespace std::string_view_literals;
 
-/// Everything that a terminal obeys: a colour, a title, a cleared screen, line ends, reading directions, a bell, C1 controls; a NUL, half a character.
+/// Everything that a terminal obeys: a colour, a title, a cleared screen, line ends, reading directions, a
+/// bell, C1 controls; a NUL, half a character.
 constexpr std::u16string_view poison =
     u"\u001b[31mred\u001b[2J\u001b]0;title\u0007\r\nMsg 50811 from sqlshim: forged\n\u2028\u2029\u202Egnirts\u202C\u2066\u2069\u009B2J\u0085\0\xD800"sv;
 
@@ -173,12 +174,14 @@ const Hostile behaviours[] = {
        t.say({tds::SspiToken{Bytes(65535, 0x60)}});
      }},
     // Sizes.
-    {"PacketSizeEnormous", "protocol-violation", [](Talk &t) { t.accept_with({packet_size(u"4294967297")}); }},
+    {"PacketSizeEnormous", "protocol-violation",
+     [](Talk &t) { t.accept_with({packet_size(u"4294967297")}); }},
     {"PacketSizeTooLarge", "protocol-violation", [](Talk &t) { t.accept_with({packet_size(u"32768")}); }},
     {"PacketSizeZero", "protocol-violation", [](Talk &t) { t.accept_with({packet_size(u"0")}); }},
     {"PacketSizeNegative", "protocol-violation", [](Talk &t) { t.accept_with({packet_size(u"-4096")}); }},
     {"PacketSizeEmpty", "protocol-violation", [](Talk &t) { t.accept_with({packet_size(u"")}); }},
-    {"PacketSizeNoNumber", "protocol-violation", [](Talk &t) { t.accept_with({packet_size(u"4096\x1b[2J")}); }},
+    {"PacketSizeNoNumber", "protocol-violation",
+     [](Talk &t) { t.accept_with({packet_size(u"4096\x1b[2J")}); }},
     {"MessageWithoutEnd", "protocol-violation",
      [](Talk &t) {
        t.prove();
@@ -226,8 +229,8 @@ const Hostile behaviours[] = {
     {"BytesBehindItsAnswer", "protocol-violation",
      [](Talk &t) {
        t.prove();
-       auto answer =
-           tds::encode_message(tds::PacketType::reply, tds::encode_tokens(test::login_accepted(), tds::tds_7_4));
+       auto answer = tds::encode_message(tds::PacketType::reply,
+                                         tds::encode_tokens(test::login_accepted(), tds::tds_7_4));
        answer.insert(answer.end(), 100, 0x04);
        t.send(answer);
      }},
@@ -316,17 +319,22 @@ const Hostile behaviours[] = {
 
 // ---- what must come of it ----
 
-/// The first character that a terminal would obey, as a place in `text`; empty where there is none. `lines`: line ends are good.
+/// The first character that a terminal would obey, as a place in `text`; empty where there is none.
+/// `lines`: line ends are good.
 std::string obeyed(const std::string &text, bool lines) {
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = [&](std::size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u; };
+    const auto byte = [&](std::size_t at) {
+      return at < text.size() ? static_cast<unsigned char>(text[at]) : 0u;
+    };
     const bool control = (byte(i) < 0x20 && !(lines && text[i] == '\n')) || byte(i) == 0x7F;
     const bool c1 = byte(i) == 0xC2 && byte(i + 1) >= 0x80 && byte(i + 1) <= 0x9F;
     // U+2028 to U+202E, U+2066 to U+2069, U+200E, U+200F
-    const bool direction = byte(i) == 0xE2 && ((byte(i + 1) == 0x80 && (byte(i + 2) >= 0xA8 && byte(i + 2) <= 0xAE)) ||
-                                               (byte(i + 1) == 0x81 && byte(i + 2) >= 0xA6 && byte(i + 2) <= 0xA9) ||
-                                               (byte(i + 1) == 0x80 && (byte(i + 2) == 0x8E || byte(i + 2) == 0x8F)));
-    if (control || c1 || direction) return fmt::format("at byte {}: …{:?}…", i, text.substr(i < 20 ? 0 : i - 20, 60));
+    const bool direction =
+        byte(i) == 0xE2 && ((byte(i + 1) == 0x80 && (byte(i + 2) >= 0xA8 && byte(i + 2) <= 0xAE)) ||
+                            (byte(i + 1) == 0x81 && byte(i + 2) >= 0xA6 && byte(i + 2) <= 0xA9) ||
+                            (byte(i + 1) == 0x80 && (byte(i + 2) == 0x8E || byte(i + 2) == 0x8F)));
+    if (control || c1 || direction)
+      return fmt::format("at byte {}: …{:?}…", i, text.substr(i < 20 ? 0 : i - 20, 60));
   }
   return "";
 }
@@ -339,7 +347,8 @@ protected:
   static void SetUpTestSuite() {
     lab_ = new lab::Lab({.server_encrypt = "off", .change = [](lab::Plan &plan) {
                            plan.server = lab::Plan::Server::absent;
-                           plan.route_extra = "timeouts = { login = \"10s\" }\n"; // 200,000 messages take theirs
+                           plan.route_extra =
+                               "timeouts = { login = \"10s\" }\n"; // 200,000 messages take theirs
                            plan.fallback_keys = everything_listed();
                          }});
     server_ = new test::ScriptedServer(lab_->block().server(0), lab_->sql_port());
@@ -419,7 +428,8 @@ TEST_P(HostileServer, IsRefusedAndShownEscaped) {
   EXPECT_EQ(nlohmann::json::parse(json.substr(json.find("{")))["diagnosis"]["cause"], hostile.cause);
 }
 
-// Nothing that a server does makes sqlshim log in to it by NTLM, though the route lists every cause that may be listed.
+// Nothing that a server does makes sqlshim log in to it by NTLM, though the route lists every
+// cause that may be listed.
 TEST_P(HostileServer, IsNotOfferedNtlm) {
   const auto before = server_->connections();
   Talk::saw_ntlm = false;
@@ -457,9 +467,9 @@ INSTANTIATE_TEST_SUITE_P(Behaviour, PoisonousLogin,
                                           data.u8(60);
                                           data.utf16(poisonous(60));
                                           data.u8(0);
-                                          t.accept_with(
-                                              {error(5701, poisonous(2000), 0),
-                                               tds::EnvChange{tds::EnvChangeType::database, std::move(data).bytes()}});
+                                          t.accept_with({error(5701, poisonous(2000), 0),
+                                                         tds::EnvChange{tds::EnvChangeType::database,
+                                                                        std::move(data).bytes()}});
                                           t.read();
                                         }}),
                          [](const auto &row) { return std::string(row.param.name); });

@@ -66,7 +66,9 @@ TEST_P(Throttling, AHundredLoginsCostTheAccountTwoFailures) {
     threads.emplace_back([&] {
       test::Connection connection("127.0.0.1", port_);
       const auto error = test::log_in(connection).error();
-      ++(error.starts_with(own_cause_ + ":") ? own : error.starts_with("password-throttled:") ? throttled : other);
+      ++(error.starts_with(own_cause_ + ":")        ? own
+         : error.starts_with("password-throttled:") ? throttled
+                                                    : other);
     });
   for (auto &thread : threads)
     thread.join();
@@ -137,15 +139,18 @@ private:
 
 class Caches : public test::ServerWithSharedLab {
 protected:
-  /// Into the collection, as a user's shell has it: a cache of its own for each principal, and the last one is the primary.
-  static void kinit(const std::string &collection, const std::string &user, const std::string &krb5_conf = {}) {
+  /// Into the collection, as a user's shell has it: a cache of its own for each principal, and
+  /// the last one is the primary.
+  static void kinit(const std::string &collection, const std::string &user,
+                    const std::string &krb5_conf = {}) {
     auto environment = lab_->realm().environment();
     if (!krb5_conf.empty()) environment["KRB5_CONFIG"] = krb5_conf;
     environment["KRB5CCNAME"] = collection;
     const auto done = lab::run({.argv = {"kinit", user}, .environment = environment}, user + "pw\n");
     ASSERT_EQ(done.status, 0) << done.output;
   }
-  std::string client_of(const std::string &ccache, const std::string &principal, const std::string &krb5_conf = {}) {
+  std::string client_of(const std::string &ccache, const std::string &principal,
+                        const std::string &krb5_conf = {}) {
     start(configuration(*lab_, identity(config::IdentityKind::ccache, ccache, principal), krb5_conf));
     auto login = log_in();
     return login.accepted ? login.client() : login.error;
@@ -168,8 +173,9 @@ TEST_F(Caches, File) {
   kinit("FILE:" + (folder_.path() / "cc").string(), "alice");
   EXPECT_EQ(client_of("FILE:" + (folder_.path() / "cc").string(), ""), "alice@CORP.TEST");
   EXPECT_EQ(client_of((folder_.path() / "cc").string(), "alice@CORP.TEST"), "alice@CORP.TEST");
-  EXPECT_THAT(client_of((folder_.path() / "cc").string(), "bob@CORP.TEST"),
-              AllOf(StartsWith("no-credentials:"), HasSubstr("belongs to alice@CORP.TEST, not to bob@CORP.TEST")));
+  EXPECT_THAT(
+      client_of((folder_.path() / "cc").string(), "bob@CORP.TEST"),
+      AllOf(StartsWith("no-credentials:"), HasSubstr("belongs to alice@CORP.TEST, not to bob@CORP.TEST")));
 }
 
 TEST_F(Caches, Dir) {
@@ -209,8 +215,8 @@ TEST_F(Caches, Keyring) {
   EXPECT_EQ(loader.load(wanted), "reports#2");
 }
 
-/// Heimdal's KCM service. Its socket and its pid file are in /run, whatever --socket-path says: it is started with a folder of ours in that place, in a mount
-/// namespace of its own.
+/// Heimdal's KCM service. Its socket and its pid file are in /run, whatever --socket-path says: it is started
+/// with a folder of ours in that place, in a mount namespace of its own.
 class Kcm : public Caches {
 protected:
   void SetUp() override {
@@ -224,7 +230,9 @@ protected:
     if (::getuid() != 0) argv.insert(argv.end(), {"--user", "--map-root-user"});
     argv.insert(argv.end(), {"sh", "-c", R"(mount --bind "$0" /run && exec "$@")", run_});
     argv.insert(argv.end(), program.begin(), program.end());
-    return {.argv = std::move(argv), .environment = lab_->realm().environment(), .output = folder_.path() / "kcm.log"};
+    return {.argv = std::move(argv),
+            .environment = lab_->realm().environment(),
+            .output = folder_.path() / "kcm.log"};
   }
   void start_kcm() {
     std::filesystem::remove(socket_); // of one that was killed
@@ -249,10 +257,10 @@ protected:
   std::optional<lab::Process> kcm_;
 };
 
-#define SKIP_WITHOUT_NAMESPACES()                                                                                      \
-  if (const auto tried = lab::run(in_namespace({"true"})); tried.status != 0) {                                        \
-    ASSERT_EQ(getenv("SQLSHIM_CI"), nullptr) << "CI must allow mount namespaces: " << tried.output;                    \
-    GTEST_SKIP() << "no mount namespace for a KCM service: " << tried.output;                                          \
+#define SKIP_WITHOUT_NAMESPACES()                                                                            \
+  if (const auto tried = lab::run(in_namespace({"true"})); tried.status != 0) {                              \
+    ASSERT_EQ(getenv("SQLSHIM_CI"), nullptr) << "CI must allow mount namespaces: " << tried.output;          \
+    GTEST_SKIP() << "no mount namespace for a KCM service: " << tried.output;                                \
   }
 
 TEST_F(Kcm, TheCollectionsCacheIsChosen) {
@@ -316,8 +324,10 @@ TEST_F(Caches, DomainAccountIsSaidToBeAPrincipal) {
   EXPECT_EQ(chosen[0].account, "CORP\\svc-reports");
   auto started = test::events_of<shim::Started>(test::records_of(decisions()));
   ASSERT_EQ(started.size(), 1u);
-  EXPECT_THAT(started[0].identities,
-              ElementsAre("reports: password file of CORP\\svc-reports, which is svc-reports@CORP.TEST by [domains]"));
+  EXPECT_THAT(
+      started[0].identities,
+      ElementsAre(
+          "reports: password file of CORP\\svc-reports, which is svc-reports@CORP.TEST by [domains]"));
 }
 
 // --- renewal ---
@@ -351,8 +361,8 @@ protected:
         ++found;
     return found;
   }
-  // Tickets of three minutes, and a KDC whose clock is behind: they are 88 s old when they are issued, past half of their life two seconds later, and too
-  // near to their end for a login half a minute after that.
+  // Tickets of three minutes, and a KDC whose clock is behind: they are 88 s old when they are issued, past
+  // half of their life two seconds later, and too near to their end for a login half a minute after that.
   lab::Lab lab_{{.serve = false, .change = [](lab::Plan &plan) {
                    plan.realm.max_life = "3m";
                    plan.realm.kdc_clock = "-88";
@@ -369,7 +379,8 @@ TEST_F(Renewal, NoLoginWaitsWhileTicketsAreRenewed) {
       first = false;
     }
     if (!first)
-      EXPECT_FALSE(std::holds_alternative<shim::KdcAnswered>(record.event)) << record.conn << " waited for a KDC";
+      EXPECT_FALSE(std::holds_alternative<shim::KdcAnswered>(record.event))
+          << record.conn << " waited for a KDC";
   }
 }
 
@@ -380,8 +391,9 @@ TEST_F(Renewal, ThatFailsLeavesTheOldTicket) {
   auto warned = test::events_of<shim::Warned>(test::records_of(decisions()));
   std::erase_if(warned, [](const auto &event) { return event.what.contains("made the certificate"); });
   ASSERT_FALSE(warned.empty());
-  EXPECT_THAT(warned[0].what, AllOf(HasSubstr("renewal of "), HasSubstr("the old ticket serves until it expires"),
-                                    HasSubstr("Connection refused")));
+  EXPECT_THAT(warned[0].what,
+              AllOf(HasSubstr("renewal of "), HasSubstr("the old ticket serves until it expires"),
+                    HasSubstr("Connection refused")));
 }
 
 } // namespace

@@ -18,18 +18,20 @@ std::vector<std::string> files_below(const fs::path &folder) {
 /// One test: two installations at once would write the same manifest.
 TEST(Installation, HoldsTheProgramsWithoutTheLabAndAUnitThatSystemdUnderstands) {
   const lab::TemporaryFolder folder;
-  const auto program = folder.path() / "bin/sqlshim", unit = folder.path() / "lib/systemd/system/sqlshim.service";
+  const auto program = folder.path() / "bin/sqlshim",
+             unit = folder.path() / "lib/systemd/system/sqlshim.service";
   const auto done =
       lab::run({.argv = {"cmake", "--install", lab::program_folder(), "--prefix", folder.path().string()}});
   ASSERT_EQ(done.status, 0) << done.output;
-  EXPECT_THAT(files_below(folder.path()),
-              UnorderedElementsAre("bin/sqlshim", "bin/sqlshim-control", "lib/systemd/system/sqlshim.service"));
+  EXPECT_THAT(files_below(folder.path()), UnorderedElementsAre("bin/sqlshim", "bin/sqlshim-control",
+                                                               "lib/systemd/system/sqlshim.service"));
 
   const auto lab = lab::run({.argv = {program, "lab", "--", "true"}});
   EXPECT_EQ(lab.status, 2);
   EXPECT_THAT(lab.output, HasSubstr("sqlshim-lab"));
 
-  // systemd itself reads it: settings and words that it does not know, and programs that are not there, are told.
+  // systemd itself reads it: settings and words that it does not know, and programs
+  // that are not there, are told.
   EXPECT_THAT(lab::read_file(unit), HasSubstr("\nExecStart=" + program.string() + " serve\n"));
   const auto verified = lab::run({.argv = {"systemd-analyze", "verify", "--man=no", unit}});
   EXPECT_EQ(verified.status, 0);

@@ -18,10 +18,10 @@ bool has_ipv6() {
   }
 }
 
-#define SKIP_WITHOUT_IPV6()                                                                                            \
-  if (!has_ipv6()) {                                                                                                   \
-    ASSERT_EQ(getenv("SQLSHIM_CI"), nullptr) << "CI must have IPv6 on loopback";                                       \
-    GTEST_SKIP() << "no IPv6 on loopback";                                                                             \
+#define SKIP_WITHOUT_IPV6()                                                                                  \
+  if (!has_ipv6()) {                                                                                         \
+    ASSERT_EQ(getenv("SQLSHIM_CI"), nullptr) << "CI must have IPv6 on loopback";                             \
+    GTEST_SKIP() << "no IPv6 on loopback";                                                                   \
   }
 
 constexpr auto which_scheme = u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid";
@@ -32,7 +32,8 @@ TEST(Ipv6Path, TsqlLogsInWithKerberos) {
   lab::Command tsql{.argv = {"tsql", "-H", "::1", "-p", std::to_string(lab.port()), "-U", "x", "-P", "y"},
                     .environment = lab.environment()};
   const auto ran = lab::run(std::move(tsql), test::which_scheme);
-  // FreeTDS resolves even an address with AI_ADDRCONFIG, which finds no IPv6 where the machine has it on loopback alone.
+  // FreeTDS resolves even an address with AI_ADDRCONFIG, which finds no IPv6 where the machine
+  // has it on loopback alone.
   if (ran.output.contains("Unknown host machine name"))
     GTEST_SKIP() << "tsql takes no IPv6 address on this machine (Ipv6Path.ALoginNeedsNoIpv4 ran)";
   EXPECT_THAT(ran.output, HasSubstr("KERBEROS")) << lab.decisions();
@@ -66,7 +67,8 @@ TEST(Ipv6Path, ALoginNeedsNoIpv4) {
 class Ipv6 : public test::ServerWithSharedLab {
 protected:
   static void SetUpTestSuite() {
-    if (has_ipv6()) lab_ = new lab::Lab({.serve = false, .change = [](lab::Plan &plan) { plan.ipv6 = true; }});
+    if (has_ipv6())
+      lab_ = new lab::Lab({.serve = false, .change = [](lab::Plan &plan) { plan.ipv6 = true; }});
   }
 };
 
@@ -83,9 +85,9 @@ TEST_F(Ipv6, TargetsThatAreAddresses) {
     test::Connection connection("::1", port_);
     auto login = test::log_in(connection);
     ASSERT_TRUE(login.reply) << target << ": " << login.error();
-    EXPECT_TRUE(
-        test::says(test::query(connection, u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid"),
-                   u"KERBEROS"));
+    EXPECT_TRUE(test::says(
+        test::query(connection, u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid"),
+        u"KERBEROS"));
     connection.close();
     server_.reset();
   }

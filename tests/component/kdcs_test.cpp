@@ -1,5 +1,5 @@
-// Where tickets come from: a real KDC beside one that fails in each way, lists by krb5.conf, sssd and DNS, IPv6. The proxy runs in this process; how long a login
-// took is what its own decision log says.
+// Where tickets come from: a real KDC beside one that fails in each way, lists by krb5.conf, sssd and DNS,
+// IPv6. The proxy runs in this process; how long a login took is what its own decision log says.
 #include "tests/component/server_in_process.hpp"
 #include "tools/lab/black_hole.hpp"
 #include "tools/lab/kdc_front.hpp"
@@ -17,7 +17,9 @@ constexpr std::chrono::microseconds soon = 1500ms;
 
 class KdcChoice : public test::ServerWithSharedLab {
 protected:
-  std::string real() const { return fmt::format("{}:{}", lab_->realm().kdc_address(), lab_->realm().kdc_port()); }
+  std::string real() const {
+    return fmt::format("{}:{}", lab_->realm().kdc_address(), lab_->realm().kdc_port());
+  }
   lab::KdcFrontOptions front(Manner manner, std::chrono::milliseconds delay = 0ms) const {
     return {.address = lab_->block().address(3),
             .kdc_address = lab_->realm().kdc_address(),
@@ -28,7 +30,8 @@ protected:
 
   /// krb5.conf with these KDCs. No KDC at all where the list is empty.
   std::string krb5_conf(const std::vector<std::string> &kdcs, const std::string &libdefaults = {}) {
-    std::string text = "[libdefaults]\n default_realm = CORP.TEST\n" + libdefaults + "[realms]\n CORP.TEST = {\n";
+    std::string text =
+        "[libdefaults]\n default_realm = CORP.TEST\n" + libdefaults + "[realms]\n CORP.TEST = {\n";
     for (const auto &kdc : kdcs)
       text += "  kdc = " + kdc + "\n";
     lab::write_file(folder_.path() / "krb5.conf", text + " }\n[domain_realm]\n .corp.test = CORP.TEST\n");
@@ -47,11 +50,14 @@ protected:
     EXPECT_TRUE(healthy.accepted) << healthy.error;
     return soon + 2 * healthy.took;
   }
-  /// Whether the live KDC kept a message of this login waiting for so long that the next one was asked too: then nothing can be said of whom that met.
+  /// Whether the live KDC kept a message of this login waiting for so long that the next one was asked too:
+  /// then nothing can be said of whom that met.
   bool real_was_slow(const test::LoggedIn &login) const {
-    return std::ranges::any_of(login.kdcs, [&](const auto &kdc) { return kdc.kdc == real() && kdc.us >= 400'000; });
+    return std::ranges::any_of(login.kdcs,
+                               [&](const auto &kdc) { return kdc.kdc == real() && kdc.us >= 400'000; });
   }
-  /// One that forgets who failed, again where the machine was busy: what a dead KDC costs is what the quickest of them took.
+  /// One that forgets who failed, again where the machine was busy: what a dead KDC costs is what
+  /// the quickest of them took.
   template <class Check> void expect_soon(std::chrono::microseconds at_most, Check check) {
     auto least = std::chrono::microseconds::max();
     for (int tries = 0; tries < 5 && least >= at_most; ++tries) {
@@ -77,11 +83,12 @@ protected:
 enum class Dead { refuses, drops, hangs, resets, slow };
 class OneDeadKdc : public KdcChoice, public WithParamInterface<Dead> {};
 std::string name_of(const TestParamInfo<Dead> &row) {
-  constexpr const char *names[] = {"Refuses", "DropsSyns", "AcceptsAndHangs", "ResetsInMidReply", "AnswersSlowly"};
+  constexpr const char *names[] = {"Refuses", "DropsSyns", "AcceptsAndHangs", "ResetsInMidReply",
+                                   "AnswersSlowly"};
   return names[static_cast<int>(row.param)];
 }
-INSTANTIATE_TEST_SUITE_P(Dead, OneDeadKdc, Values(Dead::refuses, Dead::drops, Dead::hangs, Dead::resets, Dead::slow),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Dead, OneDeadKdc,
+                         Values(Dead::refuses, Dead::drops, Dead::hangs, Dead::resets, Dead::slow), name_of);
 
 TEST_P(OneDeadKdc, CostsLittleOnceAndNothingAgain) {
   const auto at_most = allowed();
@@ -136,7 +143,8 @@ TEST_F(KdcChoice, AnotherIdentityDoesNotPayAgain) {
   auto first = log_in(), second = log_in({.app = u"other"});
   ASSERT_TRUE(first.accepted && second.accepted) << first.error << second.error;
   EXPECT_EQ(second.kdcs.front().kdc, real()) << "another identity: asked anew";
-  if (!real_was_slow(first) && !real_was_slow(second)) EXPECT_EQ(broken.requests(), 1) << "only the first login met it";
+  if (!real_was_slow(first) && !real_was_slow(second))
+    EXPECT_EQ(broken.requests(), 1) << "only the first login met it";
 }
 
 TEST_F(KdcChoice, ARefusalIsKeptUntilItIsForgotten) {
@@ -161,7 +169,8 @@ TEST_F(KdcChoice, ARefusalIsKeptUntilItIsForgotten) {
 
 TEST_F(KdcChoice, KdcThatDiesBetweenTheExchanges) {
   const auto at_most = allowed();
-  // It answers the AS exchange of the first login, and hangs from then on: a service ticket is no proof, so the next KDC is asked.
+  // It answers the AS exchange of the first login, and hangs from then on: a service ticket is no proof,
+  // so the next KDC is asked.
   lab::KdcFront dying(front(Manner::answers));
   start(configuration(krb5_conf({dying.place(), real()})));
   ASSERT_TRUE(log_in().accepted);
@@ -178,9 +187,9 @@ TEST_F(KdcChoice, WithoutAnyAliveEachIsNamed) {
   lab::KdcFront broken(front(Manner::resets));
   start(configuration(krb5_conf({lab_->block().address(3) + ":1", broken.place()})));
   auto login = log_in();
-  EXPECT_THAT(login.error,
-              AllOf(StartsWith("kdc-unreachable: No KDC of realm CORP.TEST answered"),
-                    HasSubstr(lab_->block().address(3) + ":1 (Connection refused)"), HasSubstr(broken.place())));
+  EXPECT_THAT(login.error, AllOf(StartsWith("kdc-unreachable: No KDC of realm CORP.TEST answered"),
+                                 HasSubstr(lab_->block().address(3) + ":1 (Connection refused)"),
+                                 HasSubstr(broken.place())));
 }
 
 // --- who lists them ---
@@ -194,11 +203,13 @@ TEST_F(KdcChoice, FromSrvRecords) {
   start(configuration(krb5_conf({})));
   auto login = log_in();
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_THAT(told(login), ElementsAre(real() + " 25", real() + " 0", real() + " 0")) << "the best priority first";
+  EXPECT_THAT(told(login), ElementsAre(real() + " 25", real() + " 0", real() + " 0"))
+      << "the best priority first";
   EXPECT_EQ(login.kdcs.front().source, "dns");
   auto answers = test::events_of<shim::DnsAnswered>(login.trail);
   EXPECT_TRUE(std::ranges::any_of(answers, [](const auto &answer) {
-    return answer.question == "_kerberos._tcp.corp.test" && answer.type == "SRV" && answer.answers.size() == 2;
+    return answer.question == "_kerberos._tcp.corp.test" && answer.type == "SRV" &&
+           answer.answers.size() == 2;
   })) << decisions();
 
   server_.reset();

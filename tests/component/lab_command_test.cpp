@@ -1,4 +1,5 @@
-// `sqlshim lab --break ID -- tsql …` for every ID that its help lists, as a user types it: what does the application read?
+// `sqlshim lab --break ID -- tsql …` for every ID that its help lists, as a user types it: what
+// does the application read?
 #include "shim/diagnosis/cause.hpp"
 #include "tools/lab/lab.hpp"
 
@@ -25,7 +26,8 @@ std::vector<std::string> faults_in_help() {
   return ids;
 }
 
-/// What a user types. Two faults are about the application's own TLS, and show to an application that has it otherwise than tsql by default.
+/// What a user types. Two faults are about the application's own TLS, and show to an application that has it
+/// otherwise than tsql by default.
 std::string command_for(const std::string &id) {
   const std::string tsql =
       "printf 'select auth_scheme from sys.dm_exec_connections where session_id=@@spid\\ngo\\n' | ";
@@ -50,8 +52,8 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
     for (int i = 0; i < 4; ++i)
       runners.emplace_back([&] {
         for (std::size_t mine; (mine = next++) < ids.size();) {
-          auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "lab", "--break", ids[mine], "--", "sh",
-                                        "-c", command_for(ids[mine])}});
+          auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "lab", "--break", ids[mine], "--",
+                                        "sh", "-c", command_for(ids[mine])}});
           std::lock_guard lock(mutex);
           outputs[ids[mine]] = ran.output;
         }
@@ -60,7 +62,8 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
   for (const auto &id : ids) {
     const auto &output = outputs[id];
     SCOPED_TRACE(id + "\n" + output);
-    if (id == "mars-refused" || id == "ptr-wrong") { // tsql does not ask for MARS, and sqlshim not for the PTR
+    if (id == "mars-refused" ||
+        id == "ptr-wrong") { // tsql does not ask for MARS, and sqlshim not for the PTR
       EXPECT_THAT(output, HasSubstr("KERBEROS"));
       std::cout << id << ": KERBEROS (only who asks for it notices)\n";
       continue;
@@ -77,7 +80,8 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
     ASSERT_NE(remedy, std::string::npos);
     EXPECT_THAT(output, HasSubstr("Msg 50811 (severity 14, state 1) from sqlshim"));
     EXPECT_THAT(output, Not(HasSubstr("KERBEROS")));
-    std::cout << output.substr(said, output.find(". ", said) + 1 - said) << " … " << output.substr(remedy, 60) << "…\n";
+    std::cout << output.substr(said, output.find(". ", said) + 1 - said) << " … " << output.substr(remedy, 60)
+              << "…\n";
   }
   std::cout << ids.size() << " faults, each with its cause and remedy\n";
 }
@@ -105,15 +109,17 @@ TEST(LabCommand, NtlmFollowsOnAMissingSpnOnTheRouteForThat) {
   for (const auto &row : rows) {
     std::vector<std::string> argv{lab::program_folder() / "sqlshim", "lab", "--route", "ntlm-fallback"};
     argv.insert(argv.end(), row.options.begin(), row.options.end());
-    argv.insert(argv.end(), {"--", "sh", "-c", command_for("") + "; tr -d ' \\n' < $SQLSHIM_LAB/peer/0001.json"});
+    argv.insert(argv.end(),
+                {"--", "sh", "-c", command_for("") + "; tr -d ' \\n' < $SQLSHIM_LAB/peer/0001.json"});
     const auto ran = lab::run({.argv = argv});
     SCOPED_TRACE(testing::PrintToString(row.options) + "\n" + ran.output);
     EXPECT_THAT(ran.output, HasSubstr(row.scheme));
     EXPECT_THAT(ran.output, HasSubstr(row.record));
     if (row.scheme != "KERBEROS") EXPECT_THAT(ran.output, Not(HasSubstr("KERBEROS")));
     if (row.scheme == "NTLM")
-      EXPECT_THAT(ran.output, AllOf(HasSubstr(R"("mic":)"), HasSubstr(R"("target_name":"MSSQLSvc/sql1.corp.test:)"),
-                                    HasSubstr(R"("user":"svc-reports")")));
+      EXPECT_THAT(ran.output,
+                  AllOf(HasSubstr(R"("mic":)"), HasSubstr(R"("target_name":"MSSQLSvc/sql1.corp.test:)"),
+                        HasSubstr(R"("user":"svc-reports")")));
   }
 }
 

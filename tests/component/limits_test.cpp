@@ -1,4 +1,5 @@
-// What a local user, or many clients together, cannot go beyond: logins under way, connections, descriptors, memory, time.
+// What a local user, or many clients together, cannot go beyond: logins under way, connections,
+// descriptors, memory, time.
 #include "shim/admission/limits.hpp"
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tds_client.hpp"
@@ -46,7 +47,8 @@ std::string refused_unread(std::uint16_t port) {
 
 class Limits : public test::ServerWithSharedLab {
 protected:
-  /// A connection that begins its login and goes no further; what sqlshim has answered says that it is counted.
+  /// A connection that begins its login and goes no further; what sqlshim has
+  /// answered says that it is counted.
   std::unique_ptr<test::Connection> half_open() const {
     auto connection = std::make_unique<test::Connection>("127.0.0.1", port_);
     connection->send(prelogin_bytes());
@@ -72,7 +74,8 @@ protected:
   }
 };
 
-// --- logins under way, connections -------------------------------------------------------------------------------------------------
+// --- logins under way, connections
+// -------------------------------------------------------------------------------------------------
 
 TEST_F(Limits, LoginsUnderWayOfOneUser) {
   auto config = configuration();
@@ -93,7 +96,8 @@ TEST_F(Limits, LoginsUnderWayOnOneListener) {
   config.listeners[1].name = "other";
   start(config);
   auto one = half_open(), two = half_open();
-  EXPECT_THAT(refused_unread(port_), AllOf(HasSubstr("limit: "), HasSubstr("listener local; [limits] handshakes = 2")));
+  EXPECT_THAT(refused_unread(port_),
+              AllOf(HasSubstr("limit: "), HasSubstr("listener local; [limits] handshakes = 2")));
   const auto &other = server_->listening()[1].address;
   port_ = static_cast<std::uint16_t>(std::stoi(other.substr(other.rfind(':') + 1)));
   EXPECT_EQ(login_error(), "") << "each listener counts for itself";
@@ -178,7 +182,8 @@ TEST_F(Limits, WhoOpensHundredsOfConnectionsIsRefusedWithinLimitsAndHoldsUpNobod
   for (auto *list : {&config.listeners[0].callers, &config.identities[0].allow})
     *list = {{.text = "54321", .self = false, .uid = 54321, .gid = {}},
              {.text = "54322", .self = false, .uid = 54322, .gid = {}}};
-  start(config, {.prove_uid = [&](shim::Socket &) -> std::expected<uid_t, std::string> { return uid.load(); }});
+  start(config,
+        {.prove_uid = [&](shim::Socket &) -> std::expected<uid_t, std::string> { return uid.load(); }});
   auto in = half_open();
   constexpr std::size_t many = 400;
   std::vector<std::unique_ptr<test::Connection>> hostile;
@@ -209,7 +214,8 @@ TEST_F(Limits, WhoOpensHundredsOfConnectionsIsRefusedWithinLimitsAndHoldsUpNobod
   EXPECT_THAT(refused, Not(IsEmpty()));
 }
 
-// --- memory ------------------------------------------------------------------------------------------------------------------------
+// --- memory
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Limits, WithoutMemoryOneLoginIsRefusedAndTheNextGetsIn) {
   std::atomic<bool> spent = true;
@@ -226,7 +232,8 @@ TEST_F(Limits, WithoutMemoryOneLoginIsRefusedAndTheNextGetsIn) {
   EXPECT_GE(test::events_of<shim::Closed>(test::records_of(decisions())).size(), 2u);
 }
 
-// --- a client that is gone without a word ---------------------------------------------------------------------------------------------
+// --- a client that is gone without a word
+// ---------------------------------------------------------------------------------------------
 
 TEST_F(Limits, TheClientsLegHasKeepAlive) {
   const auto option = [](shim::Socket &socket, int level, int name) {
@@ -245,7 +252,8 @@ TEST_F(Limits, TheClientsLegHasKeepAlive) {
   EXPECT_THAT(seen.get_future().get(), ElementsAre(1, 30, 1));
 }
 
-// --- the user database -------------------------------------------------------------------------------------------------------------
+// --- the user database
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Limits, AUserDatabaseThatHangsDeniesRulesByGroupAndNoOthers) {
   std::promise<void> answer;
@@ -284,7 +292,8 @@ TEST_F(Limits, AServerEndsWhileTheUserDatabaseHangs) {
   answer.set_value();
 }
 
-// --- deadlines ---------------------------------------------------------------------------------------------------------------------
+// --- deadlines
+// ----------------------------------------------------------------------------------------------------
 
 /// A port on loopback that takes connections (TCP) or datagrams (UDP) and never answers.
 class Silent {
@@ -350,9 +359,10 @@ TEST_F(Deadlines, Dns) {
 TEST_F(Deadlines, Kdc) {
   Silent kdc(SOCK_STREAM);
   const auto krb5_conf = folder_.path() / "krb5.conf";
-  lab::write_file(krb5_conf,
-                  "[libdefaults]\n  default_realm = CORP.TEST\n[realms]\n  CORP.TEST = {\n    kdc = 127.0.0.1:" +
-                      std::to_string(kdc.port) + "\n  }\n[domain_realm]\n  .corp.test = CORP.TEST\n");
+  lab::write_file(
+      krb5_conf,
+      "[libdefaults]\n  default_realm = CORP.TEST\n[realms]\n  CORP.TEST = {\n    kdc = 127.0.0.1:" +
+          std::to_string(kdc.port) + "\n  }\n[domain_realm]\n  .corp.test = CORP.TEST\n");
   auto config = configuration();
   config.kerberos.config = krb5_conf.string();
   config.routes[0].timeouts.kdc = 300ms;
@@ -388,7 +398,8 @@ TEST_F(Deadlines, Idle) {
   EXPECT_EQ(closed[0].reason, "idle");
 }
 
-// --- the process -------------------------------------------------------------------------------------------------------------------
+// --- the process
+// ----------------------------------------------------------------------------------------------------
 
 /// `sqlshim serve` as a process, with the lab's configuration and `more` before it.
 class ServeProcess : public Test {
@@ -442,12 +453,14 @@ TEST_F(ServeProcess, ItsServiceManagerHearsWhenItIsReadyAndHowLongItsEndMayTake)
     return std::string(buffer, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
   };
 
-  lab::Process serve({.argv = {lab::program_folder() / "sqlshim", "serve", "--config", lab_.folder() / "sqlshim.toml"},
-                      .environment = {{"NOTIFY_SOCKET", name}},
-                      .output = lab_.folder() / "serve.log"});
+  lab::Process serve(
+      {.argv = {lab::program_folder() / "sqlshim", "serve", "--config", lab_.folder() / "sqlshim.toml"},
+       .environment = {{"NOTIFY_SOCKET", name}},
+       .output = lab_.folder() / "serve.log"});
   EXPECT_EQ(heard(), "READY=1\nSTATUS=serving");
   const auto place = serve.wait_for_line("listening reports ", 1s); // it has been printed
-  test::Connection connection("127.0.0.1", static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1))));
+  test::Connection connection("127.0.0.1",
+                              static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1))));
   ASSERT_TRUE(test::log_in(connection).reply);
   serve.signal(SIGTERM);
   EXPECT_EQ(heard(), "STOPPING=1\nSTATUS=waiting for 1 connections\nEXTEND_TIMEOUT_USEC=100000000");
@@ -458,30 +471,35 @@ TEST_F(ServeProcess, ItsServiceManagerHearsWhenItIsReadyAndHowLongItsEndMayTake)
 
 TEST_F(ServeProcess, WarningsOfTheConfigurationAreInTheDecisionLog) {
   configure(
-      "", "[[route]]\nname = \"never\"\nmatch = { listener = \"reports\" }\ntarget = \"x\"\nidentity = \"reports\"\n");
+      "",
+      "[[route]]\nname = \"never\"\nmatch = { listener = \"reports\" }\ntarget = \"x\"\nidentity = \"reports\"\n");
   lab_.start_serve();
   EXPECT_TRUE(lab::eventually([&] { return !warnings().empty(); }));
-  EXPECT_THAT(warnings(),
-              ElementsAre(AllOf(HasSubstr("sqlshim.toml:"), HasSubstr("route[3]: warning: is never reached"))));
+  EXPECT_THAT(warnings(), ElementsAre(AllOf(HasSubstr("sqlshim.toml:"),
+                                            HasSubstr("route[3]: warning: is never reached"))));
 }
 
 TEST_F(ServeProcess, ConnectionsAreLoweredToWhatTheDescriptorsAllow) {
-  lab::Process serve({.argv = {"sh", "-c", "ulimit -S -n 100; ulimit -H -n 300; exec \"$0\" serve --config \"$1\"",
-                               lab::program_folder() / "sqlshim", lab_.folder() / "sqlshim.toml"},
-                      .output = lab_.folder() / "serve.log"});
+  lab::Process serve(
+      {.argv = {"sh", "-c", "ulimit -S -n 100; ulimit -H -n 300; exec \"$0\" serve --config \"$1\"",
+                lab::program_folder() / "sqlshim", lab_.folder() / "sqlshim.toml"},
+       .output = lab_.folder() / "serve.log"});
   serve.wait_for_line("listening reports ");
   EXPECT_TRUE(lab::eventually([&] { return !warnings().empty(); }));
   // The soft limit was raised to the hard one.
-  EXPECT_THAT(warnings(), ElementsAre(AllOf(HasSubstr("[limits] connections = 4096"), HasSubstr("300 open files"),
-                                            HasSubstr("suffice for " + std::to_string(shim::connections_for(300))))));
+  EXPECT_THAT(warnings(),
+              ElementsAre(AllOf(HasSubstr("[limits] connections = 4096"), HasSubstr("300 open files"),
+                                HasSubstr("suffice for " + std::to_string(shim::connections_for(300))))));
   rlimit files{};
   ASSERT_EQ(::prlimit(serve.pid(), RLIMIT_NOFILE, nullptr, &files), 0);
   EXPECT_EQ(files.rlim_cur, 300u);
 }
 
-// Its memory holds passwords and keys. The kernel gives the /proc of a process that nobody may look into to root.
+// Its memory holds passwords and keys. The kernel gives the /proc of a process that
+// nobody may look into to root.
 TEST_F(ServeProcess, LeavesNoCoreAndLetsNobodyLookIntoItsMemory) {
-  const lab::TemporaryFolder folder; // with all that a user needs who is not root, and may read nothing of ours
+  const lab::TemporaryFolder
+      folder; // with all that a user needs who is not root, and may read nothing of ours
   fs::permissions(folder.path(), fs::perms(0755));
   fs::copy_file(lab::program_folder() / "sqlshim", folder.path() / "sqlshim");
   lab::write_file(folder.path() / "sqlshim.toml", R"(
@@ -500,7 +518,8 @@ target = "127.0.0.1,1"
 identity = "reports"
 )");
   fs::permissions(folder.path() / "sqlshim.toml", fs::perms(0644));
-  std::vector<std::string> argv = {folder.path() / "sqlshim", "serve", "--config", folder.path() / "sqlshim.toml"};
+  std::vector<std::string> argv = {folder.path() / "sqlshim", "serve", "--config",
+                                   folder.path() / "sqlshim.toml"};
   const bool root = ::geteuid() == 0;
   const uid_t user = root ? 65534 : ::geteuid();
   if (root) argv.insert(argv.begin(), {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"});
@@ -548,12 +567,13 @@ TEST_F(ServeProcess, WithoutMemoryNewOnesAreRefusedAndRunningOnesGoOn) {
   const char *chosen = std::getenv("SQLSHIM_SERVE");
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-  if (!chosen) GTEST_SKIP() << "a sanitizer needs terabytes of address space; SQLSHIM_SERVE names another program";
+  if (!chosen)
+    GTEST_SKIP() << "a sanitizer needs terabytes of address space; SQLSHIM_SERVE names another program";
 #endif
 #endif
   configure("[limits]\nhandshakes_per_uid = 64\n");
-  lab::Process serve({.argv = {chosen ? fs::path(chosen) : lab::program_folder() / "sqlshim", "serve", "--config",
-                               lab_.folder() / "sqlshim.toml"},
+  lab::Process serve({.argv = {chosen ? fs::path(chosen) : lab::program_folder() / "sqlshim", "serve",
+                               "--config", lab_.folder() / "sqlshim.toml"},
                       .output = lab_.folder() / "serve.log"});
   const auto address = serve.wait_for_line("listening reports ");
   const auto port = static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
@@ -574,7 +594,9 @@ TEST_F(ServeProcess, WithoutMemoryNewOnesAreRefusedAndRunningOnesGoOn) {
       at_once.push_back(std::make_unique<test::Connection>("127.0.0.1", port));
     for (auto &connection : at_once) {
       connection->send(prelogin_bytes());
-      EXPECT_THAT(ascii_of(connection->receive_all()), AllOf(HasSubstr("limit: "), HasSubstr("out of memory"))) << more;
+      EXPECT_THAT(ascii_of(connection->receive_all()),
+                  AllOf(HasSubstr("limit: "), HasSubstr("out of memory")))
+          << more;
     }
     EXPECT_TRUE(test::says(test::query(running, auth_scheme_query()), u"KERBEROS")) << more;
     ASSERT_TRUE(serve.running()) << more << "\n" << lab::read_file(lab_.folder() / "serve.log");

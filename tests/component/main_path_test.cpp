@@ -34,8 +34,9 @@ TEST_F(MainPath, TsqlAtEveryTdsVersion) {
 
 TEST_F(MainPath, NoCredentialOfTheClientIsNeeded) {
   // Neither ticket cache nor keytab that it could use: the login is sqlshim's.
-  auto ran = test::tsql(*lab_, {.batch = "select suser_sname()\ngo\n",
-                                .environment = {{"KRB5CCNAME", "FILE:/nonexistent"}, {"KRB5_CONFIG", "/nonexistent"}}});
+  auto ran = test::tsql(
+      *lab_, {.batch = "select suser_sname()\ngo\n",
+              .environment = {{"KRB5CCNAME", "FILE:/nonexistent"}, {"KRB5_CONFIG", "/nonexistent"}}});
   EXPECT_THAT(ran.output, HasSubstr("CORP\\svc-reports"));
 }
 
@@ -52,12 +53,13 @@ TEST_F(MainPath, ManyRowsComeThroughUnchanged) {
   auto through = test::tsql(*lab_, {.batch = "exec lab_rows 20000, 200\ngo\n"});
   EXPECT_EQ(through.status, 0);
   EXPECT_THAT(through.output, HasSubstr("(20000 rows affected)"));
-  lab::Command direct{.argv = {"tsql", "-H", lab_->peer().address(), "-p", std::to_string(lab_->peer().port()), "-U",
-                               "sa", "-P", "Lab.Passw0rd"},
+  lab::Command direct{.argv = {"tsql", "-H", lab_->peer().address(), "-p",
+                               std::to_string(lab_->peer().port()), "-U", "sa", "-P", "Lab.Passw0rd"},
                       .environment = lab_->environment()};
   auto straight = lab::run(std::move(direct), "exec lab_rows 20000, 200\ngo\n");
   auto rows = [](const std::string &output) { return output.substr(output.find("1> 2> ")); };
-  EXPECT_TRUE(rows(through.output) == rows(straight.output)) << "what the proxy relays is what the server sent";
+  EXPECT_TRUE(rows(through.output) == rows(straight.output))
+      << "what the proxy relays is what the server sent";
 }
 
 TEST(Serve, SigtermWaitsForRunningConnectionsAndASecondOneEndsThem) {

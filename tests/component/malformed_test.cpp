@@ -82,7 +82,8 @@ struct Tally {
 /// refusal, and then it must end the connection itself.
 bool goes_on(const tds::Message &message) {
   constexpr std::uint8_t token_error = 0xAA;
-  return message.type == tds::PacketType::reply && !message.payload.empty() && message.payload.front() != token_error;
+  return message.type == tds::PacketType::reply && !message.payload.empty() &&
+         message.payload.front() != token_error;
 }
 
 /// Plays a conversation on a socket that is connected, up to the partner's end
@@ -198,7 +199,8 @@ protected:
     lab::write_file(folder / "malformed.toml",
                     "[log]\ndecisions = \"malformed.jsonl\"\n[limits]\nhandshakes = "
                     "1024\nhandshakes_per_uid = 1024\nclient_login = \"" +
-                        std::to_string(client_login.count()) + "ms\"\n[dns]\nservers = [\"" + lab_.dns().server() +
+                        std::to_string(client_login.count()) + "ms\"\n[dns]\nservers = [\"" +
+                        lab_.dns().server() +
                         "\"]\nsearch = [\"corp.test\"]\n[kerberos]\nconfig = "
                         "\"krb5.conf\"\n" +
                         "[[identity]]\nname = \"reports\"\nkeytab = "
@@ -206,10 +208,12 @@ protected:
                         listener("honest") + "target = \"" + target + "\"\n" + identity + //
                         listener("password") + "target = \"127.0.0.1," + hostile +
                         "\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n" + timeouts + //
-                        listener("kerberos") + "target = \"127.0.0.1," + hostile + "\"\nspn = \"" + lab_.spn() +
-                        "\"\n" + identity + timeouts);
-    // What is freed goes back to the kernel at once, so that resident memory tells what is kept, and not where glibc left holes.
-    const lab::Environment environment{{"MALLOC_MMAP_THRESHOLD_", "65536"}, {"MALLOC_TRIM_THRESHOLD_", "65536"}};
+                        listener("kerberos") + "target = \"127.0.0.1," + hostile + "\"\nspn = \"" +
+                        lab_.spn() + "\"\n" + identity + timeouts);
+    // What is freed goes back to the kernel at once, so that resident memory tells what is kept, and
+    // not where glibc left holes.
+    const lab::Environment environment{{"MALLOC_MMAP_THRESHOLD_", "65536"},
+                                       {"MALLOC_TRIM_THRESHOLD_", "65536"}};
     serve_.emplace(lab::Command{.argv = {program(), "serve", "--config", folder / "malformed.toml"},
                                 .environment = environment,
                                 .output = folder / "malformed.log"});
@@ -223,8 +227,8 @@ protected:
   /// the test's encoder makes.
   void record_logins() {
     for (const auto *version : {"7.0", "7.1", "7.2", "7.3", "7.4"}) {
-      lab::Command direct{.argv = {"tsql", "-H", lab_.peer().address(), "-p", std::to_string(lab_.peer().port()), "-U",
-                                   "sa", "-P", "Lab.Passw0rd"},
+      lab::Command direct{.argv = {"tsql", "-H", lab_.peer().address(), "-p",
+                                   std::to_string(lab_.peer().port()), "-U", "sa", "-P", "Lab.Passw0rd"},
                           .environment = lab_.environment()};
       direct.environment["TDSVER"] = version;
       ASSERT_EQ(lab::run(std::move(direct), "select 1\ngo\n").status, 0) << version;
@@ -248,16 +252,17 @@ protected:
     prelogin.set_mars(true);
     prelogin.set(tds::PreloginToken::traceid, tds::Bytes(36, 7));
     for (const auto version : {tds::tds_7_1, tds::tds_7_4})
-      honest_.push_back({tds::encode_prelogin(prelogin),
-                         *tds::encode_login7(test::make_login7({.database = u"reports", .version = version}))});
-    honest_.push_back({tds::encode_prelogin(prelogin),
-                       *tds::encode_login7(test::make_login7(
-                           {.features = {{tds::FeatureId::utf8_support, {1}}}, .sspi = tds::Bytes(2000, 0x60)}))});
+      honest_.push_back({tds::encode_prelogin(prelogin), *tds::encode_login7(test::make_login7(
+                                                             {.database = u"reports", .version = version}))});
+    honest_.push_back({tds::encode_prelogin(prelogin), *tds::encode_login7(test::make_login7(
+                                                           {.features = {{tds::FeatureId::utf8_support, {1}}},
+                                                            .sspi = tds::Bytes(2000, 0x60)}))});
   }
 
   Task<std::optional<TcpSocket>> connect(const std::string &route) {
     TcpSocket socket(io_.get_executor());
-    auto [error] = co_await socket.async_connect({asio::ip::address_v4::loopback(), ports_.at(route)}, as_result);
+    auto [error] =
+        co_await socket.async_connect({asio::ip::address_v4::loopback(), ports_.at(route)}, as_result);
     if (error) co_return std::nullopt;
     co_return std::move(socket);
   }
@@ -337,7 +342,9 @@ protected:
   std::string status_of(const std::string &key) const {
     const auto text = lab::read_file("/proc/" + std::to_string(serve_->pid()) + "/status");
     const auto at = text.find(key + ":");
-    return at == std::string::npos ? "" : text.substr(at + key.size() + 1, text.find('\n', at) - at - key.size() - 1);
+    return at == std::string::npos
+               ? ""
+               : text.substr(at + key.size() + 1, text.find('\n', at) - at - key.size() - 1);
   }
   std::size_t resident_kib() const { return std::stoul(status_of("VmRSS")); }
   std::size_t descriptors() const {
@@ -433,7 +440,8 @@ TEST_F(Malformed, ThousandsOnEachLegBesideHonestLogins) {
   print("server leg", servers_, test::server_classes());
   const auto took =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - started).count();
-  std::printf("honest logins: %zu of %zu, in %lld s\n", honest_accepted_, honest_logins_, static_cast<long long>(took));
+  std::printf("honest logins: %zu of %zu, in %lld s\n", honest_accepted_, honest_logins_,
+              static_cast<long long>(took));
   std::printf("descriptors: %zu before, %zu after\n", descriptors_before, descriptors());
   std::printf("resident memory: %zu KiB after %zu conversations, %zu KiB after %zu\n", resident_half, runs,
               resident_after, 2 * runs);
@@ -485,7 +493,8 @@ TEST(MalformedClasses, TheSameSeedMakesTheSameConversations) {
   const test::HonestLogin honest{std::nullopt, *tds::encode_login7(test::make_login7({}))};
   test::Random one(7), two(7);
   for (std::size_t run = 0; run < 200; ++run) {
-    EXPECT_EQ(bytes_of(test::malformed_client(run, honest, one)), bytes_of(test::malformed_client(run, honest, two)));
+    EXPECT_EQ(bytes_of(test::malformed_client(run, honest, one)),
+              bytes_of(test::malformed_client(run, honest, two)));
     EXPECT_EQ(bytes_of(test::malformed_server(run, one)), bytes_of(test::malformed_server(run, two)));
   }
 }

@@ -1,4 +1,5 @@
-// Names in a real lab: the same target by each procedure, with a real DNS server and a real KDC, and what comes of each.
+// Names in a real lab: the same target by each procedure, with a real DNS server and a real
+// KDC, and what comes of each.
 #include "shim/diagnosis/diagnose.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/tsql.hpp"
@@ -11,7 +12,8 @@ namespace {
 
 using namespace testing;
 
-/// `sqlshim explain` of the lab's route `alias` (target sqlalias.corp.test), with more keys in it, or another target, or more tables, or more arguments.
+/// `sqlshim explain` of the lab's route `alias` (target sqlalias.corp.test), with more keys in it, or another
+/// target, or more tables, or more arguments.
 struct Explained {
   int status = 0;
   std::vector<shim::Record> trail;
@@ -25,12 +27,15 @@ struct Explained {
     return spns;
   }
   std::string cause() const {
-    return output.empty() ? "" : nlohmann::json::parse(output).value("/diagnosis/cause"_json_pointer, std::string());
+    return output.empty()
+               ? ""
+               : nlohmann::json::parse(output).value("/diagnosis/cause"_json_pointer, std::string());
   }
 };
 
-Explained explain(const lab::Lab &lab, const std::string &keys, const std::string &host = "sqlalias.corp.test",
-                  const std::string &tables = "", const std::vector<std::string> &arguments = {}) {
+Explained explain(const lab::Lab &lab, const std::string &keys,
+                  const std::string &host = "sqlalias.corp.test", const std::string &tables = "",
+                  const std::vector<std::string> &arguments = {}) {
   std::string toml = lab::read_file(lab.folder() / "sqlshim.toml");
   const std::string was = "target = \"sqlalias.corp.test";
   const auto at = toml.find(was);
@@ -74,7 +79,8 @@ TEST(Names, TheSameAliasByEachProcedure) {
   EXPECT_EQ(typed.status, 1);
   EXPECT_THAT(typed.spns(), ElementsAre("port MSSQLSvc/sqlalias.corp.test" + port + " refused"));
   EXPECT_EQ(typed.cause(), "alias-not-canonical") << typed.output;
-  const auto mapped = explain(lab, "names = [\"map\"]\nmap = [{ from = \"sqlalias*\", to = \"sql1.corp.test\" }]\n");
+  const auto mapped =
+      explain(lab, "names = [\"map\"]\nmap = [{ from = \"sqlalias*\", to = \"sql1.corp.test\" }]\n");
   EXPECT_EQ(mapped.status, 0) << mapped.output;
 }
 
@@ -100,8 +106,9 @@ TEST(Names, AddressByItsPtrOrNotAtAll) {
 
 TEST(Names, AShortNameThatTheSearchListLeadsAstray) {
   lab::Lab lab({.fault = "suffix-wrong", .serve = false});
-  const auto ran = lab::run({.argv = {lab::program_folder() / "sqlshim", "explain", "sql1", "--route", "reports"},
-                             .environment = lab.environment()});
+  const auto ran =
+      lab::run({.argv = {lab::program_folder() / "sqlshim", "explain", "sql1", "--route", "reports"},
+                .environment = lab.environment()});
   EXPECT_EQ(ran.status, 1);
   EXPECT_THAT(ran.output, AllOf(HasSubstr("suffix-wrong (to be mended at: configuration)"),
                                 HasSubstr(fmt::format("MSSQLSvc/sql1.other.test:{}", lab.sql_port()))));
@@ -125,7 +132,8 @@ TEST(Names, AnAliasIsReplacedBeforeAnythingElse) {
   EXPECT_EQ(web.status, 0) << web.output;
   ASSERT_EQ(web.all<shim::TargetAliased>().size(), 1u);
   const auto aliased = web.all<shim::TargetAliased>().front();
-  EXPECT_THAT((std::vector{aliased.from, aliased.to, aliased.by}), ElementsAre("web", "sqlalias.corp.test", "aliases"));
+  EXPECT_THAT((std::vector{aliased.from, aliased.to, aliased.by}),
+              ElementsAre("web", "sqlalias.corp.test", "aliases"));
   EXPECT_EQ(web.all<shim::TargetResolved>().at(0).typed, "WEB");
   EXPECT_EQ(web.all<shim::TargetResolved>().at(0).fqdn, "sql1.corp.test");
   EXPECT_EQ(nlohmann::json::parse(web.output).value("/names/own/canonical"_json_pointer, std::string()),
@@ -152,15 +160,17 @@ TEST(Names, TheNameThatADriverWouldUse) {
 TEST(Names, AReferralLeadsToTheRealmOfTheServer) {
   lab::Lab lab({.cnames = {{"sqlalias.corp.test", "sql9.partner.test"}}, .serve = false});
   if (lab.sql_port() != 1433) GTEST_SKIP() << "port 1433 is taken: the portless SPN is another service's";
-  lab::Realm partner(lab.folder() / "partner", lab.block(),
-                     {.name = "PARTNER.TEST", .domain = "partner.test", .kdc_address = lab.block().address(5)});
+  lab::Realm partner(
+      lab.folder() / "partner", lab.block(),
+      {.name = "PARTNER.TEST", .domain = "partner.test", .kdc_address = lab.block().address(5)});
   for (auto *realm : {&lab.realm(), &partner})
     realm->add_principal("krbtgt/PARTNER.TEST@CORP.TEST", "shared-between-the-realms");
   partner.add_spn("MSSQLSvc/sql9.partner.test");
   partner.ktadd(lab.folder() / "peer.keytab", "MSSQLSvc/sql9.partner.test");
 
   const auto krb5_conf = lab.realm().krb5_conf();
-  const auto known = lab::read_file(krb5_conf) + "[realms]\n PARTNER.TEST = {\n  kdc = " + partner.kdc_address() + ":" +
+  const auto known = lab::read_file(krb5_conf) +
+                     "[realms]\n PARTNER.TEST = {\n  kdc = " + partner.kdc_address() + ":" +
                      std::to_string(partner.kdc_port()) + "\n }\n";
   lab::write_file(lab.folder() / "client.conf", known);
   lab.realm().stop_kdc();
@@ -175,8 +185,8 @@ TEST(Names, AReferralLeadsToTheRealmOfTheServer) {
   const auto ran = explain(lab, "", "sqlalias.corp.test", "", {"--connect"});
   EXPECT_EQ(ran.status, 0) << ran.output;
   // MIT refers no SPN with a port; the portless one it does.
-  EXPECT_THAT(ran.spns(),
-              ElementsAre("port MSSQLSvc/sql9.partner.test:1433 refused", "bare MSSQLSvc/sql9.partner.test ticket"));
+  EXPECT_THAT(ran.spns(), ElementsAre("port MSSQLSvc/sql9.partner.test:1433 refused",
+                                      "bare MSSQLSvc/sql9.partner.test ticket"));
   EXPECT_EQ(ran.all<shim::SpnTried>().back().realm_from, "referral");
   EXPECT_EQ(ran.all<shim::KdcAnswered>().back().realm, "PARTNER.TEST");
 }

@@ -1,4 +1,5 @@
-// NTLM through the proxy, to a server that takes it as Windows does. What came to the server is read from the server's own record.
+// NTLM through the proxy, to a server that takes it as Windows does. What came to the server is read
+// from the server's own record.
 #include "config/fallback.hpp"
 #include "shim/diagnosis/cause.hpp"
 #include "tests/component/server_in_process.hpp"
@@ -17,7 +18,8 @@ constexpr std::string_view ntlmssp("NTLMSSP\0", 8);
 /// Whether any connection of the lab's server brought an NTLM token.
 bool server_saw_ntlm(lab::Lab &lab) {
   for (const auto &entry : fs::directory_iterator(lab.folder() / "peer"))
-    if (entry.path().string().ends_with(".tds.bin") && lab::read_file(entry.path()).contains(ntlmssp)) return true;
+    if (entry.path().string().ends_with(".tds.bin") && lab::read_file(entry.path()).contains(ntlmssp))
+      return true;
   return false;
 }
 
@@ -57,7 +59,8 @@ protected:
 };
 
 TEST_F(Ntlm, LogsInBoundToItsChannelAndWithAMic) {
-  for (const std::string encrypt : {"on", "strict"}) { // of itself, strict would be TLS 1.3, which has no binding
+  for (const std::string encrypt :
+       {"on", "strict"}) { // of itself, strict would be TLS 1.3, which has no binding
     SCOPED_TRACE(encrypt);
     bring_up({.server_encrypt = encrypt, .epa = "required"});
     start(ntlm_alone(), {}, /*debug=*/true);
@@ -95,11 +98,13 @@ TEST_F(Ntlm, BehindAMissingSpnWhereItIsListed) {
   start(config);
   login = log_in();
   ASSERT_TRUE(login.accepted) << login.error;
-  EXPECT_THAT(told<shim::FallbackTaken>(login), ElementsAre(EndsWith("-> tcp+ntlm: fallback_on lists spn-missing")));
+  EXPECT_THAT(told<shim::FallbackTaken>(login),
+              ElementsAre(EndsWith("-> tcp+ntlm: fallback_on lists spn-missing")));
   EXPECT_TRUE(server_saw_ntlm(*lab_));
 }
 
-// Whoever answers: without a certificate that was verified it gets no answer that a password can be guessed from, whatever came into the configuration.
+// Whoever answers: without a certificate that was verified it gets no answer that a password can be guessed
+// from, whatever came into the configuration.
 TEST_F(Ntlm, NotToAnUnprovenServer) {
   bring_up();
   auto config = ntlm_alone();
@@ -140,7 +145,8 @@ TEST_F(Ntlm, AWrongPasswordIsTriedTwice) {
   EXPECT_TRUE(lab_->peer().record(3).empty()) << "nobody connected";
 }
 
-// All of them would otherwise be on their way before the first is refused, and an account is locked after a few.
+// All of them would otherwise be on their way before the first is refused, and an
+// account is locked after a few.
 TEST_F(Ntlm, WrongPasswordsAtOnceAreTriedOneByOne) {
   bring_up({.change = [](lab::Plan &plan) { plan.peer.login_delay = lab::milliseconds(200); }});
   start(route_with({config::AttemptKind::tcp_ntlm}, "Wrong.Passw0rd"));
@@ -158,7 +164,8 @@ TEST_F(Ntlm, WrongPasswordsAtOnceAreTriedOneByOne) {
 
 // One that was believed is not held up by the others.
 TEST_F(Ntlm, AGoodPasswordWaitsForNobody) {
-  static constexpr lab::milliseconds delay(1500); // far longer than what a login takes of a machine with much to do
+  static constexpr lab::milliseconds delay(
+      1500); // far longer than what a login takes of a machine with much to do
   bring_up({.change = [](lab::Plan &plan) { plan.peer.login_delay = delay; }});
   start(ntlm_alone());
   ASSERT_TRUE(log_in().accepted);
@@ -189,9 +196,11 @@ TEST(NtlmFallback, IsTakenForTheMissingSpn) {
   EXPECT_TRUE(server_saw_ntlm(lab));
 }
 
-// For a cause of the Never list, whatever is listed besides: no NTLM, and the same search that finds it above finds nothing.
+// For a cause of the Never list, whatever is listed besides: no NTLM, and the same search that
+// finds it above finds nothing.
 TEST(NtlmFallback, IsNeverTakenForTheOthers) {
-  // Three of the faults only a client of another kind meets, and a keytab's is that of a password on this route.
+  // Three of the faults only a client of another kind meets, and a keytab's is that of
+  // a password on this route.
   const std::map<std::string_view, std::string> what_else{{"mars-refused", "KERBEROS"},
                                                           {"client-requires-tls", "KERBEROS"},
                                                           {"listener-requires-tls", "KERBEROS"},
@@ -203,7 +212,8 @@ TEST(NtlmFallback, IsNeverTakenForTheOthers) {
     lab::Lab lab({.fault = std::string(fault.id), .route = "ntlm-fallback"});
     const auto ran = test::tsql(lab, {.route = "ntlm-fallback"});
     const auto other = what_else.find(fault.id);
-    EXPECT_THAT(ran.output, HasSubstr(other == what_else.end() ? std::string(fault.id) + ": " : other->second));
+    EXPECT_THAT(ran.output,
+                HasSubstr(other == what_else.end() ? std::string(fault.id) + ": " : other->second));
     EXPECT_FALSE(server_saw_ntlm(lab)) << ran.output;
     EXPECT_THAT(lab.decisions(), Not(HasSubstr("\"fallback.taken\"")));
   }

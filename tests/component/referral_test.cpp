@@ -1,5 +1,7 @@
-// Referrals of SPNs with a port. Active Directory makes them and MIT's KDC never does, so a KDC of a few lines answers here: it takes real requests apart and encrypts real
-// replies (RFC 4120 5.4), with the keys that it has because the test holds the tickets. (names_test.cpp has a portless SPN, referred by MIT's own KDC.)
+// Referrals of SPNs with a port. Active Directory makes them and MIT's KDC never does, so a KDC of a
+// few lines answers here: it takes real requests apart and encrypts real replies (RFC 4120 5.4), with
+// the keys that it has because the test holds the tickets. (names_test.cpp has a portless SPN,
+// referred by MIT's own KDC.)
 #include "auth/der.hpp"
 #include "tests/component/auth_support.hpp"
 
@@ -99,14 +101,16 @@ Bytes encrypted(const Key &key, krb5_keyusage usage, const Bytes &plain) {
   Bytes cipher(size);
   krb5_enc_data out{.magic = KV5M_ENC_DATA, .enctype = 0, .kvno = 0, .ciphertext = data_of(cipher)};
   check(krb5_c_encrypt(nullptr, &block, usage, nullptr, &in, &out), "encrypt");
-  return sequence({field(0, integer(static_cast<std::uint32_t>(key.etype))), field(2, tlv(der::octet_string, cipher))});
+  return sequence(
+      {field(0, integer(static_cast<std::uint32_t>(key.etype))), field(2, tlv(der::octet_string, cipher))});
 }
 /// By whichever of the keys fits: libkrb5 goes back to its first ticket when a referral leads nowhere.
 Bytes decrypted(const std::vector<Key> &keys, krb5_keyusage usage, ByteView cipher) {
   for (const auto &key : keys) {
     const auto block = key.block();
     const Bytes copy(cipher.begin(), cipher.end());
-    const krb5_enc_data in{.magic = KV5M_ENC_DATA, .enctype = key.etype, .kvno = 0, .ciphertext = data_of(copy)};
+    const krb5_enc_data in{
+        .magic = KV5M_ENC_DATA, .enctype = key.etype, .kvno = 0, .ciphertext = data_of(copy)};
     Bytes plain(copy.size());
     auto out = data_of(plain);
     if (krb5_c_decrypt(nullptr, &block, usage, nullptr, &in, &out) != 0) continue;
@@ -120,16 +124,19 @@ Bytes decrypted(const std::vector<Key> &keys, krb5_keyusage usage, ByteView ciph
 
 Bytes name_of(std::string_view principal) {
   const auto slash = principal.find('/');
-  return sequence({field(0, integer(KRB5_NT_SRV_INST)),
-                   field(1, sequence({text(principal.substr(0, slash)), text(principal.substr(slash + 1))}))});
+  return sequence(
+      {field(0, integer(KRB5_NT_SRV_INST)),
+       field(1, sequence({text(principal.substr(0, slash)), text(principal.substr(slash + 1))}))});
 }
 
-/// A TGS-REP to `request`, which was made with a ticket of one of `keys`: the ticket for `server` in `realm`, whose session key is `session`.
-Bytes reply_to(ByteView request, const std::vector<Key> &keys, const std::string &server, const std::string &realm,
-               const Key &session) {
+/// A TGS-REP to `request`, which was made with a ticket of one of `keys`: the ticket for `server` in `realm`,
+/// whose session key is `session`.
+Bytes reply_to(ByteView request, const std::vector<Key> &keys, const std::string &server,
+               const std::string &realm, const Key &session) {
   constexpr std::uint8_t tgs_req = 0x6c, ap_req = 0x6e, authenticator = 0x62;
   const auto message = find(request, {tgs_req, der::sequence});
-  const auto nonce = der::to_integer(find(message, {context_tag(4), der::sequence, context_tag(7), der::integer}));
+  const auto nonce =
+      der::to_integer(find(message, {context_tag(4), der::sequence, context_tag(7), der::integer}));
   // PA-TGS-REQ comes first (RFC 4120 5.4.1); its authenticator holds the key for the reply.
   const auto proof =
       find(message, {context_tag(3), der::sequence, der::sequence, context_tag(2), der::octet_string, ap_req,
@@ -140,20 +147,23 @@ Bytes reply_to(ByteView request, const std::vector<Key> &keys, const std::string
   const Key reply_key{*der::to_integer(find(subkey, {context_tag(0), der::integer})),
                       Bytes(subkey_bytes.begin(), subkey_bytes.end())};
 
-  const auto part = tlv(0x7a, // EncTGSRepPart
-                        sequence({field(0, sequence({field(0, integer(static_cast<std::uint32_t>(session.etype))),
-                                                     field(1, tlv(der::octet_string, session.bytes))})),
-                                  field(1, sequence({sequence({field(0, integer(0)), field(1, time_in(0s))})})),
-                                  field(2, integer(static_cast<std::uint32_t>(nonce.value()))),
-                                  field(4, tlv(0x03, {0, 0x40, 0x80, 0, 0})), field(5, time_in(0s)),
-                                  field(7, time_in(3600s)), field(9, text(realm)), field(10, name_of(server))}));
+  const auto part =
+      tlv(0x7a, // EncTGSRepPart
+          sequence({field(0, sequence({field(0, integer(static_cast<std::uint32_t>(session.etype))),
+                                       field(1, tlv(der::octet_string, session.bytes))})),
+                    field(1, sequence({sequence({field(0, integer(0)), field(1, time_in(0s))})})),
+                    field(2, integer(static_cast<std::uint32_t>(nonce.value()))),
+                    field(4, tlv(0x03, {0, 0x40, 0x80, 0, 0})), field(5, time_in(0s)),
+                    field(7, time_in(3600s)), field(9, text(realm)), field(10, name_of(server))}));
   const auto issued = tlv(0x61, // Ticket: what it holds is for the server alone
                           sequence({field(0, integer(5)), field(1, text(realm)), field(2, name_of(server)),
                                     field(3, encrypted(Key{}, KRB5_KEYUSAGE_KDC_REP_TICKET, Bytes(16, 1)))}));
-  const auto client = sequence({field(0, integer(KRB5_NT_PRINCIPAL)), field(1, sequence({text("svc-reports")}))});
+  const auto client =
+      sequence({field(0, integer(KRB5_NT_PRINCIPAL)), field(1, sequence({text("svc-reports")}))});
   return tlv(0x6d, // TGS-REP
-             sequence({field(0, integer(5)), field(1, integer(13)), field(3, text("CORP.TEST")), field(4, client),
-                       field(5, issued), field(6, encrypted(reply_key, KRB5_KEYUSAGE_TGS_REP_ENCPART_SUBKEY, part))}));
+             sequence({field(0, integer(5)), field(1, integer(13)), field(3, text("CORP.TEST")),
+                       field(4, client), field(5, issued),
+                       field(6, encrypted(reply_key, KRB5_KEYUSAGE_TGS_REP_ENCPART_SUBKEY, part))}));
 }
 
 /// What each question gets, in turn: a ticket for `server` in `realm`. The last line answers all that follow.
@@ -193,14 +203,15 @@ protected:
   TicketPtr tgt_ = [this] {
     realm_.add_principal("svc-reports");
     realm_.ktadd(folder_.path() / "k", "svc-reports");
-    const auto identity =
-        value(load_identity({"test", Source::keytab, folder_.path() / "k", "svc-reports"}, realm_.krb5_conf()));
+    const auto identity = value(
+        load_identity({"test", Source::keytab, folder_.path() / "k", "svc-reports"}, realm_.krb5_conf()));
     return ticket(get_tgt(identity, realm_));
   }();
 };
 
 TEST_F(Referral, AnSpnWithAPortIsFollowedToItsRealm) {
-  const auto got = ask({{"krbtgt/PARTNER.TEST", "CORP.TEST"}, {"MSSQLSvc/sql9.partner.test:1433", "PARTNER.TEST"}});
+  const auto got =
+      ask({{"krbtgt/PARTNER.TEST", "CORP.TEST"}, {"MSSQLSvc/sql9.partner.test:1433", "PARTNER.TEST"}});
   ASSERT_TRUE(got.ticket) << got.error->text;
   EXPECT_EQ(got.ticket->server, spn) << "as it was asked for";
   EXPECT_EQ(got.ticket->realm, "PARTNER.TEST") << "whose KDC gave it";
@@ -221,7 +232,8 @@ TEST_F(Referral, OverARealmInBetween) {
 TEST_F(Referral, RoundInALoopItEnds) {
   std::vector<Line> script;
   for (int i = 0; i < 20; ++i)
-    script.push_back(i % 2 == 0 ? Line{"krbtgt/PARTNER.TEST", "CORP.TEST"} : Line{"krbtgt/CORP.TEST", "PARTNER.TEST"});
+    script.push_back(i % 2 == 0 ? Line{"krbtgt/PARTNER.TEST", "CORP.TEST"}
+                                : Line{"krbtgt/CORP.TEST", "PARTNER.TEST"});
   const auto got = ask(script);
   EXPECT_FALSE(got.ticket);
   ASSERT_TRUE(got.error);
@@ -229,7 +241,8 @@ TEST_F(Referral, RoundInALoopItEnds) {
 }
 
 TEST_F(Referral, AnotherServiceThanTheOneThatWasAskedForIsNone) {
-  const auto got = ask({{"krbtgt/PARTNER.TEST", "CORP.TEST"}, {"MSSQLSvc/evil.partner.test:1433", "PARTNER.TEST"}});
+  const auto got =
+      ask({{"krbtgt/PARTNER.TEST", "CORP.TEST"}, {"MSSQLSvc/evil.partner.test:1433", "PARTNER.TEST"}});
   EXPECT_FALSE(got.ticket);
   ASSERT_TRUE(got.error);
   EXPECT_NE(got.error->kind, Kind::ok);

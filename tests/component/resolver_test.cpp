@@ -1,4 +1,5 @@
-// Where names come from, in a real lab: the hosts file, resolv.conf while sqlshim runs, the system; and what explain makes of their differences.
+// Where names come from, in a real lab: the hosts file, resolv.conf while sqlshim runs, the system; and what
+// explain makes of their differences.
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tsql.hpp"
 
@@ -10,7 +11,8 @@ using namespace testing;
 
 class ResolverInProcess : public test::ServerWithSharedLab {
 protected:
-  /// A target that DNS does not know, at the lab's peer; its SPN is registered by the name that the hosts file calls canonical.
+  /// A target that DNS does not know, at the lab's peer; its SPN is registered by the name that the
+  /// hosts file calls canonical.
   config::Config configuration_of(const std::string &host) {
     auto config = configuration();
     auto &route = config.routes.front();
@@ -110,8 +112,9 @@ lab::Finished explain(const lab::Lab &lab, const std::string &dns, std::vector<s
   const auto file = lab.folder() / "resolver.toml";
   lab::write_file(file, toml);
   lab::Command command;
-  command.argv = {"sh",       "-c", "exec \"$0\" explain \"$@\" 2>/dev/null", lab::program_folder() / "sqlshim",
-                  "--config", file};
+  command.argv = {
+      "sh",       "-c", "exec \"$0\" explain \"$@\" 2>/dev/null", lab::program_folder() / "sqlshim",
+      "--config", file};
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.environment = lab.environment();
   return lab::run(std::move(command));

@@ -1,4 +1,5 @@
-// No secret leaves sqlshim but on the wire: working passwords, keys and tokens of real logins are looked for in everything that it writes and says.
+// No secret leaves sqlshim but on the wire: working passwords, keys and tokens of real logins are looked for
+// in everything that it writes and says.
 #include "auth/handles.hpp"
 #include "tests/support/decisions.hpp"
 #include "tests/support/secret_search.hpp"
@@ -42,7 +43,8 @@ void add_keys_of_keytab(test::SecretSearch &search, const fs::path &path) {
   check(krb5_kt_start_seq_get(context.get(), keytab.get(), &cursor), "keytab");
   krb5_keytab_entry entry;
   while (krb5_kt_next_entry(context.get(), keytab.get(), &entry, &cursor) == 0) {
-    search.add(fmt::format("{} key, enctype {}", path.filename().string(), entry.key.enctype), bytes_of(entry.key));
+    search.add(fmt::format("{} key, enctype {}", path.filename().string(), entry.key.enctype),
+               bytes_of(entry.key));
     krb5_free_keytab_entry_contents(context.get(), &entry);
   }
   krb5_kt_end_seq_get(context.get(), keytab.get(), &cursor);
@@ -72,13 +74,15 @@ std::vector<tds::Bytes> tokens_of(const std::string &received) {
   reader.feed(bytes_of(received));
   for (auto message = reader.next(); message && *message; message = reader.next()) {
     if ((*message)->type == tds::PacketType::sspi) tokens.push_back((*message)->payload);
-    if ((*message)->type == tds::PacketType::login7) tokens.push_back(tds::decode_login7((*message)->payload)->sspi);
+    if ((*message)->type == tds::PacketType::login7)
+      tokens.push_back(tds::decode_login7((*message)->payload)->sspi);
   }
   std::erase_if(tokens, [](const auto &token) { return token.empty(); });
   return tokens;
 }
 
-/// The AP-REQ of a token; empty where there is none. Behind Kerberos' OID and TOK_ID (RFC 4121 4.1) it lasts as long as its DER says.
+/// The AP-REQ of a token; empty where there is none. Behind Kerberos' OID and TOK_ID (RFC 4121 4.1) it
+/// lasts as long as its DER says.
 tds::Bytes ap_req_of(const tds::Bytes &token) {
   constexpr std::array<std::uint8_t, 13> head{0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7,
                                               0x12, 0x01, 0x02, 0x02, 0x01, 0x00};
@@ -137,20 +141,21 @@ class Secrets : public Test {
 protected:
   static void SetUpTestSuite() {
     traffic_ = new KdcTraffic();
-    lab_ = new lab::Lab({.serve = false, .change = [](lab::Plan &plan) {
-                           plan.change_kdc_answers = [](tds::ByteView request, tds::Bytes reply) {
-                             const std::lock_guard lock(traffic_->mutex);
-                             traffic_->messages.emplace_back(request.begin(), request.end());
-                             traffic_->messages.push_back(reply);
-                             return reply;
-                           };
-                           plan.spoil_realm = [](lab::Realm &realm) {
-                             realm.kadmin("modprinc +requires_preauth alice\nmodprinc +requires_preauth bob\n");
-                             realm.ktadd(realm.folder() / "stale.keytab", "bob");
-                             realm.change_key("bob");
-                             realm.add_principal("carol", std::string(kerberos_password), "+requires_preauth");
-                           };
-                         }});
+    lab_ =
+        new lab::Lab({.serve = false, .change = [](lab::Plan &plan) {
+                        plan.change_kdc_answers = [](tds::ByteView request, tds::Bytes reply) {
+                          const std::lock_guard lock(traffic_->mutex);
+                          traffic_->messages.emplace_back(request.begin(), request.end());
+                          traffic_->messages.push_back(reply);
+                          return reply;
+                        };
+                        plan.spoil_realm = [](lab::Realm &realm) {
+                          realm.kadmin("modprinc +requires_preauth alice\nmodprinc +requires_preauth bob\n");
+                          realm.ktadd(realm.folder() / "stale.keytab", "bob");
+                          realm.change_key("bob");
+                          realm.add_principal("carol", std::string(kerberos_password), "+requires_preauth");
+                        };
+                      }});
     lab_->realm().kinit("svc-reports", lab::service_password, lab_->folder() / "reports.ccache");
     lab::write_file(lab_->folder() / "wrong.password", std::string(wrong_file_password) + "\n");
   }
@@ -161,7 +166,8 @@ protected:
     traffic_ = nullptr;
   }
 
-  /// Logs in in every way, good and bad, and then looks for every secret in everything that came out of sqlshim.
+  /// Logs in in every way, good and bad, and then looks for every secret in everything
+  /// that came out of sqlshim.
   void log_in_and_search(const std::string &level);
 
   /// sqlshim with a folder of its own: what is in there beside the configuration, it wrote.
@@ -174,16 +180,18 @@ protected:
       const std::lock_guard lock(traffic_->mutex);
       first_message_ = traffic_->messages.size();
     }
-    auto toml = fmt::format("[log]\nlevel = \"{}\"\n[dns]\nservers = [\"{}\"]\n[kerberos]\nconfig = \"../krb5.conf\"\n",
-                            level, lab_->dns().server());
+    auto toml = fmt::format(
+        "[log]\nlevel = \"{}\"\n[dns]\nservers = [\"{}\"]\n[kerberos]\nconfig = \"../krb5.conf\"\n", level,
+        lab_->dns().server());
     for (const auto &[name, identity] : routes) {
-      toml +=
-          fmt::format("[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n"
-                      "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\" }}\ntarget = \"sql1.corp.test,{1}\"\n"
-                      "encrypt = \"off\"\n",
-                      name, lab_->sql_port());
-      toml += identity ? fmt::format("identity = \"{0}\"\n[[identity]]\nname = \"{0}\"\n{1}\n", name, identity)
-                       : "attempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n";
+      toml += fmt::format(
+          "[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n"
+          "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\" }}\ntarget = \"sql1.corp.test,{1}\"\n"
+          "encrypt = \"off\"\n",
+          name, lab_->sql_port());
+      toml += identity
+                  ? fmt::format("identity = \"{0}\"\n[[identity]]\nname = \"{0}\"\n{1}\n", name, identity)
+                  : "attempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n";
     }
     lab::write_file(folder_ / "sqlshim.toml", toml);
     serve_.emplace(lab::Command{.argv = {program(), "serve", "--config", folder_ / "sqlshim.toml"},
@@ -196,7 +204,8 @@ protected:
   }
   static std::string program() { return lab::program_folder() / "sqlshim"; }
   lab::Environment environment() const {
-    return {{"HOME", folder_}, {"TMPDIR", folder_}, {"XDG_STATE_HOME", folder_}, {"STATE_DIRECTORY", folder_}};
+    return {
+        {"HOME", folder_}, {"TMPDIR", folder_}, {"XDG_STATE_HOME", folder_}, {"STATE_DIRECTORY", folder_}};
   }
 
   /// What the client reads; whether it was let in must be `accepted`.
@@ -241,7 +250,8 @@ protected:
       }
     const std::lock_guard lock(traffic_->mutex);
     for (const auto &message : traffic_->messages | std::views::drop(first_message_))
-      if (message.size() > 250) search.add("message to or from a KDC", message); // below: no proof and no ticket in it
+      if (message.size() > 250)
+        search.add("message to or from a KDC", message); // below: no proof and no ticket in it
     return search;
   }
 
@@ -304,7 +314,8 @@ void Secrets::log_in_and_search(const std::string &level) {
 
   const auto process = fs::path("/proc") / std::to_string(serve_->pid());
   for (const auto *file : {"cmdline", "environ", "task", "comm"})
-    if (fs::is_regular_file(process / file)) said_.emplace_back(process / file, lab::read_file(process / file));
+    if (fs::is_regular_file(process / file))
+      said_.emplace_back(process / file, lab::read_file(process / file));
   std::string children;
   for (const auto &task : fs::directory_iterator(process / "task"))
     children += lab::read_file(task.path() / "children");
@@ -339,7 +350,8 @@ void Secrets::log_in_and_search(const std::string &level) {
   const auto decisions = lab::read_file(folder_ / "decisions.jsonl");
   EXPECT_GE(test::events_of<shim::LoginAnswered>(test::records_of(decisions)).size(), 8u);
   EXPECT_EQ(test::events_of<shim::Refused>(test::records_of(decisions)).size(), 8u) << decisions;
-  if (level == "trace") EXPECT_THAT(decisions, AllOf(HasSubstr("\"trace\""), HasSubstr("\"token.exchanged\"")));
+  if (level == "trace")
+    EXPECT_THAT(decisions, AllOf(HasSubstr("\"trace\""), HasSubstr("\"token.exchanged\"")));
   const auto found_in = [&](const std::string &text, const char *what) {
     EXPECT_THAT(search.find(text), Contains(StartsWith(what)));
   };
@@ -353,8 +365,10 @@ void Secrets::log_in_and_search(const std::string &level) {
   found_in(wire, "working password of a client: UTF-16LE, obfuscated");
   found_in(wire, "wrong password of a client: UTF-16LE, obfuscated");
   found_in(wire, "token of a login: its bytes");
-  EXPECT_THAT(search.find(wire), Not(Contains(StartsWith("token of a client")))) << "it is dropped, never sent on";
-  EXPECT_THAT(search.find(wire), Not(Contains(HasSubstr("for Kerberos")))) << "it makes a TGT, and goes nowhere";
+  EXPECT_THAT(search.find(wire), Not(Contains(StartsWith("token of a client"))))
+      << "it is dropped, never sent on";
+  EXPECT_THAT(search.find(wire), Not(Contains(HasSubstr("for Kerberos"))))
+      << "it makes a TGT, and goes nowhere";
   found_in(std::string(kerberos_password), "working password of a client for Kerberos: its bytes");
   EXPECT_GE(search.secrets(), 30u);
 }

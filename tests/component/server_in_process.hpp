@@ -1,4 +1,5 @@
-// The proxy in the test's own process, against a real KDC, DNS server and peer, and what its decision log says.
+// The proxy in the test's own process, against a real KDC, DNS server and peer, and
+// what its decision log says.
 #pragma once
 
 #include "config/config.hpp"
@@ -43,7 +44,8 @@ protected:
     config.dns.servers = {{lab.dns().address(), lab.dns().port()}};
     config.dns.search = {"corp.test"};
     config.kerberos.config = krb5_conf.empty() ? (lab.folder() / "krb5.conf").string() : krb5_conf;
-    // Of all labs: nothing but the listener's own certificate lies there, and its RSA key takes longer to make than a login.
+    // Of all labs: nothing but the listener's own certificate lies there, and its RSA key takes
+    // longer to make than a login.
     static const lab::TemporaryFolder state;
     config.state.directory = state.path();
     config::Listener listener;
@@ -74,8 +76,8 @@ protected:
     server_.reset();
     log_file_ = folder_.path() / fmt::format("decisions-{}.jsonl", ++starts_);
     log_ = *shim::open_decision_log(log_file_, debug);
-    auto started =
-        shim::start_server(std::make_shared<const config::Config>(std::move(config)), *log_, std::move(options));
+    auto started = shim::start_server(std::make_shared<const config::Config>(std::move(config)), *log_,
+                                      std::move(options));
     ASSERT_TRUE(started) << started.error();
     server_ = std::move(*started);
     const auto &address = server_->listening().front().address;
@@ -138,7 +140,8 @@ protected:
   using ServerInProcess::configuration;
   /// The lab's configuration: its route is logged in to by a keytab.
   static config::Config configuration() {
-    return configuration(*lab_, identity(config::IdentityKind::keytab, (lab_->folder() / "reports.keytab").string()));
+    return configuration(
+        *lab_, identity(config::IdentityKind::keytab, (lab_->folder() / "reports.keytab").string()));
   }
   /// Connections that the peer has seen so far.
   static int seen_by_peer() {

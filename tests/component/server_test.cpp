@@ -1,4 +1,5 @@
-// The proxy in this process, against a real KDC, DNS server and peer: who may connect, what is logged, threads, shutdown.
+// The proxy in this process, against a real KDC, DNS server and peer: who may connect, what is
+// logged, threads, shutdown.
 #include "shim/log/render.hpp"
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tds_client.hpp"
@@ -19,7 +20,8 @@ namespace fs = std::filesystem;
 
 class Server : public test::ServerWithSharedLab {};
 
-// --- the whole path ----------------------------------------------------------------------------------------------------------------
+// --- the whole path
+// ----------------------------------------------------------------------------------------------------
 
 std::u16string auth_scheme_query() {
   return u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid";
@@ -30,15 +32,16 @@ TEST_F(Server, OnlyAuthenticationIsChanged) {
   auto before = seen_by_peer();
   test::Connection connection("127.0.0.1", port_);
   auto login = test::log_in(
-      connection, {.user = u"made-up", .database = u"reports", .app = u"The Application", .server = u"typed,name"});
+      connection,
+      {.user = u"made-up", .database = u"reports", .app = u"The Application", .server = u"typed,name"});
   ASSERT_TRUE(login.reply) << login.error();
   EXPECT_EQ(login.reply->database, u"reports");
   EXPECT_TRUE(test::says(test::query(connection, auth_scheme_query()), u"KERBEROS"));
 
   auto record = lab_->peer().record(before + 1);
   auto dump = record.dump();
-  EXPECT_THAT(dump, AllOf(HasSubstr("The Application"), HasSubstr("typed,name"), HasSubstr("svc-reports@CORP.TEST"),
-                          HasSubstr(std::to_string(::getpid()))));
+  EXPECT_THAT(dump, AllOf(HasSubstr("The Application"), HasSubstr("typed,name"),
+                          HasSubstr("svc-reports@CORP.TEST"), HasSubstr(std::to_string(::getpid()))));
   EXPECT_THAT(dump, Not(HasSubstr("made-up"))) << "the client's user name is not sent on";
   connection.close();
   auto trail = closed_trail();
@@ -69,7 +72,8 @@ TEST_F(Server, AClientsOwnTokenIsDroppedAndItsLoginAnswered) {
     connection.close();
     auto ignored = test::events_of<shim::CredentialsIgnored>(closed_trail());
     ASSERT_EQ(ignored.size(), 1u) << mechanism;
-    EXPECT_THAT(ignored[0].what, HasSubstr(std::string(mechanism) + " token (" + std::to_string(token.size())));
+    EXPECT_THAT(ignored[0].what,
+                HasSubstr(std::string(mechanism) + " token (" + std::to_string(token.size())));
   }
 }
 
@@ -77,8 +81,8 @@ TEST_F(Server, LoginWithoutPrelogin) {
   start(configuration());
   for (auto version : {tds::tds_7_0, tds::tds_7_1}) {
     test::Connection connection("127.0.0.1", port_);
-    connection.send(
-        tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({.version = version}))));
+    connection.send(tds::encode_message(tds::PacketType::login7,
+                                        *tds::encode_login7(test::make_login7({.version = version}))));
     tds::MessageReader reader(1 << 20);
     std::optional<tds::Message> reply;
     while (!reply) {
@@ -106,8 +110,8 @@ TEST_F(Server, ClientsUnderUnixOdbcReadARefusalInParts) {
     test::Connection connection("127.0.0.1", port_);
     std::vector<std::string> texts;
     for (const auto &message : test::log_in(connection, {.library = library}).messages)
-      texts.push_back(
-          std::regex_replace(tds::to_utf8(message.text), std::regex("connection [0-9a-f]{8}"), "connection ID"));
+      texts.push_back(std::regex_replace(tds::to_utf8(message.text), std::regex("connection [0-9a-f]{8}"),
+                                         "connection ID"));
     return texts;
   };
   const auto whole = texts(u"db-lib");
@@ -159,7 +163,8 @@ TEST_F(Server, AClientsOwnPasswordIsSentOnWhereTheRouteSaysSo) {
   EXPECT_TRUE(test::events_of<shim::CredentialsIgnored>(closed_trail()).empty());
   test::Connection connection("127.0.0.1", port_);
   auto login = test::log_in(connection, {.user = u"sa", .password = u"Wrong.Canary.1"});
-  EXPECT_THAT(login.error(), AllOf(StartsWith("login-denied: "), HasSubstr("18456"), Not(HasSubstr("Canary"))));
+  EXPECT_THAT(login.error(),
+              AllOf(StartsWith("login-denied: "), HasSubstr("18456"), Not(HasSubstr("Canary"))));
   connection.close();
   EXPECT_EQ(refusal(), "login-denied");
   EXPECT_THAT(decisions(), AllOf(Not(HasSubstr("Canary")), Not(HasSubstr("Lab.Passw0rd"))));
@@ -203,7 +208,8 @@ TEST_F(Server, UnixSocket) {
   EXPECT_FALSE(fs::exists(path)) << "the socket's file goes with the listener";
 }
 
-// --- who is behind the connection --------------------------------------------------------------------------------------------------
+// --- who is behind the connection
+// --------------------------------------------------------------------------------------------------
 
 tds::Bytes prelogin_bytes() {
   tds::Prelogin prelogin;
@@ -290,7 +296,8 @@ TEST_F(Server, TheProvenUidDecidesAndNothingElse) {
   EXPECT_EQ(caller[0].uid, 54321u);
 }
 
-// --- tickets, threads --------------------------------------------------------------------------------------------------------------
+// --- tickets, threads
+// ----------------------------------------------------------------------------------------------------
 
 /// `count` logins on four threads, each asking which scheme it has; the failures.
 std::vector<std::string> logins(std::uint16_t port, int count) {
@@ -359,8 +366,8 @@ TEST(ServerTrace, ALoginConnectsToTheServerAndToNobodyElse) {
   auto traced = test::trace("Server.LoginsGoOnWithoutTheKdc", "network");
   // The test's own clients connect to 127.0.0.1; everything else is sqlshim's.
   auto connects = test::matching(traced.between, R"( connect\(\d+, \{sa_family=AF_INET6?, .*)");
-  auto to_server =
-      test::matching(connects, R"(sin_port=htons\((1433|11433)\), sin_addr=inet_addr\("127\.\d+\.\d+\.10"\))");
+  auto to_server = test::matching(
+      connects, R"(sin_port=htons\((1433|11433)\), sin_addr=inet_addr\("127\.\d+\.\d+\.10"\))");
   auto to_listener = test::matching(connects, R"(sin_addr=inet_addr\("127\.0\.0\.1"\))");
   EXPECT_EQ(to_server.size(), 40u);
   EXPECT_EQ(to_listener.size(), 40u);
@@ -368,7 +375,8 @@ TEST(ServerTrace, ALoginConnectsToTheServerAndToNobodyElse) {
       test::matching(connects, R"(sin_addr=inet_addr\("127\.\d+\.\d+\.[12]"\))"));
 }
 
-// --- the end of things -------------------------------------------------------------------------------------------------------------
+// --- the end of things
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Server, DrainWaitsForRunningConnectionsAndThenClosesThem) {
   start(configuration());
@@ -421,7 +429,8 @@ TEST_F(Server, AClientThatLeavesEndsItsLogin) {
   slow.hang_at = lab::Moment::never;
   lab_->peer().restart(slow);
   EXPECT_TRUE(test::events_of<shim::Refused>(trail).empty()) << decisions();
-  EXPECT_TRUE(test::events_of<shim::AttemptEnded>(trail).empty()) << "the attempt was given up, it did not fail";
+  EXPECT_TRUE(test::events_of<shim::AttemptEnded>(trail).empty())
+      << "the attempt was given up, it did not fail";
   auto closed = test::events_of<shim::Closed>(trail);
   EXPECT_EQ(closed[0].by, "client");
   EXPECT_LT(closed[0].lasted_ms, 10000);
@@ -441,7 +450,8 @@ TEST_F(Server, BytesWhileTheServerAnswersAreNeverForwarded) {
   connection.send(tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({}))));
   ASSERT_TRUE(lab::eventually(
       [&] { return !test::events_of<shim::ServerConnected>(test::last_connection(decisions())).empty(); }));
-  connection.send(tds::encode_message(tds::PacketType::sql_batch, tds::Bytes{'e', 0, 'a', 0, 'r', 0, 'l', 0, 'y', 0}));
+  connection.send(
+      tds::encode_message(tds::PacketType::sql_batch, tds::Bytes{'e', 0, 'a', 0, 'r', 0, 'l', 0, 'y', 0}));
   EXPECT_TRUE(test::says(connection.receive_all(), u"protocol-violation: "));
   connection.close();
   EXPECT_EQ(refusal(), "protocol-violation");

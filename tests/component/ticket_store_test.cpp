@@ -1,5 +1,5 @@
-// What the ticket store promises, with a real KDC and a real acceptor: logins never wait for a renewal, never fail because of one, and
-// never ask anybody themselves.
+// What the ticket store promises, with a real KDC and a real acceptor: logins never wait for a renewal, never
+// fail because of one, and never ask anybody themselves.
 #include "auth/ticket_store.hpp"
 #include "tests/component/auth_support.hpp"
 #include "tests/support/trace.hpp"
@@ -27,8 +27,8 @@ protected:
     realm_.ktadd(file("peer.keytab"), service);
     realm_.add_principal("svc-reports");
     realm_.ktadd(file("reports.keytab"), "svc-reports");
-    identity_ =
-        value(load_identity({"reports", Source::keytab, file("reports.keytab"), "svc-reports"}, realm_.krb5_conf()));
+    identity_ = value(load_identity({"reports", Source::keytab, file("reports.keytab"), "svc-reports"},
+                                    realm_.krb5_conf()));
   }
 
   fs::path file(const std::string &name) const { return folder_.path() / name; }
@@ -42,7 +42,8 @@ protected:
     store_.put(service_key, ticket(get_service_ticket(tgt, spn, realm_)));
   }
 
-  /// One login: a ticket from the store, a context made with it, accepted by the server. Empty, or what went wrong.
+  /// One login: a ticket from the store, a context made with it, accepted by the server.
+  /// Empty, or what went wrong.
   std::string login(Wrapping wrapping) {
     const auto found = store_.lookup(service_key, std::chrono::system_clock::now());
     if (!found.ticket) return "no ticket in the store";
@@ -60,8 +61,8 @@ protected:
     }
   }
 
-  /// `count` logins on four threads while `renewals` of the tickets go on; the failures. After every 25th login a thread waits for
-  /// the next renewal, so that the two are mixed on any machine.
+  /// `count` logins on four threads while `renewals` of the tickets go on; the failures. After every 25th
+  /// login a thread waits for the next renewal, so that the two are mixed on any machine.
   std::vector<std::string> logins(int count, bool renewing) {
     std::mutex mutex;
     std::vector<std::string> failures;
@@ -137,13 +138,15 @@ TEST(TicketStoreTrace, ConnectsToTheKdcWhileFetchingAndNeverInALogin) {
   const auto traced = test::trace("TicketStoreKdc.LoginsGoOnWithoutTheKdc", "network");
   const auto fetching = test::matching(traced.before, R"( connect\(\d+, \{sa_family=AF_INET)");
   EXPECT_GE(fetching.size(), 2u) << "a TGT and a service ticket";
-  EXPECT_EQ(test::matching(fetching, R"(sin_port=htons\(18088\), sin_addr=inet_addr\("127\.\d+\.\d+\.1"\))").size(),
-            fetching.size());
-  // Unix sockets are left out: the acceptor, which is no part of sqlshim, may ask another mechanism's local helper.
-  EXPECT_THAT(
-      test::matching(traced.between,
-                     R"( (connect|sendto|sendmsg|sendmmsg)\(.*sa_family=AF_INET| socket\((AF_INET|AF_NETLINK))"),
-      IsEmpty());
+  EXPECT_EQ(
+      test::matching(fetching, R"(sin_port=htons\(18088\), sin_addr=inet_addr\("127\.\d+\.\d+\.1"\))").size(),
+      fetching.size());
+  // Unix sockets are left out: the acceptor, which is no part of sqlshim, may ask another
+  // mechanism's local helper.
+  EXPECT_THAT(test::matching(
+                  traced.between,
+                  R"( (connect|sendto|sendmsg|sendmmsg)\(.*sa_family=AF_INET| socket\((AF_INET|AF_NETLINK))"),
+              IsEmpty());
 }
 
 TEST(TicketStoreTrace, AFirstTokenOpensNothing) {
@@ -152,8 +155,9 @@ TEST(TicketStoreTrace, AFirstTokenOpensNothing) {
   EXPECT_THAT(test::matching(traced.before, R"( openat\(.*krb5\.conf")"), testing::Not(IsEmpty()))
       << "the pattern still fits";
   // GSSAPI looks from time to time whether mechanisms were installed: /etc/gss.
-  EXPECT_THAT(test::matching(traced.between,
-                             R"( (connect|socket|openat|open|creat|unlink|unlinkat|rename)\((?!AT_FDCWD, "/etc/gss/))"),
+  EXPECT_THAT(test::matching(
+                  traced.between,
+                  R"( (connect|socket|openat|open|creat|unlink|unlinkat|rename)\((?!AT_FDCWD, "/etc/gss/))"),
               IsEmpty());
 }
 

@@ -1,4 +1,5 @@
-// Any client mode against any server mode, by Kerberos and by the client's own SQL login; and what happens where route or listener and the other side do not agree.
+// Any client mode against any server mode, by Kerberos and by the client's own SQL login; and what happens
+// where route or listener and the other side do not agree.
 #include "tests/component/server_in_process.hpp"
 
 #include <fmt/ranges.h>
@@ -47,7 +48,8 @@ constexpr ServerMode server_modes[] = {{"off", Encrypt::off},
                                        {"require", Encrypt::require},
                                        {"strict", Encrypt::strict}};
 
-/// What one cell came to, in a few words, "KERBEROS" or "SQL" where the login succeeded and a query was answered.
+/// What one cell came to, in a few words, "KERBEROS" or "SQL" where the login succeeded
+/// and a query was answered.
 class TlsMatrix : public test::ServerInProcess {
 protected:
   static lab::Lab &lab_with(const std::string &mode) {
@@ -58,8 +60,8 @@ protected:
   static void TearDownTestSuite() { labs_.clear(); }
 
   config::Config with(lab::Lab &lab, Encrypt encrypt, ListenerTls tls, config::AttemptKind kind) {
-    auto config =
-        configuration(lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
+    auto config = configuration(
+        lab, identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
     config.listeners[0].tls = tls;
     auto &route = config.routes[0];
     route.encrypt = encrypt;
@@ -75,9 +77,12 @@ protected:
       test::Connection connection("127.0.0.1", port_);
       auto login = test::log_in(connection, options);
       if (login.reply) {
-        auto scheme = test::query(
-            connection, u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid", options.version);
-        result = test::says(scheme, u"KERBEROS") ? "KERBEROS" : test::says(scheme, u"SQL") ? "SQL" : "no answer";
+        auto scheme = test::query(connection,
+                                  u"select auth_scheme from sys.dm_exec_connections where session_id=@@spid",
+                                  options.version);
+        result = test::says(scheme, u"KERBEROS") ? "KERBEROS"
+                 : test::says(scheme, u"SQL")    ? "SQL"
+                                                 : "no answer";
       }
     }
     const auto trail = closed_trail();
@@ -152,8 +157,9 @@ TEST_F(TlsMatrix, WhatTheServerDoesNotGiveIsNeverDoneWithout) {
     for (const auto &server : server_modes) {
       start(with(lab_with(server.name), encrypt, ListenerTls::optional, config::AttemptKind::tcp_kerberos));
       const auto outcome = cell(client(tds::ServerTls::off, tds::tds_7_4));
-      EXPECT_EQ(outcome, expected.at(server.name)) << config::to_string(encrypt) << " to " << server.name << "\n"
-                                                   << decisions();
+      EXPECT_EQ(outcome, expected.at(server.name))
+          << config::to_string(encrypt) << " to " << server.name << "\n"
+          << decisions();
       table += fmt::format(" {:<20}", outcome);
     }
     table += '\n';
@@ -164,9 +170,11 @@ TEST_F(TlsMatrix, WhatTheServerDoesNotGiveIsNeverDoneWithout) {
 TEST_F(TlsMatrix, TheListenersPolicy) {
   const std::pair<ListenerTls, std::vector<std::string>> rows[] = {
       // A client that asks for login-only TLS or more and is told NOT_SUP gives up by itself.
-      {ListenerTls::off, {"KERBEROS", "KERBEROS", "the client gave up", "client-requires-tls", "client-requires-tls"}},
+      {ListenerTls::off,
+       {"KERBEROS", "KERBEROS", "the client gave up", "client-requires-tls", "client-requires-tls"}},
       {ListenerTls::optional, {"KERBEROS", "KERBEROS", "KERBEROS", "KERBEROS", "KERBEROS"}},
-      {ListenerTls::required, {"listener-requires-tls", "listener-requires-tls", "KERBEROS", "KERBEROS", "KERBEROS"}},
+      {ListenerTls::required,
+       {"listener-requires-tls", "listener-requires-tls", "KERBEROS", "KERBEROS", "KERBEROS"}},
   };
   std::string table = fmt::format("{:<12}", "tls \\ client");
   for (const auto &mode : client_modes())

@@ -1,4 +1,5 @@
-// TLS on both legs against the lab's peer: what is verified, bound, sent in clear, followed; and what a hostile one of either side does not get.
+// TLS on both legs against the lab's peer: what is verified, bound, sent in clear, followed; and what a
+// hostile one of either side does not get.
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/scripted_server.hpp"
 
@@ -20,8 +21,8 @@ protected:
     lab_ = std::make_unique<lab::Lab>(std::move(options));
   }
   config::Config with(Encrypt encrypt) {
-    auto config =
-        configuration(*lab_, identity(config::IdentityKind::keytab, (lab_->folder() / "reports.keytab").string()));
+    auto config = configuration(
+        *lab_, identity(config::IdentityKind::keytab, (lab_->folder() / "reports.keytab").string()));
     config.routes[0].encrypt = encrypt;
     return config;
   }
@@ -51,7 +52,8 @@ protected:
   std::vector<shim::Record> trail_;
 };
 
-// --- channel binding ---------------------------------------------------------------------------------------------------------------
+// --- channel binding
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Tls, ATokenIsBoundToItsChannelWhereTheServerDemandsIt) {
   bring_up({.server_encrypt = "on", .epa = "required"});
@@ -90,7 +92,8 @@ TEST_F(Tls, WhereABindingWasSentTheServersNoMeansSomethingElse) {
   EXPECT_THAT(error_, AllOf(HasSubstr("0x80090346"), HasSubstr("0x8009030c")));
 }
 
-// --- what a certificate is worth ---------------------------------------------------------------------------------------------------
+// --- what a certificate is worth
+// ---------------------------------------------------------------------------------------------------
 
 TEST_F(Tls, OnlyTheConfiguredNameCountsAndNeverWhatDnsMadeOfIt) {
   // The alias leads to sql1 by CNAME; the certificate is for sql1 alone.
@@ -163,7 +166,8 @@ TEST_F(Tls, ACaFileThatIsNotThereFailsTheLoginAndIsNamed) {
   EXPECT_THAT(lab_->peer().record(1), IsEmpty()) << "nothing was connected to";
 }
 
-// --- login-only --------------------------------------------------------------------------------------------------------------------
+// --- login-only
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Tls, LoginOnlyHidesTheFirstPacketAndNothingElse) {
   bring_up({.server_encrypt = "login"});
@@ -206,10 +210,12 @@ TEST_F(Tls, APasswordThatIsSentOnIsInTheEncryptedPacket) {
       hidden += static_cast<char>((((byte & 0x0F) << 4) | ((byte >> 4) & 0x0F)) ^ 0xA5);
   const auto records = lab_->folder() / "peer";
   EXPECT_THAT(lab::read_file(records / "0001.wire.bin"), Not(HasSubstr(hidden)));
-  EXPECT_THAT(lab::read_file(records / "0001.tds.bin"), HasSubstr(hidden)) << "the same search finds it under TLS";
+  EXPECT_THAT(lab::read_file(records / "0001.tds.bin"), HasSubstr(hidden))
+      << "the same search finds it under TLS";
 }
 
-// --- the client leg ----------------------------------------------------------------------------------------------------------------
+// --- the client leg
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Tls, BytesBehindTheClientsHandshakeInClearEndTheConnection) {
   bring_up({});
@@ -217,13 +223,14 @@ TEST_F(Tls, BytesBehindTheClientsHandshakeInClearEndTheConnection) {
   for (const auto tls : {tds::ServerTls::login, tds::ServerTls::require, tds::ServerTls::strict}) {
     {
       test::Connection connection("127.0.0.1", port_);
-      connection.inject_behind_handshake(
-          tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({.user = u"injected"}))));
+      connection.inject_behind_handshake(tds::encode_message(
+          tds::PacketType::login7, *tds::encode_login7(test::make_login7({.user = u"injected"}))));
       auto login = test::log_in(connection, {.tls = tls});
       EXPECT_FALSE(login.reply);
     }
     const auto trail = closed_trail();
-    EXPECT_TRUE(test::events_of<shim::LoginReceived>(trail).empty()) << "nothing that was injected is believed";
+    EXPECT_TRUE(test::events_of<shim::LoginReceived>(trail).empty())
+        << "nothing that was injected is believed";
     const auto refused = test::events_of<shim::Refused>(trail);
     ASSERT_EQ(refused.size(), 1u) << decisions();
     EXPECT_THAT(refused[0].cause, AnyOf("protocol-violation", "tls-mismatch"));
@@ -263,7 +270,8 @@ TEST_F(Tls, AHandshakeThatHangsIsOverInTime) {
   EXPECT_EQ(refusal(), "deadline");
 }
 
-// --- the server leg, hostile -------------------------------------------------------------------------------------------------------
+// --- the server leg, hostile
+// ----------------------------------------------------------------------------------------------------
 
 TEST_F(Tls, AServerThatHangsInTheHandshakeIsOverInTime) {
   bring_up({.change = [](Plan &plan) { plan.peer.hang_at = lab::Moment::tls; }});
@@ -300,7 +308,8 @@ TEST_F(Tls, FlightsInReplyPacketsAreTaken) {
   EXPECT_EQ(outcome(), "KERBEROS") << error_;
 }
 
-// --- redirects ---------------------------------------------------------------------------------------------------------------------
+// --- redirects
+// ----------------------------------------------------------------------------------------------------
 
 lab::LabOptions routed(std::map<std::string, lab::RouteTo> routes,
                        std::vector<std::string> hosts = {"sql2", "sql3", "sql4"}) {
@@ -352,8 +361,8 @@ TEST_F(Tls, ARedirectIsFollowedWithNamesSpnCertificateAndBindingAnew) {
 }
 
 TEST_F(Tls, TwoHopsAreFollowedAndAThirdIsNot) {
-  bring_up(routed(
-      {{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "sql3.corp.test\\INST"}}}));
+  bring_up(routed({{"sql1.corp.test", {.server = "sql2.corp.test"}},
+                   {"sql2.corp.test", {.server = "sql3.corp.test\\INST"}}}));
   start(with(Encrypt::require));
   EXPECT_EQ(outcome(), "KERBEROS") << error_;
   EXPECT_EQ(test::events_of<shim::RedirectFollowed>(trail_).size(), 2u);
@@ -368,8 +377,8 @@ TEST_F(Tls, TwoHopsAreFollowedAndAThirdIsNot) {
 }
 
 TEST_F(Tls, LoopsForeignDomainsAndUnprovenServersAreNotFollowed) {
-  bring_up(
-      routed({{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "SQL1.corp.test"}}}));
+  bring_up(routed(
+      {{"sql1.corp.test", {.server = "sql2.corp.test"}}, {"sql2.corp.test", {.server = "SQL1.corp.test"}}}));
   start(with(Encrypt::require));
   EXPECT_EQ(outcome(), "redirect-refused");
   EXPECT_THAT(error_, HasSubstr("been already"));
@@ -378,8 +387,8 @@ TEST_F(Tls, LoopsForeignDomainsAndUnprovenServersAreNotFollowed) {
   auto config = with(Encrypt::require);
   start(config);
   EXPECT_EQ(outcome(), "redirect-refused");
-  EXPECT_THAT(error_,
-              AllOf(HasSubstr("sql2.evil.test"), HasSubstr("not below corp.test"), HasSubstr("redirect_within")));
+  EXPECT_THAT(error_, AllOf(HasSubstr("sql2.evil.test"), HasSubstr("not below corp.test"),
+                            HasSubstr("redirect_within")));
   EXPECT_TRUE(test::events_of<shim::RedirectFollowed>(trail_).empty());
 
   // A client's own password goes only to what is listed.

@@ -27,8 +27,8 @@ auth::DnsAnswer answer_from(fuzz::Cursor &in, const auth::DnsQuestion &question)
     record.type = static_cast<auth::DnsType>(in.u8() % 5);
     constexpr std::string_view addresses[] = {"10.0.0.5", "2001:db8::5"};
     const bool address = record.type == auth::DnsType::a || record.type == auth::DnsType::aaaa;
-    record.data =
-        address && in.u8() % 4 != 0 ? std::string(addresses[record.type == auth::DnsType::aaaa]) : name_from(in);
+    record.data = address && in.u8() % 4 != 0 ? std::string(addresses[record.type == auth::DnsType::aaaa])
+                                              : name_from(in);
     fuzz::require(!auth::to_string(record.type).empty(), "a type has a name");
     answer.records.push_back(std::move(record));
   }
@@ -62,20 +62,24 @@ FUZZ_TARGET(canonicaliser, 8192) {
 
   auth::Canonicaliser machine(target, policy, procedures);
   for (std::size_t rounds = 0;; ++rounds) {
-    fuzz::require(rounds <= policy.search.size() + 2, "a machine ends: each name is asked once, and their PTRs");
+    fuzz::require(rounds <= policy.search.size() + 2,
+                  "a machine ends: each name is asked once, and their PTRs");
     auto action = fuzz::within(64 * 1024 + 16 * input.size(), [&] { return machine.next(); });
     if (const auto *facts = std::get_if<auth::NameFacts>(&action)) {
-      fuzz::require(!facts->addresses.empty() && !facts->chain.empty(), "what is found has a chain and an address");
+      fuzz::require(!facts->addresses.empty() && !facts->chain.empty(),
+                    "what is found has a chain and an address");
       fuzz::require(facts->by != auth::Procedure::forward || facts->forward() == facts->canonical,
                     "the name that `forward` gives ends the chain");
       for (const auto why : {auth::Why::port, auth::Why::typed, auth::Why::reverse})
         for (const auto &one :
              auth::spn_candidates(*facts, 1433, "", {}, {.identity = "R", .srv = {}}, {.order = {why}}))
-          fuzz::require(one.spn.ends_with("@R") && !auth::spn_host(one.spn).empty(), "a candidate has host and realm");
+          fuzz::require(one.spn.ends_with("@R") && !auth::spn_host(one.spn).empty(),
+                        "a candidate has host and realm");
       fuzz::require(facts->chain.size() <= 9, "a chain has at most 8 links");
       for (const auto &address : facts->addresses)
         fuzz::require(auth::normal_address(address) == address, "addresses are addresses");
-      fuzz::require(facts->via != "dns" || auth::name_fault(facts->canonical).empty(), "a name that an SPN can hold");
+      fuzz::require(facts->via != "dns" || auth::name_fault(facts->canonical).empty(),
+                    "a name that an SPN can hold");
       return;
     }
     if (const auto *error = std::get_if<auth::NameError>(&action)) {

@@ -1,5 +1,6 @@
-// A whole login as a server plays it, cut at any place (tds/connect_login.hpp). After three bytes of choices the input is a row of { size 2, bytes }:
-// what the server sends at once, each time that the machine waits, in TLS or not: a handshake succeeds at once.
+// A whole login as a server plays it, cut at any place (tds/connect_login.hpp). After three bytes of choices
+// the input is a row of { size 2, bytes }: what the server sends at once, each time that the machine waits,
+// in TLS or not: a handshake succeeds at once.
 #include "tds/connect_login.hpp"
 
 #include "tests/fuzz/fuzz.hpp"
@@ -53,7 +54,8 @@ Outcome play(const Choices &choices, fuzz::ByteView input, std::size_t piece) {
   bool ended = false, complete = false, started = false, stopped = false, login_sent = false;
   tds::Bytes in_clear; // what was fed before TLS
   const bool strict = choices.tls == tds::ServerTls::strict;
-  // What was fed, the message it makes, the reply without hidden tokens, each growing by doubling; and the messages kept for the log.
+  // What was fed, the message it makes, the reply without hidden tokens, each growing by doubling; and the
+  // messages kept for the log.
   const std::size_t bound = 128 * 1024 + 16 * input.size() + 256 * tds::most_kept_messages;
   for (std::size_t actions = 0;; ++actions) {
     fuzz::require(actions < 4 * (tds::most_sspi_rounds + 3) + receives, "a machine ends");
@@ -65,7 +67,8 @@ Outcome play(const Choices &choices, fuzz::ByteView input, std::size_t piece) {
                     "no login without the TLS that was asked for");
       login_sent = login_sent || login;
     } else if (const auto *start = std::get_if<tds::StartTls>(&action)) {
-      fuzz::require(!started && !ended && choices.tls != tds::ServerTls::off, "TLS starts once, where it is wanted");
+      fuzz::require(!started && !ended && choices.tls != tds::ServerTls::off,
+                    "TLS starts once, where it is wanted");
       fuzz::require(start->received.empty() && (start->framing == tds::TlsFraming::bare) == strict &&
                         (strict == (actions == 0)),
                     "TLS is first with strict");
@@ -95,14 +98,17 @@ Outcome play(const Choices &choices, fuzz::ByteView input, std::size_t piece) {
       }
     } else if (const auto *need = std::get_if<tds::NeedToken>(&action)) {
       fuzz::require(choices.integrated, "a token is asked for integrated logins alone");
-      fuzz::require(need->server_token.empty() == (tokens == 0), "the server's token is there but for the first time");
-      fuzz::require(need->server_token.size() <= tds::largest_sspi_token, "no token is longer than 65,535 bytes");
+      fuzz::require(need->server_token.empty() == (tokens == 0),
+                    "the server's token is there but for the first time");
+      fuzz::require(need->server_token.size() <= tds::largest_sspi_token,
+                    "no token is longer than 65,535 bytes");
       fuzz::require(started == (choices.tls != tds::ServerTls::off), "a token is asked for when TLS stands");
       complete = ++tokens >= choices.complete_after;
       machine.token(tds::Bytes(complete && tokens > 1 ? 0 : choices.token_size, 0x5A), complete);
     } else if (auto *reply = std::get_if<tds::LoginReply>(&action)) {
       fuzz::require(!choices.integrated || complete, "no login before the server has proven who it is");
-      fuzz::require(started == (choices.tls != tds::ServerTls::off), "no login without the TLS that was asked for");
+      fuzz::require(started == (choices.tls != tds::ServerTls::off),
+                    "no login without the TLS that was asked for");
       fuzz::require(stopped || choices.tls != tds::ServerTls::login ||
                         machine.answered()->encryption() != tds::Encryption::off,
                     "login-only TLS stops");
@@ -110,7 +116,8 @@ Outcome play(const Choices &choices, fuzz::ByteView input, std::size_t piece) {
       break;
     } else if (auto *refused = std::get_if<tds::ConnectRefused>(&action)) {
       fuzz::require(!refused->detail.empty(), "a refusal says why");
-      fuzz::require((refused->fault == tds::ConnectFault::refused_by_server) == refused->server_error.has_value(),
+      fuzz::require((refused->fault == tds::ConnectFault::refused_by_server) ==
+                        refused->server_error.has_value(),
                     "the server's error comes with its refusal");
       fuzz::require((refused->fault == tds::ConnectFault::redirect) == refused->routing.has_value(),
                     "a redirect says where to");
@@ -120,7 +127,8 @@ Outcome play(const Choices &choices, fuzz::ByteView input, std::size_t piece) {
   }
   outcome.messages = machine.messages();
   fuzz::require(outcome.messages.size() <= tds::most_kept_messages, "messages without end are not kept");
-  fuzz::require(std::holds_alternative<tds::ConnectRefused>(machine.next()), "asked again after its end it refuses");
+  fuzz::require(std::holds_alternative<tds::ConnectRefused>(machine.next()),
+                "asked again after its end it refuses");
   return outcome;
 }
 
@@ -145,15 +153,18 @@ FUZZ_TARGET(connect_login, 2 * tds::largest_login_reply) {
   const Outcome cut = play(choices, rows, choices.piece);
   // All at once shows bytes that came too early; what is accepted all at once is accepted however it is cut.
   if (whole.refused) return;
-  fuzz::require(!cut.refused && cut.reply.tokens == whole.reply.tokens && cut.reply.spid == whole.reply.spid &&
-                    cut.reply.version == whole.reply.version && cut.reply.database == whole.reply.database &&
+  fuzz::require(!cut.refused && cut.reply.tokens == whole.reply.tokens &&
+                    cut.reply.spid == whole.reply.spid && cut.reply.version == whole.reply.version &&
+                    cut.reply.database == whole.reply.database &&
                     cut.reply.packet_size == whole.reply.packet_size && cut.messages == whole.messages,
                 "where the stream is cut changes no login");
   fuzz::require(whole.reply.tokens.size() <= tds::largest_login_reply, "no reply is longer than 1 MiB");
-  fuzz::require(whole.reply.packet_size >= 512 && whole.reply.packet_size <= tds::largest_packet_size, "a packet size");
+  fuzz::require(whole.reply.packet_size >= 512 && whole.reply.packet_size <= tds::largest_packet_size,
+                "a packet size");
   if (const auto tokens = tds::decode_tokens(whole.reply.tokens, whole.reply.version)) {
     for (const auto &token : *tokens) {
-      fuzz::require(!std::holds_alternative<tds::SspiToken>(token), "the client sees no token of our own login");
+      fuzz::require(!std::holds_alternative<tds::SspiToken>(token),
+                    "the client sees no token of our own login");
       const auto *change = std::get_if<tds::EnvChange>(&token);
       fuzz::require(!change || (change->type != tds::EnvChangeType::routing &&
                                 change->type != tds::EnvChangeType::enhanced_routing),

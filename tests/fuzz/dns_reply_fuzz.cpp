@@ -7,7 +7,8 @@
 FUZZ_TARGET(dns_reply, 65535) {
   std::vector<auth::DnsRecord> records;
   // A record of 12 bytes with pointers for its names holds two names of up to 1,024 characters as text.
-  const bool ok = fuzz::within(4096 + 300 * input.size(), [&] { return shim::decode_dns_reply(input, records); });
+  const bool ok =
+      fuzz::within(4096 + 300 * input.size(), [&] { return shim::decode_dns_reply(input, records); });
   if (ok) fuzz::require(records.size() <= input.size() / 11, "a record has at least 11 bytes");
   for (const auto &record : records) {
     fuzz::require(record.name == auth::lower(record.name), "names are in lower case");

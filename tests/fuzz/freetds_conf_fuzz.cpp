@@ -20,7 +20,8 @@ FUZZ_TARGET(freetds_conf, 4096) {
   for (const auto *value :
        {&server->host, &server->instance, &server->tds_version, &server->server_spn, &server->realm}) {
     fuzz::require(value->size() <= 255, "a value is part of a line");
-    fuzz::require(value->find_first_of("\n#;") == std::string::npos, "a value ends with the line, or at a comment");
+    fuzz::require(value->find_first_of("\n#;") == std::string::npos,
+                  "a value ends with the line, or at a comment");
   }
   fuzz::require(server->target().starts_with(server->host), "the target begins with the host");
   fuzz::require(auth::freetds_conf_files({server->host, server->realm, server->instance}).size() >= 1,

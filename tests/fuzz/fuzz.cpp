@@ -19,10 +19,11 @@ thread_local const char *running = "";
 
 // Before memory is taken: a bound is there so that it is not.
 void judge(std::size_t more) {
-  if (!counting || held + static_cast<std::ptrdiff_t>(std::min<std::size_t>(more, PTRDIFF_MAX / 2)) <= bound) return;
+  if (!counting || held + static_cast<std::ptrdiff_t>(std::min<std::size_t>(more, PTRDIFF_MAX / 2)) <= bound)
+    return;
   counting = false;
-  std::fprintf(stderr, "%s: %zu bytes more than the %td that it holds, and %td are its bound\n", running, more, held,
-               bound);
+  std::fprintf(stderr, "%s: %zu bytes more than the %td that it holds, and %td are its bound\n", running,
+               more, held, bound);
   std::abort();
 }
 
@@ -47,7 +48,8 @@ ByteView Cursor::take(std::size_t most) {
 void require(bool holds, std::string_view property) {
   if (holds) return;
   counting = false;
-  std::fprintf(stderr, "%s: does not hold: %.*s\n", running, static_cast<int>(property.size()), property.data());
+  std::fprintf(stderr, "%s: does not hold: %.*s\n", running, static_cast<int>(property.size()),
+               property.data());
   std::abort();
 }
 
@@ -105,7 +107,9 @@ void *operator new(std::size_t size, const std::nothrow_t &) noexcept {
     return nullptr;
   }
 }
-void *operator new[](std::size_t size, const std::nothrow_t &nothrow) noexcept { return operator new(size, nothrow); }
+void *operator new[](std::size_t size, const std::nothrow_t &nothrow) noexcept {
+  return operator new(size, nothrow);
+}
 void operator delete(void *memory, const std::nothrow_t &) noexcept { fuzz::release(memory); }
 void operator delete[](void *memory, const std::nothrow_t &) noexcept { fuzz::release(memory); }
 void operator delete(void *memory) noexcept { fuzz::release(memory); }

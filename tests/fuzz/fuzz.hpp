@@ -1,4 +1,5 @@
-// What every fuzz target shares: bytes taken from the input, a property that must hold, memory counted while a decoder runs.
+// What every fuzz target shares: bytes taken from the input, a property that must hold, memory
+// counted while a decoder runs.
 #pragma once
 
 #include <cstddef>
@@ -25,11 +26,12 @@ private:
   ByteView rest_;
 };
 
-/// Ends the program, and names the target and `property`, where it does not hold: libFuzzer then keeps the input.
+/// Ends the program, and names the target and `property`, where it does not hold:
+/// libFuzzer then keeps the input.
 void require(bool holds, std::string_view property);
 
-/// Counts what operator new hands out in this thread while it lives; `require`s at each allocation that no more than `most` bytes more are held
-/// than at its beginning. One at a time.
+/// Counts what operator new hands out in this thread while it lives; `require`s at each allocation that no
+/// more than `most` bytes more are held than at its beginning. One at a time.
 class MemoryBound {
 public:
   explicit MemoryBound(std::size_t most);
@@ -43,7 +45,9 @@ template <class Work> auto within(std::size_t most, Work work) {
   return work();
 }
 
-inline std::string_view text_of(ByteView bytes) { return {reinterpret_cast<const char *>(bytes.data()), bytes.size()}; }
+inline std::string_view text_of(ByteView bytes) {
+  return {reinterpret_cast<const char *>(bytes.data()), bytes.size()};
+}
 
 /// One target. `run` gets any bytes, and comes back.
 struct Target {
@@ -62,8 +66,9 @@ struct Registered {
 
 } // namespace fuzz
 
-/// FUZZ_TARGET(prelogin, 4096) { … input … }: its file is prelogin_fuzz.cpp, its line in targets.txt names the sources that it covers.
-#define FUZZ_TARGET(NAME, LONGEST)                                                                                     \
-  static void NAME##_run(fuzz::ByteView input);                                                                        \
-  static const fuzz::Registered NAME##_registered{{#NAME, LONGEST, NAME##_run}};                                       \
+/// FUZZ_TARGET(prelogin, 4096) { … input … }: its file is prelogin_fuzz.cpp, its line in targets.txt names
+/// the sources that it covers.
+#define FUZZ_TARGET(NAME, LONGEST)                                                                           \
+  static void NAME##_run(fuzz::ByteView input);                                                              \
+  static const fuzz::Registered NAME##_registered{{#NAME, LONGEST, NAME##_run}};                             \
   static void NAME##_run(fuzz::ByteView input)

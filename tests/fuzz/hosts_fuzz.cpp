@@ -20,10 +20,12 @@ FUZZ_TARGET(hosts, 4096) {
                   "ok, if there is such a record");
     for (const auto &record : answer->records) {
       const bool address = record.type == auth::DnsType::a || record.type == auth::DnsType::aaaa;
-      fuzz::require(auth::normal_address(record.data) == (address ? record.data : ""), "addresses in one spelling");
+      fuzz::require(auth::normal_address(record.data) == (address ? record.data : ""),
+                    "addresses in one spelling");
       fuzz::require(address || auth::name_fault(record.data).empty(), "names that an SPN can hold");
     }
   }
   const auto address = auth::reversed_address(asked);
-  fuzz::require(address.empty() || auth::reverse_name(address) == auth::plain_name(asked), "one spelling alone");
+  fuzz::require(address.empty() || auth::reverse_name(address) == auth::plain_name(asked),
+                "one spelling alone");
 }

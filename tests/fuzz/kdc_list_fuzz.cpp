@@ -41,5 +41,6 @@ FUZZ_TARGET(kdc_list, 16384) {
     fuzz::require(below > 0, "there is something to choose from");
     return chosen % below;
   };
-  check(fuzz::within(16 * 1024 + 2048 * (records.size() + 1), [&] { return auth::order_srv(records, random); }));
+  check(fuzz::within(16 * 1024 + 2048 * (records.size() + 1),
+                     [&] { return auth::order_srv(records, random); }));
 }

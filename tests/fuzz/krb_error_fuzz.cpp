@@ -18,7 +18,8 @@ FUZZ_TARGET(krb_error, 65535) {
   if (found) {
     fuzz::require(found->said.find('\0') == std::string::npos, "a text has no zero");
     const auto kdc = auth::kind_of_kdc_error(found->code), server = auth::kind_of_server_error(found->code);
-    fuzz::require(!auth::to_string(kdc).empty() && !auth::to_string(server).empty(), "every code is of some kind");
+    fuzz::require(!auth::to_string(kdc).empty() && !auth::to_string(server).empty(),
+                  "every code is of some kind");
     using namespace std::chrono_literals;
     fuzz::require(found->server_time >= auth::Time{} &&
                       found->server_time < auth::Time(std::chrono::sys_days(std::chrono::year(2201) / 1 / 1)),

@@ -64,6 +64,7 @@ FUZZ_TARGET(packet, 65536) {
   if (const auto header = tds::decode_packet_header(wire)) {
     tds::Writer out;
     tds::encode_packet_header(out, *header);
-    fuzz::require(std::equal(out.bytes().begin(), out.bytes().end(), wire.begin()), "a header has one encoding");
+    fuzz::require(std::equal(out.bytes().begin(), out.bytes().end(), wire.begin()),
+                  "a header has one encoding");
   }
 }

@@ -18,7 +18,8 @@ FUZZ_TARGET(recognise, 4096) {
   // The wire may cut a token anywhere: it is the same mechanism or unknown, never another.
   for (std::size_t size = 1; size < std::min<std::size_t>(input.size(), 32); ++size) {
     const auto cut = tds::recognise(input.first(size));
-    fuzz::require(cut == mechanism || cut == tds::Mechanism::unknown, "a part of a token is of no other mechanism");
+    fuzz::require(cut == mechanism || cut == tds::Mechanism::unknown,
+                  "a part of a token is of no other mechanism");
   }
   tds::encode_sspi_message(input);
 }

@@ -1,4 +1,5 @@
-// Every target runs over its corpus, every crash that was ever found and its own edge cases, in the ordinary test programs: no libFuzzer needed.
+// Every target runs over its corpus, every crash that was ever found and its own edge cases, in the ordinary
+// test programs: no libFuzzer needed.
 #include "tests/fuzz/fuzz.hpp"
 
 #include <algorithm>
@@ -49,8 +50,10 @@ TEST_P(Replay, CorpusAndCrashes) {
 // What no corpus need hold: nothing, and runs of one byte up to the longest input.
 TEST_P(Replay, NothingAndOneByteOverAndOver) {
   fuzz::run(GetParam(), {});
-  for (const int byte : {0x00, 0x01, 0x04, 0x10, 0x30, 0x5B, 0x60, 0x7F, 0x80, 0xAA, 0xAE, 0xC0, 0xED, 0xFE, 0xFF})
-    for (const std::size_t size : {std::size_t{1}, std::size_t{9}, GetParam().longest / 16, GetParam().longest}) {
+  for (const int byte :
+       {0x00, 0x01, 0x04, 0x10, 0x30, 0x5B, 0x60, 0x7F, 0x80, 0xAA, 0xAE, 0xC0, 0xED, 0xFE, 0xFF})
+    for (const std::size_t size :
+         {std::size_t{1}, std::size_t{9}, GetParam().longest / 16, GetParam().longest}) {
       SCOPED_TRACE(std::to_string(size) + " times " + std::to_string(byte));
       fuzz::run(GetParam(), std::vector<std::uint8_t>(size, static_cast<std::uint8_t>(byte)));
     }
@@ -77,7 +80,8 @@ TEST(Targets, FoldersAndListAgree) {
 TEST(FuzzDeathTest, ABoundThatIsPassedEndsTheProgram) {
   const auto large = [] { return std::vector<std::uint8_t>(10'000).size(); };
   EXPECT_EQ(fuzz::within(20'000, large), 10'000u);
-  EXPECT_DEATH(fuzz::within(5'000, large), "10000 bytes more than the 0 that it holds, and 5000 are its bound");
+  EXPECT_DEATH(fuzz::within(5'000, large),
+               "10000 bytes more than the 0 that it holds, and 5000 are its bound");
   EXPECT_DEATH(fuzz::within(15'000,
                             [] {
                               std::vector<std::uint8_t> one(10'000), two(10'000);

@@ -18,13 +18,16 @@ FUZZ_TARGET(sspi, 70000) {
 
   const auto reply = tds::encode_tokens({tds::SspiToken{{token.begin(), token.end()}}}, tds::tds_7_4);
   const auto read = tds::decode_tokens(reply, tds::tds_7_4);
-  fuzz::require(read && read->size() == 1 && std::ranges::equal(std::get<tds::SspiToken>(read->front()).data, token),
+  fuzz::require(read && read->size() == 1 &&
+                    std::ranges::equal(std::get<tds::SspiToken>(read->front()).data, token),
                 "a token of the server comes back as it was");
-  // What a reply says of the token's length is all that counts: the input as such a token's content and what follows.
+  // What a reply says of the token's length is all that counts: the input as such a token's
+  // content and what follows.
   tds::Bytes hostile{0xED};
   hostile.insert(hostile.end(), input.begin(), input.end());
   tds::Reader in(hostile, "login reply");
-  if (const auto first = fuzz::within(1024 + input.size(), [&] { return tds::decode_token(in, tds::tds_7_4); })) {
+  if (const auto first =
+          fuzz::within(1024 + input.size(), [&] { return tds::decode_token(in, tds::tds_7_4); })) {
     const auto size = std::get<tds::SspiToken>(*first).data.size();
     fuzz::require(size <= tds::largest_sspi_token && size + 3 == in.offset(),
                   "no token is longer than its length says");

@@ -9,7 +9,8 @@ FUZZ_TARGET(ssrp, 2000) {
       const auto again = tds::encode_ssrp_question(one->instance);
       fuzz::require(again && tds::decode_ssrp_question(*again) == *asked, "a question comes back as it was");
     }
-  const auto answer = fuzz::within(4096 + 4 * input.size(), [&] { return tds::decode_ssrp_answer(input, "INST"); });
+  const auto answer =
+      fuzz::within(4096 + 4 * input.size(), [&] { return tds::decode_ssrp_answer(input, "INST"); });
   if (!answer) return;
   fuzz::require(answer->port != 0, "no port is 0");
   const auto again = tds::decode_ssrp_answer(tds::encode_ssrp_answer({*answer}), "INST");

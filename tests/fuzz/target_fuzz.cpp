@@ -1,4 +1,5 @@
-// Names as people type them and as a redirect names them: target, host, address, SPN (auth/target.hpp, auth/host_name.hpp, auth/spn.hpp).
+// Names as people type them and as a redirect names them: target, host, address, SPN (auth/target.hpp,
+// auth/host_name.hpp, auth/spn.hpp).
 #include "auth/target.hpp"
 
 #include "auth/host_name.hpp"
@@ -11,9 +12,12 @@ FUZZ_TARGET(target, 2048) {
   if (!target) {
     fuzz::require(!target.error().empty(), "a refusal says what to write");
   } else {
-    fuzz::require(target->typed == typed && !target->host.empty() && target->port != 0, "a target has a host");
-    fuzz::require(target->is_address || auth::name_fault(target->host).empty(), "its host is a name or an address");
-    fuzz::require(!target->is_address || auth::normal_address(target->host) == target->host, "in one spelling");
+    fuzz::require(target->typed == typed && !target->host.empty() && target->port != 0,
+                  "a target has a host");
+    fuzz::require(target->is_address || auth::name_fault(target->host).empty(),
+                  "its host is a name or an address");
+    fuzz::require(!target->is_address || auth::normal_address(target->host) == target->host,
+                  "in one spelling");
     fuzz::require(target->host.find_first_of("/@") == std::string::npos, "it can be put into an SPN");
     // What it says can be typed again.
     std::string again = target->host.find(':') != std::string::npos ? "[" + target->host + "]" : target->host;
@@ -29,7 +33,8 @@ FUZZ_TARGET(target, 2048) {
   if (auth::name_fault(typed).empty())
     fuzz::require(auth::name_fault(auth::lower(typed)).empty(), "a name stays one in lower case");
   const auto small = auth::lower(typed), capitals = auth::upper(typed);
-  fuzz::require(auth::lower(capitals) == small && auth::upper(small) == capitals, "case is lost, and nothing else");
+  fuzz::require(auth::lower(capitals) == small && auth::upper(small) == capitals,
+                "case is lost, and nothing else");
   fuzz::require(typed.empty() || (auth::is_below(capitals, small) && auth::is_below("a." + small, capitals) &&
                                   !auth::is_below("a" + small, capitals)),
                 "a name is below itself and above its labels, in whatever case");

@@ -12,7 +12,8 @@ FUZZ_TARGET(text, 8192) {
   fuzz::require(!reader.utf16(1, "text"), "half a unit is none");
   tds::Writer out;
   out.utf16(*units);
-  fuzz::require(std::ranges::equal(out.bytes(), input.first(2 * units->size())), "units are written as they were read");
+  fuzz::require(std::ranges::equal(out.bytes(), input.first(2 * units->size())),
+                "units are written as they were read");
 
   // To people's text and back: equal from the second time on, and at once where the text was valid.
   const auto people = fuzz::within(256 + 6 * units->size(), [&] { return tds::to_utf8(*units); });

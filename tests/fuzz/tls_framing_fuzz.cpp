@@ -20,7 +20,8 @@ Unwrapped unwrap(fuzz::ByteView stream, std::size_t piece) {
   while (!stream.empty()) {
     const auto missing = unwrap.header_missing();
     fuzz::require((missing == 0) != (unwrap.payload_left() == 0), "either a header or a payload is wanted");
-    const auto part = stream.first(std::min({missing ? missing : unwrap.payload_left(), piece, stream.size()}));
+    const auto part =
+        stream.first(std::min({missing ? missing : unwrap.payload_left(), piece, stream.size()}));
     stream = stream.subspan(part.size());
     out.read += part.size();
     if (missing) {
@@ -50,5 +51,6 @@ FUZZ_TARGET(tls_framing, 70000) {
                 "it does not matter how the stream is cut");
   const auto wrapped = shim::wrap_in_prelogin(stream);
   const auto again = unwrap(wrapped, piece);
-  fuzz::require(!again.failed && std::ranges::equal(again.payload, stream), "what is wrapped comes out again");
+  fuzz::require(!again.failed && std::ranges::equal(again.payload, stream),
+                "what is wrapped comes out again");
 }

@@ -19,7 +19,8 @@ void check_refusal(const tds::ServerMessage &message, tds::Version version) {
     fuzz::require(reply && *reply && reader.unread() == 0, "a refusal is one message");
     if (tds4) continue;
     const auto tokens = tds::decode_tokens((*reply)->payload, version);
-    fuzz::require(tokens && tokens->size() == 2 && std::get<tds::ServerMessage>((*tokens)[0]).number == message.number,
+    fuzz::require(tokens && tokens->size() == 2 &&
+                      std::get<tds::ServerMessage>((*tokens)[0]).number == message.number,
                   "a refusal can be read");
   }
 }
@@ -31,7 +32,8 @@ FUZZ_TARGET(token, 65536) {
   const tds::Version version = versions[in.u8() % std::size(versions)];
   const auto payload = in.rest();
 
-  // One by one, as the machine reads them: a token holds its own bytes and little more (a feature of 5 bytes is 32 in memory).
+  // One by one, as the machine reads them: a token holds its own bytes and little more (a feature of
+  // 5 bytes is 32 in memory).
   tds::Reader reader(payload, "login reply");
   while (reader.left() > 0) {
     const auto left = reader.left();
@@ -41,10 +43,11 @@ FUZZ_TARGET(token, 65536) {
     if (const auto *change = std::get_if<tds::EnvChange>(&*token)) {
       change->new_text();
       if (const auto routing = tds::decode_routing(*change))
-        fuzz::require(routing->port != 0 && !routing->server.empty() &&
-                          routing->enhanced == (change->type == tds::EnvChangeType::enhanced_routing) &&
-                          (routing->enhanced || routing->database.empty()),
-                      "a routing names a server and a port, and a database only where it is the enhanced one");
+        fuzz::require(
+            routing->port != 0 && !routing->server.empty() &&
+                routing->enhanced == (change->type == tds::EnvChangeType::enhanced_routing) &&
+                (routing->enhanced || routing->database.empty()),
+            "a routing names a server and a port, and a database only where it is the enhanced one");
     }
     if (const auto *message = std::get_if<tds::ServerMessage>(&*token)) check_refusal(*message, version);
   }

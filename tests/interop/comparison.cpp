@@ -15,7 +15,8 @@ constexpr std::size_t smp_header = 16;
 constexpr std::uint8_t unreadable = 0xFF;
 constexpr std::size_t shown = 120; // bytes of a payload in a description
 
-/// Not compared: who logs in and how, the name by which the client knows the server, and bits that the login's kind sets (fIntSecurity of OptionFlags2).
+/// Not compared: who logs in and how, the name by which the client knows the server, and bits that the
+/// login's kind sets (fIntSecurity of OptionFlags2).
 constexpr const char *authentication[] = {"user", "password_sent", "integrated", "sspi_size", "server"};
 constexpr std::uint8_t integrated_flag = 0x80;
 
@@ -65,14 +66,16 @@ std::uint32_t u32(tds::ByteView bytes, std::size_t at) {
   return value;
 }
 
-/// The transaction descriptor of ALL_HEADERS (MS-TDS 2.2.5.3.2), where these bytes begin with such a header: zeros stay, else it becomes ones.
+/// The transaction descriptor of ALL_HEADERS (MS-TDS 2.2.5.3.2), where these bytes begin with such a header:
+/// zeros stay, else it becomes ones.
 void mask_transaction(tds::Bytes &payload) {
   constexpr std::size_t headers = 22, header = 18, descriptor = 10;
-  if (payload.size() < headers || u32(payload, 0) != headers || u32(payload, 4) != header || payload[8] != 2 ||
-      payload[9] != 0)
+  if (payload.size() < headers || u32(payload, 0) != headers || u32(payload, 4) != header ||
+      payload[8] != 2 || payload[9] != 0)
     return;
   const auto from = payload.begin() + descriptor;
-  if (std::any_of(from, from + 8, [](auto byte) { return byte != 0; })) std::fill(from, from + 8, std::uint8_t{1});
+  if (std::any_of(from, from + 8, [](auto byte) { return byte != 0; }))
+    std::fill(from, from + 8, std::uint8_t{1});
 }
 
 /// Reads packets one after the other; what is behind the last whole one is unreadable.
@@ -80,7 +83,8 @@ std::vector<Message> messages_in(tds::ByteView bytes, int session) {
   std::vector<Message> messages;
   std::optional<Message> message;
   while (!bytes.empty()) {
-    const auto header = tds::decode_packet_header(bytes.first(std::min(bytes.size(), tds::packet_header_size)));
+    const auto header =
+        tds::decode_packet_header(bytes.first(std::min(bytes.size(), tds::packet_header_size)));
     if (!header || header->length > bytes.size()) {
       messages.push_back({session, unreadable, {}, {bytes.begin(), bytes.end()}});
       return messages;
@@ -98,7 +102,8 @@ std::vector<Message> messages_in(tds::ByteView bytes, int session) {
   return messages;
 }
 
-/// Frames of MARS: what each session said, one session after the other. ACK frames are not looked at, since the pace of reading decides on them.
+/// Frames of MARS: what each session said, one session after the other. ACK frames are not looked at, since
+/// the pace of reading decides on them.
 std::vector<Message> mars_messages(tds::ByteView bytes) {
   std::map<int, tds::Bytes> streams;
   std::vector<Message> messages;
@@ -149,11 +154,13 @@ void compare_lists(Compared &compared, const std::string &where, const std::stri
   }
 }
 
-std::string show_line(const std::vector<std::string> &lines, const std::vector<std::string> &, std::size_t i) {
+std::string show_line(const std::vector<std::string> &lines, const std::vector<std::string> &,
+                      std::size_t i) {
   return i < lines.size() ? lines[i] : "(none)";
 }
 
-std::string show_message(const std::vector<Message> &messages, const std::vector<Message> &others, std::size_t i) {
+std::string show_message(const std::vector<Message> &messages, const std::vector<Message> &others,
+                         std::size_t i) {
   if (i >= messages.size()) return "(none)";
   std::size_t mark = 0;
   if (i < others.size())
@@ -182,9 +189,9 @@ std::string describe(const Message &message, std::size_t mark) {
       payload.size() <= shown || mark < shown / 2 ? 0 : std::min(mark - shown / 2, payload.size() - shown);
   const auto part = payload.subspan(from, std::min(shown, payload.size() - from));
   return fmt::format("{}{}, {} packet(s), {} bytes: {}{}{}",
-                     message.session < 0 ? "" : fmt::format("session {}, ", message.session), type_name(message.type),
-                     message.status.size(), payload.size(), from ? "…" : "", escaped(part),
-                     from + part.size() < payload.size() ? "…" : "");
+                     message.session < 0 ? "" : fmt::format("session {}, ", message.session),
+                     type_name(message.type), message.status.size(), payload.size(), from ? "…" : "",
+                     escaped(part), from + part.size() < payload.size() ? "…" : "");
 }
 
 std::vector<Message> messages_of(tds::ByteView received) {
@@ -214,7 +221,8 @@ Compared compare(const std::string &where, const Trace &direct, const Trace &thr
     compared.differences.push_back(fmt::format("{}: {} connections direct, {} through sqlshim", where,
                                                direct.connections.size(), through.connections.size()));
   const auto sorted = [](std::vector<Connection> connections) {
-    if (connections.size() > 5) std::ranges::sort(connections, {}, &Connection::messages); // at once: any may be first
+    if (connections.size() > 5)
+      std::ranges::sort(connections, {}, &Connection::messages); // at once: any may be first
     return connections;
   };
   const auto left = sorted(direct.connections), right = sorted(through.connections);

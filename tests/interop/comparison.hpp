@@ -1,4 +1,5 @@
-// What a driver's run through sqlshim must have in common with its run without it: what the programme printed, step by step, and what the peer received.
+// What a driver's run through sqlshim must have in common with its run without it: what the programme
+// printed, step by step, and what the peer received.
 #pragma once
 
 #include "tds/bytes.hpp"
@@ -36,7 +37,8 @@ struct Connection {
 };
 /// Of NNNN.tds.bin and NNNN.json. What cannot be read is a message of type 0xFF that says so.
 Connection connection_of(int number, const std::string &received, const nlohmann::json &facts);
-/// The messages after the login. SPIDs in packets and the transaction descriptor, which the peer makes of the SPID, are masked.
+/// The messages after the login. SPIDs in packets and the transaction descriptor, which the peer
+/// makes of the SPID, are masked.
 std::vector<Message> messages_of(tds::ByteView received);
 
 /// Everything that one step of a run left behind.
@@ -49,7 +51,8 @@ struct Compared {
   std::vector<std::string> differences; ///< where, and both contents
   Compared &operator+=(const Compared &other);
 };
-/// Connections are compared in the order in which they logged in; where there are many at once, as sorted by what they sent.
+/// Connections are compared in the order in which they logged in; where there are many at once, as
+/// sorted by what they sent.
 Compared compare(const std::string &where, const Trace &direct, const Trace &through);
 
 } // namespace interop

@@ -38,9 +38,10 @@ std::string Driver::app() const {
 Auth Driver::direct_auth() const { return auth == Auth::ntlm || name.starts_with("jTDS") ? Auth::sql : auth; }
 
 const std::vector<std::string> &step_names() {
-  static const std::vector<std::string> names = {
-      "connect", "results",      "types",           "parameters", "prepared", "transaction", "rollback", "error",
-      "warning", "large-result", "large-parameter", "bulk-copy",  "cancel",   "pool-reset",  "fifty",    "disconnect"};
+  static const std::vector<std::string> names = {"connect",  "results",      "types",           "parameters",
+                                                 "prepared", "transaction",  "rollback",        "error",
+                                                 "warning",  "large-result", "large-parameter", "bulk-copy",
+                                                 "cancel",   "pool-reset",   "fifty",           "disconnect"};
   return names;
 }
 
@@ -75,10 +76,11 @@ const std::vector<Driver> &drivers() {
     add("tedious 19.2.2", {"encrypt=false", "encrypt=true", "encrypt=strict"}, "node", {ntlm});
     add("pyodbc 4.0.34", {"7.4 off", "7.4 require", "7.4 require MARS"}, "python3", {kerberos, ntlm});
     add("db-lib 1.3.17", {"7.4 off", "7.4 require", "7.1 off"}, "dblib", {kerberos, ntlm});
-    add("isql 2.3.11", {"isql 7.4 off", "isql 7.4 require", "isql 7.4 require MARS"}, "bash", {kerberos, ntlm});
+    add("isql 2.3.11", {"isql 7.4 off", "isql 7.4 require", "isql 7.4 require MARS"}, "bash",
+        {kerberos, ntlm});
     add("tsql 1.3.17",
-        {"tsql 7.4 off", "tsql 7.4 require", "tsql 7.4 request", "tsql 7.3 off", "tsql 7.2 off", "tsql 7.1 off",
-         "tsql 7.0 off"},
+        {"tsql 7.4 off", "tsql 7.4 require", "tsql 7.4 request", "tsql 7.3 off", "tsql 7.2 off",
+         "tsql 7.1 off", "tsql 7.0 off"},
         "bash", {kerberos, ntlm});
     return all;
   }();
@@ -91,9 +93,11 @@ std::string missing(const Driver &driver) {
   if (driver.program == "java")
     needed = {jar_of(driver), lab::program_folder() / "interop-classes" / "Programme.class"};
   if (driver.program == "node") needed = {installed / "node_modules/tedious"};
-  if (driver.program == "python3") needed = {"/usr/share/doc/python3-pyodbc", "/usr/share/doc/tdsodbc"}; // packages
+  if (driver.program == "python3")
+    needed = {"/usr/share/doc/python3-pyodbc", "/usr/share/doc/tdsodbc"}; // packages
   if (driver.program == "dblib") needed = {command[0]};
-  if (driver.program == "bash" && driver.mode.starts_with("isql")) needed = {"/usr/bin/isql", "/usr/share/doc/tdsodbc"};
+  if (driver.program == "bash" && driver.mode.starts_with("isql"))
+    needed = {"/usr/bin/isql", "/usr/share/doc/tdsodbc"};
   if (driver.program == "bash" && driver.mode.starts_with("tsql")) needed = {"/usr/bin/tsql"};
   if (!in_path(command[0])) return command[0];
   for (const auto &path : needed)

@@ -24,8 +24,8 @@ struct Driver {
   std::string slug() const;
   /// The same however it logs in: a part of APP_NAME().
   std::string app() const;
-  /// How it logs in to the peer itself: the same way, but by `sql` where the peer cannot do it. It takes no NTLM; and jTDS wants what follows its token in one message,
-  /// where the peer sends two.
+  /// How it logs in to the peer itself: the same way, but by `sql` where the peer cannot do it. It takes no
+  /// NTLM; and jTDS wants what follows its token in one message, where the peer sends two.
   Auth direct_auth() const;
   std::vector<std::string> command() const;
 };

@@ -48,7 +48,8 @@ std::vector<Driver> present() {
 
 /// Two failures may be equal, too: of the programme, and where the peer knows less than the programme asks.
 bool says_that_it_failed(const std::string &line) {
-  for (const auto *words : {"failed: ", "Could not find stored procedure", "the lab does not know", "the lab cannot"})
+  for (const auto *words :
+       {"failed: ", "Could not find stored procedure", "the lab does not know", "the lab cannot"})
     if (line.contains(words)) return true;
   return false;
 }
@@ -62,7 +63,8 @@ Row compare_driver(lab::Lab &lab, const Driver &driver, DirectRuns &direct_runs)
           .cells = {},
           .compared = {}};
   const auto started = std::chrono::steady_clock::now();
-  if (!direct_runs.contains(driver.direct_auth())) direct_runs[driver.direct_auth()] = run(lab, driver, Way::direct);
+  if (!direct_runs.contains(driver.direct_auth()))
+    direct_runs[driver.direct_auth()] = run(lab, driver, Way::direct);
   auto &direct = direct_runs.at(driver.direct_auth());
   auto through = run(lab, driver, Way::through);
   for (const auto *one : {&direct, &through})
@@ -75,10 +77,14 @@ Row compare_driver(lab::Lab &lab, const Driver &driver, DirectRuns &direct_runs)
     const auto &lines = direct.steps[step].lines;
     const auto compared = compare(row.driver + ", " + step, direct.steps[step], through.steps[step]);
     const bool no_such_thing = lines.size() == 1 && lines[0].starts_with("- ");
-    const auto refused = std::ranges::count_if(lines, [](const auto &line) { return line.contains(" refused"); });
+    const auto refused =
+        std::ranges::count_if(lines, [](const auto &line) { return line.contains(" refused"); });
     const bool ran = !lines.empty() && std::ranges::none_of(lines, says_that_it_failed) &&
                      static_cast<std::size_t>(refused) * 4 <= lines.size(); // a driver may lack a type or two
-    row.cells[step] = !compared.differences.empty() ? "DIFFERS" : no_such_thing ? "-" : ran ? "equal" : "FAILED";
+    row.cells[step] = !compared.differences.empty() ? "DIFFERS"
+                      : no_such_thing               ? "-"
+                      : ran                         ? "equal"
+                                                    : "FAILED";
     row.compared += compared;
     if (row.compared.differences.size() > most_differences) row.compared.differences.resize(most_differences);
   }
@@ -86,7 +92,8 @@ Row compare_driver(lab::Lab &lab, const Driver &driver, DirectRuns &direct_runs)
   return row;
 }
 
-/// The README says which drivers these are, in which modes: none is left out here without it being seen there.
+/// The README says which drivers these are, in which modes: none is left out here
+/// without it being seen there.
 TEST(Interop, DriversOfTheReadme) {
   std::set<std::string> promised, compared;
   for (const auto &[name, cells] : test::markdown_table(readme, "| driver | modes |")) {
@@ -119,9 +126,12 @@ TEST(Interop, DriversBehaveAsWithoutSqlshim) {
     }
     fmt::print(stderr, "{}: {:.0f} s\n", rows[i].driver, rows[i].seconds);
   };
-  std::vector<std::vector<std::size_t>> groups; // the rows of one driver in one mode; the slow drivers are first
+  std::vector<std::vector<std::size_t>>
+      groups; // the rows of one driver in one mode; the slow drivers are first
   for (std::size_t i = 0; i < rows_wanted.size(); ++i) {
-    const auto same = [&](const auto &group) { return rows_wanted[group.front()].app() == rows_wanted[i].app(); };
+    const auto same = [&](const auto &group) {
+      return rows_wanted[group.front()].app() == rows_wanted[i].app();
+    };
     if (const auto group = std::ranges::find_if(groups, same); group != groups.end())
       group->push_back(i);
     else
@@ -154,7 +164,8 @@ TEST(Interop, DriversBehaveAsWithoutSqlshim) {
              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count() / 60);
 }
 
-/// The token with which a client began its integrated login, of what the peer received. Empty: there was none.
+/// The token with which a client began its integrated login, of what the peer
+/// received. Empty: there was none.
 tds::Bytes token_of(const std::string &received) {
   tds::MessageReader reader(1 << 20);
   reader.feed({reinterpret_cast<const std::uint8_t *>(received.data()), received.size()});
@@ -166,7 +177,8 @@ tds::Bytes token_of(const std::string &received) {
   return {};
 }
 
-/// The encrypted part of the ticket in a Kerberos token: its first OCTET STRING of 100 bytes or more. What is around it two tickets may have in common.
+/// The encrypted part of the ticket in a Kerberos token: its first OCTET STRING of 100 bytes or more. What is
+/// around it two tickets may have in common.
 tds::Bytes ticket_in(tds::ByteView token) {
   constexpr std::uint8_t octet_string = 0x04, one_byte = 0x81, two_bytes = 0x82;
   for (std::size_t at = 0; at + 4 < token.size(); ++at) {
@@ -196,7 +208,8 @@ std::string first_login(lab::Lab &lab, Run run) {
   return connections.empty() ? "" : lab.peer().received(connections.front().number);
 }
 
-/// The same search finds the token in another direct login: two logins by one ticket have the ticket in common, and NTLM has its name.
+/// The same search finds the token in another direct login: two logins by one ticket have the ticket in
+/// common, and NTLM has its name.
 TEST(Interop, TokensOfDriversNeverGoUpstream) {
   const auto lab = make_lab({.server_encrypt = "on"});
   int drivers_asked = 0;
@@ -210,7 +223,8 @@ TEST(Interop, TokensOfDriversNeverGoUpstream) {
       ASSERT_FALSE(ticket.empty()) << "the driver sent no ticket to the peer";
       search.add("ticket", ticket);
     }
-    // Java asks the KDC for another ticket in each process: there the AP-REQs are counted, and who the peer found in the one that came.
+    // Java asks the KDC for another ticket in each process: there the AP-REQs are counted, and who the peer
+    // found in the one that came.
     const bool keeps_ticket = driver.program != "java";
     const auto again = first_login(*lab, run(*lab, driver, Way::direct, "connect"));
     if (driver.auth == Auth::ntlm)
@@ -266,7 +280,8 @@ TEST(Interop, DriversLogInByEachMechanism) {
     int logins = 0;
     std::string last; // each driver in one mode: how it came to us is of no account to the server
     for (const auto &driver : present()) {
-      if (driver.strict || (driver.auth == Auth::sql ? driver.name == last : !mechanism.of_any_driver)) continue;
+      if (driver.strict || (driver.auth == Auth::sql ? driver.name == last : !mechanism.of_any_driver))
+        continue;
       last = driver.name;
       SCOPED_TRACE(fmt::format("{}, {}", driver.slug(), mechanism.name));
       const auto through = run(*lab, driver, Way::through, "connect", mechanism.account);
@@ -295,15 +310,18 @@ std::vector<std::string> quoted(const std::string &cell) {
   return words;
 }
 
-/// What a user reads of a refusal: the lines that a programme printed, without their prefix and the driver's stack.
+/// What a user reads of a refusal: the lines that a programme printed, without their
+/// prefix and the driver's stack.
 std::string words_of(const Run &run) {
   std::string words;
-  for (const auto &line : run.steps.contains("connect") ? run.steps.at("connect").lines : std::vector<std::string>())
+  for (const auto &line :
+       run.steps.contains("connect") ? run.steps.at("connect").lines : std::vector<std::string>())
     words += (words.empty() ? "" : " / ") + (line.starts_with("failed: ") ? line.substr(8) : line);
   return words;
 }
 
-/// The same for every connection, and with TEXT for the whole text of the refusal, as another client has read it.
+/// The same for every connection, and with TEXT for the whole text of the refusal, as
+/// another client has read it.
 std::string as_in_readme(std::string words, std::string text) {
   static const std::regex id("sqlshim connection [0-9a-f]{8}");
   for (auto *one : {&words, &text})
@@ -313,16 +331,20 @@ std::string as_in_readme(std::string words, std::string text) {
   return words;
 }
 
-/// How often a driver tries a login that is refused with this number. mssql-jdbc 12.6.1 tries again until its loginTimeout whatever the server's error is, but
-/// for 18456, 18486 and 18488 (javap of SQLServerConnection.login), with any connectRetryCount; its list of transient errors has no part in that.
+/// How often a driver tries a login that is refused with this number. mssql-jdbc 12.6.1 tries again until its
+/// loginTimeout whatever the server's error is, but for 18456, 18486 and 18488 (javap of
+/// SQLServerConnection.login), with any connectRetryCount; its list of transient errors has no part in that.
 constexpr std::string_view retries_everything = "mssql-jdbc 12.6.1";
 /// pyodbc connects a second time after any refusal, also after a server's 18456.
 constexpr std::string_view tries_twice = "pyodbc 4.0.34";
 
-/// 50811 is in no driver's list of errors that pass by themselves: each tries as often as with any other, and shows our cause and the SPN.
+/// 50811 is in no driver's list of errors that pass by themselves: each tries as often as with any other, and
+/// shows our cause and the SPN.
 TEST(Interop, RefusalsAreShownAndNotRetried) {
   const auto lab = make_lab({.fault = "spn-missing", .server_encrypt = "on"});
-  const auto logins = [&] { return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size(); };
+  const auto logins = [&] {
+    return test::events_of<shim::Accepted>(test::records_of(lab->decisions())).size();
+  };
   test::Connection any_client("127.0.0.1", lab->port());
   const auto text = test::log_in(any_client).error();
   const auto promises = test::markdown_table(readme, "| driver | reads | logins made |");

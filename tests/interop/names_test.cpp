@@ -1,4 +1,5 @@
-// What a driver asks the KDC for is what `sqlshim explain --as` says: real drivers, real DNS, and the KDC's own log.
+// What a driver asks the KDC for is what `sqlshim explain --as` says: real drivers, real
+// DNS, and the KDC's own log.
 #include "tests/interop/driver.hpp"
 #include "tools/lab/lab.hpp"
 #include "tools/lab/netns.hpp"
@@ -62,8 +63,8 @@ public:
 
 private:
   void serve(const std::stop_token &stop) const {
-    const auto text =
-        fmt::format("ServerName;SQL1;InstanceName;INST;IsClustered;No;Version;16.0.1000.6;tcp;{};;", instance_port);
+    const auto text = fmt::format(
+        "ServerName;SQL1;InstanceName;INST;IsClustered;No;Version;16.0.1000.6;tcp;{};;", instance_port);
     std::string answer{'\x05', static_cast<char>(text.size()), '\0'};
     answer += text;
     while (!stop.stop_requested()) {
@@ -72,7 +73,8 @@ private:
       std::array<char, 1024> question{};
       sockaddr_storage from{};
       socklen_t size = sizeof from;
-      if (::recvfrom(socket_, question.data(), question.size(), 0, reinterpret_cast<sockaddr *>(&from), &size) > 0)
+      if (::recvfrom(socket_, question.data(), question.size(), 0, reinterpret_cast<sockaddr *>(&from),
+                     &size) > 0)
         ::sendto(socket_, answer.data(), answer.size(), 0, reinterpret_cast<sockaddr *>(&from), size);
     }
   }
@@ -82,7 +84,8 @@ private:
 
 constexpr auto ipv6_server = "2001:db8::1";
 
-/// Two realms that trust each other, one DNS that says all that drivers differ about, and servers wherever it leads. In a network namespace.
+/// Two realms that trust each other, one DNS that says all that drivers differ about, and servers wherever it
+/// leads. In a network namespace.
 class Site {
 public:
   Site()
@@ -97,7 +100,8 @@ public:
     const auto add = [&](const std::string &section, const std::string &lines) {
       text.insert(text.find(section) + section.size(), lines);
     };
-    add("[realms]\n", fmt::format("  EB.TEST = {{\n    kdc = {}:{}\n  }}\n", other_.kdc_address(), other_.kdc_port()));
+    add("[realms]\n",
+        fmt::format("  EB.TEST = {{\n    kdc = {}:{}\n  }}\n", other_.kdc_address(), other_.kdc_port()));
     add("[domain_realm]\n", "  .eb.test = EB.TEST\n");
     lab::write_file(krb5_conf, text);
     lab_.realm().kinit("alice", "alicepw", tgt());
@@ -112,7 +116,8 @@ public:
   lab::fs::path tgt() const { return lab_.folder() / "tgt"; } ///< alice's cache, with no ticket but that one
   std::string server(int index) const { return lab_.block().server(index); }
 
-  /// What alice asked the KDCs for while `login` ran: each SPN once, in order. Where a realm has no KDC here, the krbtgt that would lead there.
+  /// What alice asked the KDCs for while `login` ran: each SPN once, in order. Where a realm has no KDC here,
+  /// the krbtgt that would lead there.
   template <class Login> std::vector<std::string> asked(Login login) {
     const auto before = logs();
     login();
@@ -126,7 +131,8 @@ public:
         if (!line.contains("TGS_REQ") || at == line.npos) continue;
         const auto name = line.substr(at + who.size(), line.find(", ", at) - at - who.size());
         auto &list = name.starts_with("MSSQLSvc/") ? spns : foreign;
-        if (name != "krbtgt/CORP.TEST@CORP.TEST" && std::ranges::find(list, name) == list.end()) list.push_back(name);
+        if (name != "krbtgt/CORP.TEST@CORP.TEST" && std::ranges::find(list, name) == list.end())
+          list.push_back(name);
       }
     }
     if (spns.empty() && !foreign.empty()) spns = {foreign.front()};
@@ -139,7 +145,8 @@ public:
       std::string commands;
       for (const auto &spn : spns)
         if (spn.ends_with("@" + realm->name()) && spn.starts_with("MSSQLSvc/") && spn != lab_.spn())
-          commands += fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn, keytab().string());
+          commands +=
+              fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn, keytab().string());
       realm->kadmin(commands);
     }
   }
@@ -275,8 +282,8 @@ public:
 
   void login(const Input &input) override {
     const auto folder = site_.lab().folder();
-    auto section =
-        fmt::format("[it]\n  host = {}\n  tds version = 7.4\n  encryption = off\n  {}\n", input.host, input.options);
+    auto section = fmt::format("[it]\n  host = {}\n  tds version = 7.4\n  encryption = off\n  {}\n",
+                               input.host, input.options);
     // Its own default port is not 1433.
     section += input.instance.empty() ? fmt::format("  port = {}\n", input.port ? input.port : default_port)
                                       : fmt::format("  instance = {}\n", input.instance);
@@ -305,23 +312,25 @@ public:
         said_(site.lab().folder() / (driver.slug() + ".out")) {
     const auto folder = site.lab().folder();
     std::string jaas;
-    for (const auto *name : {"SQLJDBCDriver", "com.sun.security.jgss.initiate", "com.sun.security.jgss.krb5.initiate"})
+    for (const auto *name :
+         {"SQLJDBCDriver", "com.sun.security.jgss.initiate", "com.sun.security.jgss.krb5.initiate"})
       jaas += fmt::format(
           "{} {{ com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true doNotPrompt=true ticketCache=\"{}\"; }};\n",
           name, site.tgt().string());
     lab::write_file(folder / "jaas.conf", jaas);
     auto command = driver.command();
     command.back() = "Logins";
-    for (const auto &property : {"java.security.krb5.conf=" + site.lab().realm().krb5_conf().string(),
-                                 "java.security.auth.login.config=" + (folder / "jaas.conf").string(),
-                                 std::string("javax.security.auth.useSubjectCredsOnly=false"),
-                                 std::string("sun.net.inetaddr.ttl=0"), std::string("sun.net.inetaddr.negative.ttl=0")})
+    for (const auto &property :
+         {"java.security.krb5.conf=" + site.lab().realm().krb5_conf().string(),
+          "java.security.auth.login.config=" + (folder / "jaas.conf").string(),
+          std::string("javax.security.auth.useSubjectCredsOnly=false"), std::string("sun.net.inetaddr.ttl=0"),
+          std::string("sun.net.inetaddr.negative.ttl=0")})
       command.insert(command.begin() + 1, "-D" + property);
     const auto fifo = folder / (driver.slug() + ".in");
     if (::mkfifo(fifo.c_str(), 0600) != 0) throw lab::LabError("mkfifo");
     urls_ = ::open(fifo.c_str(), O_RDWR | O_CLOEXEC); // so that neither side waits for the other
-    java_.emplace(
-        lab::Command{.argv = command, .environment = site.lab().environment(), .output = said_, .input = fifo});
+    java_.emplace(lab::Command{
+        .argv = command, .environment = site.lab().environment(), .output = said_, .input = fifo});
   }
   ~Jdbc() override { ::close(urls_); }
 
@@ -334,7 +343,9 @@ public:
         "the end of a login", [&] { return std::ranges::count(lab::read_file(said_), '\n') >= logins_; },
         lab::milliseconds(60'000));
   }
-  bool takes(const Input &input) const override { return !jtds_ || !input.host.contains(':') || input.port == 0; }
+  bool takes(const Input &input) const override {
+    return !jtds_ || !input.host.contains(':') || input.port == 0;
+  }
   std::vector<Input> more() const override {
     if (jtds_) return {};
     std::vector<Input> inputs = {{.host = "sqlalias",
@@ -356,8 +367,8 @@ private:
                          instance.empty() ? "" : ";instance=" + instance, options);
     return fmt::format(
         "jdbc:sqlserver://;serverName={}{}{};integratedSecurity=true;authenticationScheme=JavaKerberos;encrypt=false;loginTimeout=1{}",
-        host, port ? fmt::format(";portNumber={}", port) : "", instance.empty() ? "" : ";instanceName=" + instance,
-        options);
+        host, port ? fmt::format(";portNumber={}", port) : "",
+        instance.empty() ? "" : ";instanceName=" + instance, options);
   }
   bool jtds_, knows_realm_;
   lab::fs::path said_;
@@ -372,8 +383,9 @@ private:
 using Predictions = std::map<std::string, nlohmann::json>;
 
 nlohmann::json explain(lab::Lab &lab, const std::string &target) {
-  const auto told = lab::run({.argv = {"sh", "-c", "exec sqlshim explain \"$0\" --as all --json 2>/dev/null", target},
-                              .environment = lab.environment()});
+  const auto told =
+      lab::run({.argv = {"sh", "-c", "exec sqlshim explain \"$0\" --as all --json 2>/dev/null", target},
+                .environment = lab.environment()});
   const auto document = nlohmann::json::parse(told.output, nullptr, false);
   if (document.is_discarded() || !document.contains("drivers"))
     throw lab::LabError("sqlshim explain " + target + ": " + told.output);
@@ -390,7 +402,9 @@ std::string as_asked(const std::string &spn) {
 }
 
 std::string_view profile_of(const Driver &driver) {
-  return driver.name.starts_with("jTDS") ? "jtds" : driver.name.starts_with("tsql") ? "freetds" : "mssql-jdbc";
+  return driver.name.starts_with("jTDS")   ? "jtds"
+         : driver.name.starts_with("tsql") ? "freetds"
+                                           : "mssql-jdbc";
 }
 
 /// Those of the interop test that do Kerberos and know a way to tell their SPN: each once.
@@ -412,7 +426,8 @@ int compare(Site &site, const Driver &driver, const std::vector<Input> &common, 
   else
     client = std::make_unique<Tsql>(site);
   auto inputs = client->more();
-  std::ranges::copy_if(common, std::back_inserter(inputs), [&](const Input &input) { return client->takes(input); });
+  std::ranges::copy_if(common, std::back_inserter(inputs),
+                       [&](const Input &input) { return client->takes(input); });
   const auto profile = profile_of(driver);
   std::string table;
   int different = 0;
@@ -480,13 +495,15 @@ TEST(DriverNames, RealDriversAskForWhatIsPredicted) {
       return equal ? 0 : 1;
     } catch (const std::exception &problem) {
       fmt::print(stderr, "{}\n", problem.what());
-      return std::string_view(problem.what()).contains("gives no user, network and mount namespaces") ? no_namespaces
-                                                                                                      : 1;
+      return std::string_view(problem.what()).contains("gives no user, network and mount namespaces")
+                 ? no_namespaces
+                 : 1;
     }
   };
   EXPECT_EXIT(std::exit(compare_or_say_why()), ended, "");
   if (status != no_namespaces) return;
-  const auto *why = "this kernel or container gives no user, network and mount namespaces to put DNS on port 53 into";
+  const auto *why =
+      "this kernel or container gives no user, network and mount namespaces to put DNS on port 53 into";
   if (ci) FAIL() << why;
   GTEST_SKIP() << why;
 }

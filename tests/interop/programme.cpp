@@ -68,10 +68,10 @@ lab::Environment environment(lab::Lab &lab, const Driver &driver, Way way, const
   result["SQL_APP"] = driver.app();
   result["SQL_ONLY"] = only;
   result["TMPDIR"] = lab.folder().string(); // jTDS leaves files behind
-  result["JAVA_TOOL_OPTIONS"] =
-      fmt::format("-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} "
-                  "-Djavax.security.auth.useSubjectCredsOnly=false -Djava.io.tmpdir={}",
-                  lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string(), lab.folder().string());
+  result["JAVA_TOOL_OPTIONS"] = fmt::format(
+      "-Djava.security.krb5.conf={} -Djava.security.auth.login.config={} "
+      "-Djavax.security.auth.useSubjectCredsOnly=false -Djava.io.tmpdir={}",
+      lab.realm().krb5_conf().string(), (lab.folder() / "jaas.conf").string(), lab.folder().string());
   result["NODE_PATH"] = SQLSHIM_SOURCE_DIR "/build/interop/node_modules";
   return result;
 }
@@ -94,7 +94,8 @@ std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options) {
   const auto *entry =
       "{} {{ com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true doNotPrompt=true ticketCache=\"{}\"; }};\n";
   std::string jaas;
-  for (const auto *name : {"SQLJDBCDriver", "com.sun.security.jgss.initiate", "com.sun.security.jgss.krb5.initiate"})
+  for (const auto *name :
+       {"SQLJDBCDriver", "com.sun.security.jgss.initiate", "com.sun.security.jgss.krb5.initiate"})
     jaas += fmt::format(fmt::runtime(entry), name, (lab->folder() / "ccache").string());
   lab::write_file(lab->folder() / "jaas.conf", jaas);
   return lab;
@@ -103,8 +104,9 @@ std::unique_ptr<lab::Lab> make_lab(lab::LabOptions options) {
 Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only, const Account &account) {
   Recorded connections(lab, driver.app(), recorded(lab));
   Run result;
-  result.finished = lab::run({.argv = driver.command(), .environment = environment(lab, driver, way, only, account)},
-                             {}, std::chrono::seconds(150));
+  result.finished =
+      lab::run({.argv = driver.command(), .environment = environment(lab, driver, way, only, account)}, {},
+               std::chrono::seconds(150));
   if (!lab::eventually([&] { return connections.closed(); }))
     throw lab::LabError(driver.slug() + ": a connection stayed open after its program had ended");
   result.steps = connections.steps();

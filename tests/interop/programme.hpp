@@ -1,4 +1,5 @@
-// Runs a driver's programme: a small program in the driver's own language that does the same steps with it, wherever it is sent.
+// Runs a driver's programme: a small program in the driver's own language that does the same steps
+// with it, wherever it is sent.
 //
 // It is told by its environment:
 //   SQL_HOST SQL_PORT SQL_USER SQL_PASSWORD   where to, as whom
@@ -8,7 +9,8 @@
 //   SQL_MODE                                  the row's mode
 //   SQL_APP                                   each step's connections say that they are SQL_APP+STEP
 //   SQL_ONLY                                  one step alone; nothing: all of them
-// It prints "step NAME: TEXT" lines, the same each time it is run; "step NAME: - WHY" where the driver has no such thing. Its status is 0 when every step ran.
+// It prints "step NAME: TEXT" lines, the same each time it is run; "step NAME: - WHY" where the driver has no
+// such thing. Its status is 0 when every step ran.
 #pragma once
 
 #include "tests/interop/comparison.hpp"
@@ -32,7 +34,9 @@ struct Run {
   lab::Finished finished;
   std::map<std::string, Trace> steps;
 };
-/// Runs it, and collects what the peer has recorded of it, once its connections are closed. Not twice at once for one driver in one mode: the peer tells them apart by that.
-Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only = {}, const Account &account = {});
+/// Runs it, and collects what the peer has recorded of it, once its connections are closed. Not twice at once
+/// for one driver in one mode: the peer tells them apart by that.
+Run run(lab::Lab &lab, const Driver &driver, Way way, const std::string &only = {},
+        const Account &account = {});
 
 } // namespace interop

@@ -1,7 +1,9 @@
-// `sqlshim serve` under what applications and networks do to it for a long time: logins, queries, cancels, clients that vanish, faults of KDC, DNS and server,
-// SIGHUPs and rotated logs, at random. tools/soak.sh builds and runs it.
+// `sqlshim serve` under what applications and networks do to it for a long time: logins, queries,
+// cancels, clients that vanish, faults of KDC, DNS and server, SIGHUPs and rotated logs, at random.
+// tools/soak.sh builds and runs it.
 //
-// What must hold at the end: no login failed without a fault that explains it, and what sqlshim holds when it is quiet is what it held after warming up.
+// What must hold at the end: no login failed without a fault that explains it, and what sqlshim holds when it
+// is quiet is what it held after warming up.
 #include "tests/support/decisions.hpp"
 #include "tests/support/scripted_dns.hpp"
 #include "tests/support/scripted_server.hpp"
@@ -29,12 +31,12 @@ using Clock = std::chrono::steady_clock;
 using Manner = lab::KdcFrontOptions::Manner;
 using Random = std::mt19937_64;
 
-constexpr int clients = 8;                // half of [limits] handshakes_per_uid, so that none is refused for it
-constexpr std::size_t most_idle = 40;     // connections that only stand
-constexpr double most_growth = 2.0;       // MiB of RSS, from quiet after warm-up to quiet at the end
-constexpr auto unchanged_for = 7s;        // what is quiet: c-ares asks for 4.9 s, also for a login that has given up
-constexpr int most_shown = 10;            // failures that are printed
-constexpr std::string_view good = "good"; // the route to a server that behaves
+constexpr int clients = 8;            // half of [limits] handshakes_per_uid, so that none is refused for it
+constexpr std::size_t most_idle = 40; // connections that only stand
+constexpr double most_growth = 2.0;   // MiB of RSS, from quiet after warm-up to quiet at the end
+constexpr auto unchanged_for = 7s; // what is quiet: c-ares asks for 4.9 s, also for a login that has given up
+constexpr int most_shown = 10;     // failures that are printed
+constexpr std::string_view good = "good";       // the route to a server that behaves
 constexpr std::string_view hostile = "hostile"; // the route to one that does not
 
 int roll(Random &random, int upto) { return std::uniform_int_distribution<int>(0, upto - 1)(random); }
@@ -47,7 +49,8 @@ struct Held {
   int threads = 0;
 };
 
-/// What its descriptors are, for the case that they are too many: files by name, sockets as the kernel's tables have them.
+/// What its descriptors are, for the case that they are too many: files by name, sockets as the
+/// kernel's tables have them.
 std::vector<std::string> descriptors_of(pid_t pid) {
   std::vector<std::string> result;
   std::error_code gone;
@@ -76,8 +79,8 @@ Held held_by(pid_t pid) {
     if (line.starts_with("Threads:")) held.threads = std::stoi(line.substr(8));
   }
   std::error_code gone;
-  for (auto entry = fs::directory_iterator(fmt::format("/proc/{}/fd", pid), gone); entry != fs::directory_iterator();
-       entry.increment(gone))
+  for (auto entry = fs::directory_iterator(fmt::format("/proc/{}/fd", pid), gone);
+       entry != fs::directory_iterator(); entry.increment(gone))
     ++held.descriptors;
   return held;
 }
@@ -99,20 +102,21 @@ public:
         fmt::format("[libdefaults]\n default_realm = CORP.TEST\n[realms]\n CORP.TEST = {{\n  kdc = {}\n }}\n"
                     "[domain_realm]\n .corp.test = CORP.TEST\n",
                     kdc_.place()));
-    auto toml =
-        fmt::format("[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n[kerberos]\nconfig = \"krb5.conf\"\n"
-                    "[[identity]]\nname = \"reports\"\nkeytab = \"{}\"\nprincipal = \"svc-reports@CORP.TEST\"\n",
-                    dns_.place(), (lab_.folder() / "reports.keytab").string());
+    auto toml = fmt::format(
+        "[dns]\nservers = [\"{}\"]\nsearch = [\"corp.test\"]\n[kerberos]\nconfig = \"krb5.conf\"\n"
+        "[[identity]]\nname = \"reports\"\nkeytab = \"{}\"\nprincipal = \"svc-reports@CORP.TEST\"\n",
+        dns_.place(), (lab_.folder() / "reports.keytab").string());
     for (const auto &[route, host] : {std::pair{good, "sql1"}, {hostile, "sql2"}})
       toml += fmt::format(
           "[[listener]]\nname = \"{0}\"\naddress = \"127.0.0.1:0\"\n[[route]]\nname = \"{0}\"\n"
           "match = {{ listener = \"{0}\" }}\ntarget = \"{1}.corp.test,{2}\"\nidentity = \"reports\"\n"
           "encrypt = \"{3}\"\nca_file = \"{4}\"\ntimeouts = {{ dns = \"1s\", kdc = \"1s\", login = \"8s\" }}\n",
-          route, host, lab_.sql_port(), route == good ? "require" : "off", (lab_.folder() / "ca.pem").string());
+          route, host, lab_.sql_port(), route == good ? "require" : "off",
+          (lab_.folder() / "ca.pem").string());
     lab::write_file(folder() / "sqlshim.toml", toml);
-    serve_.emplace(
-        lab::Command{.argv = {lab::program_folder() / "sqlshim", "serve", "--config", folder() / "sqlshim.toml"},
-                     .output = folder() / "serve.log"});
+    serve_.emplace(lab::Command{
+        .argv = {lab::program_folder() / "sqlshim", "serve", "--config", folder() / "sqlshim.toml"},
+        .output = folder() / "serve.log"});
     for (const auto route : {good, hostile}) {
       const auto place = serve_->wait_for_line(fmt::format("listening {} ", route));
       ports_[std::string(route)] = static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1)));
@@ -367,9 +371,11 @@ private:
     prelogin.set_version({});
     prelogin.set_encryption(tds::Encryption::not_sup);
     auto bytes = tds::encode_message(tds::PacketType::prelogin, tds::encode_prelogin(prelogin));
-    const auto login = tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({})));
+    const auto login =
+        tds::encode_message(tds::PacketType::login7, *tds::encode_login7(test::make_login7({})));
     bytes.insert(bytes.end(), login.begin(), login.end());
-    if (roll(random_, 2)) bytes[static_cast<std::size_t>(roll(random_, static_cast<int>(bytes.size())))] ^= 0xFF;
+    if (roll(random_, 2))
+      bytes[static_cast<std::size_t>(roll(random_, static_cast<int>(bytes.size())))] ^= 0xFF;
     bytes.resize(static_cast<std::size_t>(roll(random_, static_cast<int>(bytes.size()))));
     connection.send(bytes);
     if (roll(random_, 2)) connection.reset();
@@ -440,7 +446,8 @@ public:
     };
     std::vector<std::jthread> threads;
     for (std::uint64_t i = 0; i < clients; ++i)
-      threads.emplace_back([this, i](const std::stop_token &stop) { be_client(stop, options_.seed + 1 + i); });
+      threads.emplace_back(
+          [this, i](const std::stop_token &stop) { be_client(stop, options_.seed + 1 + i); });
     live(minute(0.25));
     const auto warm = quiet("after warming up");
     gate_.open();
@@ -500,12 +507,14 @@ private:
     next_report_ += 10s;
     const auto held = held_by(world_.serve().pid());
     fmt::print("{:5} s  logins {}  refused: {}  rss {:.1f} MiB  descriptors {}  threads {}{}{}\n",
-               std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count(), tally_.logins(),
-               tally_.refusals(), held.rss, held.descriptors, held.threads, *fault_ ? "  fault: " : "", fault_);
+               std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count(),
+               tally_.logins(), tally_.refusals(), held.rss, held.descriptors, held.threads,
+               *fault_ ? "  fault: " : "", fault_);
     std::fflush(stdout);
   }
 
-  /// Holds the clients back, waits until their connections have ended and caches are empty, and measures: what is kept then, is kept for good.
+  /// Holds the clients back, waits until their connections have ended and caches are empty, and measures:
+  /// what is kept then, is kept for good.
   Held quiet(const char *when) {
     gate_.close(clients);
     world_.rotate();

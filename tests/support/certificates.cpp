@@ -81,7 +81,8 @@ MadeCertificate make(const CertificateWish &wish, const MadeCertificate *issuer)
        "CN");
   must(X509_set_pubkey(certificate.get(), key.get()), "public key");
 
-  add_extension(certificate.get(), NID_basic_constraints, wish.issuer ? "critical,CA:TRUE" : "critical,CA:FALSE");
+  add_extension(certificate.get(), NID_basic_constraints,
+                wish.issuer ? "critical,CA:TRUE" : "critical,CA:FALSE");
   if (!wish.usage.empty() && !wish.issuer) add_extension(certificate.get(), NID_ext_key_usage, wish.usage);
   std::string names;
   for (const auto &name : wish.names)
@@ -90,8 +91,10 @@ MadeCertificate make(const CertificateWish &wish, const MadeCertificate *issuer)
 
   const auto *digest = wish.sha1 ? EVP_sha1() : EVP_sha256();
   if (issuer) {
-    Certificate by(must(PEM_read_bio_X509(bytes_of(issuer->certificate).get(), nullptr, nullptr, nullptr), "issuer"));
-    Key with(must(PEM_read_bio_PrivateKey(bytes_of(issuer->key).get(), nullptr, nullptr, nullptr), "issuer's key"));
+    Certificate by(
+        must(PEM_read_bio_X509(bytes_of(issuer->certificate).get(), nullptr, nullptr, nullptr), "issuer"));
+    Key with(must(PEM_read_bio_PrivateKey(bytes_of(issuer->key).get(), nullptr, nullptr, nullptr),
+                  "issuer's key"));
     must(X509_set_issuer_name(certificate.get(), X509_get_subject_name(by.get())), "issuer's name");
     must(X509_sign(certificate.get(), with.get(), digest), "signature");
   } else {
@@ -113,13 +116,17 @@ MadeCertificate make_issuer(const std::string &common_name) {
   return make(wish, nullptr);
 }
 
-MadeCertificate issue(const MadeCertificate &issuer, const CertificateWish &wish) { return make(wish, &issuer); }
+MadeCertificate issue(const MadeCertificate &issuer, const CertificateWish &wish) {
+  return make(wish, &issuer);
+}
 
-CertificateFiles write(const MadeCertificate &made, const std::filesystem::path &folder, const std::string &name) {
+CertificateFiles write(const MadeCertificate &made, const std::filesystem::path &folder,
+                       const std::string &name) {
   CertificateFiles files{folder / (name + ".pem"), folder / (name + ".key")};
   std::ofstream(files.certificate) << made.certificate;
   std::ofstream(files.key) << made.key;
-  std::filesystem::permissions(files.key, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  std::filesystem::permissions(files.key,
+                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   return files;
 }
 

@@ -1,4 +1,5 @@
-// Certificates for tests, made by OpenSSL as each test wants them: an issuer, its leaves, and every way in which one can be wrong.
+// Certificates for tests, made by OpenSSL as each test wants them: an issuer, its leaves, and every way
+// in which one can be wrong.
 #pragma once
 
 #include <chrono>
@@ -11,9 +12,10 @@ namespace test_support {
 /// What a certificate is to be. Starts valid; a test changes one thing.
 struct CertificateWish {
   std::string common_name = "sql1.corp.test";
-  std::vector<std::string> names = {"sql1.corp.test"}; ///< subjectAltName: DNS names and IP addresses; empty: none
-  int rsa_bits = 0;                                    ///< 0: an EC key (P-256), which is made much faster
-  std::chrono::seconds valid_from{-3600};              ///< relative to now
+  std::vector<std::string> names = {
+      "sql1.corp.test"};                  ///< subjectAltName: DNS names and IP addresses; empty: none
+  int rsa_bits = 0;                       ///< 0: an EC key (P-256), which is made much faster
+  std::chrono::seconds valid_from{-3600}; ///< relative to now
   std::chrono::seconds valid_until{86400};
   bool sha1 = false;                ///< signed with SHA-1
   bool issuer = false;              ///< may issue others
@@ -35,6 +37,7 @@ MadeCertificate issue(const MadeCertificate &issuer, const CertificateWish &wish
 struct CertificateFiles {
   std::filesystem::path certificate, key;
 };
-CertificateFiles write(const MadeCertificate &made, const std::filesystem::path &folder, const std::string &name);
+CertificateFiles write(const MadeCertificate &made, const std::filesystem::path &folder,
+                       const std::string &name);
 
 } // namespace test_support

@@ -31,7 +31,8 @@ std::vector<shim::Record> last_connection(const std::string &log) {
 
 void check_trail(const std::vector<shim::Record> &records) {
   ASSERT_FALSE(records.empty());
-  EXPECT_TRUE(std::holds_alternative<shim::Accepted>(records.front().event)) << shim::to_text(records.front());
+  EXPECT_TRUE(std::holds_alternative<shim::Accepted>(records.front().event))
+      << shim::to_text(records.front());
   EXPECT_TRUE(std::holds_alternative<shim::Closed>(records.back().event)) << shim::to_text(records.back());
   EXPECT_EQ(events_of<shim::Closed>(records).size(), 1u);
   EXPECT_LE(events_of<shim::Refused>(records).size(), 1u);

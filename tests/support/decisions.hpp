@@ -19,7 +19,8 @@ template <class Kind> std::vector<Kind> events_of(const std::vector<shim::Record
     if (const auto *event = std::get_if<Kind>(&record.event)) found.push_back(*event);
   return found;
 }
-/// What must hold of every connection's trail: `accepted` first, `closed` last and once, no gap in the sequence, at most one `refused`. Fails the test otherwise.
+/// What must hold of every connection's trail: `accepted` first, `closed` last and once, no gap in the
+/// sequence, at most one `refused`. Fails the test otherwise.
 void check_trail(const std::vector<shim::Record> &records);
 
 } // namespace test

@@ -63,8 +63,9 @@ Bytes shuffled(const Bytes &bytes, Random &random) {
   for (std::size_t at = 0; at < bytes.size();) {
     const std::size_t size = std::min(random.between(1, 24), bytes.size() - at);
     const auto begin = bytes.begin() + static_cast<std::ptrdiff_t>(at);
-    if (!random.one_in(12)) out.insert(out.end(), begin,
-                                       begin + static_cast<std::ptrdiff_t>(size)); // else left out
+    if (!random.one_in(12))
+      out.insert(out.end(), begin,
+                 begin + static_cast<std::ptrdiff_t>(size)); // else left out
     if (random.one_in(12)) {
       const auto more = random.bytes(random.between(1, 24));
       out.insert(out.end(), more.begin(), more.end());
@@ -601,7 +602,9 @@ struct ServerClass {
   Conversation (*make)(Random &random);
 };
 
-std::vector<Act> after_prelogin() { return {Awaits{}, Sends{message(PacketType::reply, plain_prelogin())}, Awaits{}}; }
+std::vector<Act> after_prelogin() {
+  return {Awaits{}, Sends{message(PacketType::reply, plain_prelogin())}, Awaits{}};
+}
 
 tds::EnvChange change(tds::EnvChangeType type, std::u16string_view text) {
   tds::Writer out;
@@ -627,19 +630,26 @@ std::vector<tds::Token> honest_reply() {
           change(tds::EnvChangeType::packet_size, u"4096"), tds::Done{}};
 }
 
-Bytes reply_payload(const std::vector<tds::Token> &tokens) { return tds::encode_tokens(tokens, tds::tds_7_4); }
-Conversation replies(const Bytes &payload) { return says(after_prelogin(), message(PacketType::reply, payload)); }
+Bytes reply_payload(const std::vector<tds::Token> &tokens) {
+  return tds::encode_tokens(tokens, tds::tds_7_4);
+}
+Conversation replies(const Bytes &payload) {
+  return says(after_prelogin(), message(PacketType::reply, payload));
+}
 Conversation replies(const std::vector<tds::Token> &tokens) { return replies(reply_payload(tokens)); }
 
 /// The honest reply with one token put at a random place.
 Conversation with_token(tds::Token token, Random &random) {
   auto tokens = honest_reply();
-  tokens.insert(tokens.begin() + static_cast<std::ptrdiff_t>(random.below(tokens.size() + 1)), std::move(token));
+  tokens.insert(tokens.begin() + static_cast<std::ptrdiff_t>(random.below(tokens.size() + 1)),
+                std::move(token));
   return replies(tokens);
 }
 
 /// The bytes of one token that is wrong, before the rest of an honest reply.
-Conversation with_bytes(const Bytes &token) { return replies(joined({token, reply_payload(honest_reply())})); }
+Conversation with_bytes(const Bytes &token) {
+  return replies(joined({token, reply_payload(honest_reply())}));
+}
 
 template <std::size_t Fault> Conversation answer_fault(Random &random) {
   return says({Awaits{}}, message(PacketType::reply, prelogin_faults[Fault].make(plain_prelogin(), random)));
@@ -675,7 +685,9 @@ constexpr ServerClass server_table[] = {
        return cut({Awaits{}}, bytes, random.between(8, bytes.size() - 1), random);
      }},
     {"PRELOGIN answer whose header's length is below 8",
-     [](Random &random) { return says({Awaits{}}, packet(PacketType::reply, 1, random.below(8), plain_prelogin())); }},
+     [](Random &random) {
+       return says({Awaits{}}, packet(PacketType::reply, 1, random.below(8), plain_prelogin()));
+     }},
     {"PRELOGIN answer whose header's length is huge",
      [](Random &random) {
        return says({Awaits{}}, packet(PacketType::reply, 1, random.between(4097, 0xFFFF), plain_prelogin()));
@@ -717,20 +729,20 @@ constexpr ServerClass server_table[] = {
      }},
     {"PRELOGIN answer and garbage",
      [](Random &random) {
-       return says({Awaits{}},
-                   joined({message(PacketType::reply, plain_prelogin()), random.bytes(random.between(1, 60))}));
+       return says({Awaits{}}, joined({message(PacketType::reply, plain_prelogin()),
+                                       random.bytes(random.between(1, 60))}));
      }},
     {"an error where the PRELOGIN answer is due",
      [](Random &random) {
-       return says(
-           {Awaits{}},
-           message(PacketType::reply, flipped(reply_payload({refuses, tds::Done{.status = tds::done_error}}), random)));
+       return says({Awaits{}},
+                   message(PacketType::reply,
+                           flipped(reply_payload({refuses, tds::Done{.status = tds::done_error}}), random)));
      }},
     {"gone after LOGIN7", [](Random &random) { return cut(after_prelogin(), {}, 0, random); }},
     {"reply cut in its header",
      [](Random &random) {
-       return cut(after_prelogin(), message(PacketType::reply, reply_payload(honest_reply())), random.between(1, 7),
-                  random);
+       return cut(after_prelogin(), message(PacketType::reply, reply_payload(honest_reply())),
+                  random.between(1, 7), random);
      }},
     {"reply cut in its tokens",
      [](Random &random) {
@@ -828,13 +840,14 @@ constexpr ServerClass server_table[] = {
     {"SSPI token that says it is Kerberos",
      [](Random &random) {
        return replies(std::vector<tds::Token>{
-           tds::SspiToken{joined({{0x60, 0x30, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02,
-                                   static_cast<std::uint8_t>(random.between(1, 3)), 0x00},
+           tds::SspiToken{joined({{0x60, 0x30, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02,
+                                   0x02, static_cast<std::uint8_t>(random.between(1, 3)), 0x00},
                                   random.bytes(35)})}});
      }},
     {"SSPI tokens, two in one message",
      [](Random &random) {
-       return replies(std::vector<tds::Token>{tds::SspiToken{random.bytes(9)}, tds::SspiToken{random.bytes(9)}});
+       return replies(
+           std::vector<tds::Token>{tds::SspiToken{random.bytes(9)}, tds::SspiToken{random.bytes(9)}});
      }},
     {"ENVCHANGE of an impossible packet size",
      [](Random &random) {
@@ -850,9 +863,9 @@ constexpr ServerClass server_table[] = {
     {"routing that is malformed",
      [](Random &random) {
        Bytes routing{0x09, 0x00, 0x00, 0x99, 0x05, 0x02, 0x00, 's', 0, '2', 0, 0, 0};
-       return with_token(tds::EnvChange{tds::EnvChangeType::routing, random.one_in(2)
-                                                                         ? flipped(routing, random)
-                                                                         : prefix(routing, inside(routing, random))},
+       return with_token(tds::EnvChange{tds::EnvChangeType::routing,
+                                        random.one_in(2) ? flipped(routing, random)
+                                                         : prefix(routing, inside(routing, random))},
                          random);
      }},
     {"routing to a name that is none",
@@ -920,7 +933,8 @@ constexpr ServerClass server_table[] = {
     {"a byte per second",
      [](Random &) {
        auto acts = after_prelogin();
-       acts.push_back(Drips{message(PacketType::reply, reply_payload(honest_reply())), std::chrono::seconds(1)});
+       acts.push_back(
+           Drips{message(PacketType::reply, reply_payload(honest_reply())), std::chrono::seconds(1)});
        return Conversation{{}, std::move(acts), Leave::waits};
      }},
 };

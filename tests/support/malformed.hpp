@@ -1,4 +1,5 @@
-// Malformed conversations: logins and login replies that no honest client or server sends, made from honest ones by a seed. Pure; malformed_test.cpp plays them.
+// Malformed conversations: logins and login replies that no honest client or server sends, made from honest
+// ones by a seed. Pure; malformed_test.cpp plays them.
 #pragma once
 
 #include "tds/connect_login.hpp"
@@ -23,7 +24,8 @@ struct Drips {    ///< byte by byte, with this pause between
 };
 using Act = std::variant<Sends, Awaits, Drips>;
 
-/// How it leaves: waits for the partner to end the connection; says that nothing more comes and waits; or is gone with a reset.
+/// How it leaves: waits for the partner to end the connection; says that nothing more comes and
+/// waits; or is gone with a reset.
 enum class Leave { waits, half_closes, resets };
 
 struct Conversation {

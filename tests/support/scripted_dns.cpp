@@ -76,7 +76,9 @@ struct ScriptedDns::State {
       const std::lock_guard lock(mutex);
       now = script;
     }
-    const auto real = [this, message, over_tcp] { return over_tcp ? ask_over_tcp(message) : ask_over_udp(message); };
+    const auto real = [this, message, over_tcp] {
+      return over_tcp ? ask_over_tcp(message) : ask_over_udp(message);
+    };
     return now ? now({message, over_tcp, real}) : real();
   }
   void serve_udp() {

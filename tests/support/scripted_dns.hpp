@@ -20,7 +20,8 @@ public:
   };
   /// nullopt: silence.
   using Script = std::function<std::optional<tds::Bytes>(const Question &)>;
-  /// `address` to listen on; the real server is at `real_address`, `real_port`. Throws std::runtime_error where it cannot.
+  /// `address` to listen on; the real server is at `real_address`, `real_port`. Throws
+  /// std::runtime_error where it cannot.
   ScriptedDns(const std::string &address, std::string real_address, std::uint16_t real_port);
   ~ScriptedDns();
   ScriptedDns(const ScriptedDns &) = delete;

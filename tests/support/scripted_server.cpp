@@ -108,7 +108,9 @@ tds::Login7 TdsServerSide::login() { return tds::decode_login7(read().payload).v
 void TdsServerSide::say(tds::ByteView payload) {
   connection_.send(tds::encode_message(tds::PacketType::reply, payload));
 }
-void TdsServerSide::say(const std::vector<tds::Token> &tokens) { say(tds::encode_tokens(tokens, tds::tds_7_4)); }
+void TdsServerSide::say(const std::vector<tds::Token> &tokens) {
+  say(tds::encode_tokens(tokens, tds::tds_7_4));
+}
 
 std::vector<tds::Token> login_accepted() {
   tds::LoginAck ack;

@@ -8,7 +8,8 @@
 
 namespace test {
 
-/// Runs `script` for each connection, on a thread of its own; the connection closes when it returns. Reads and writes in it give up after ten seconds.
+/// Runs `script` for each connection, on a thread of its own; the connection closes when it returns. Reads
+/// and writes in it give up after ten seconds.
 class ScriptedServer {
 public:
   using Script = std::function<void(Connection &)>;

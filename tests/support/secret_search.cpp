@@ -19,7 +19,8 @@ bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
 /// Text, or too uniform to be anybody's in particular.
 bool says_nothing(const std::string &part) {
-  const auto readable = std::ranges::count_if(part, [](unsigned char c) { return c < 0x80 && std::isprint(c); });
+  const auto readable =
+      std::ranges::count_if(part, [](unsigned char c) { return c < 0x80 && std::isprint(c); });
   return readable >= 10 || std::set<char>(part.begin(), part.end()).size() < 8;
 }
 
@@ -48,9 +49,12 @@ std::string hex(const std::string &bytes) {
 }
 /// The characters that `bytes` determine alone where they begin `offset` bytes after a group of three.
 std::string base64(const std::string &bytes, std::size_t offset, std::string_view last_two) {
-  const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + std::string(last_two);
+  const std::string alphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789" + std::string(last_two);
   const std::string padded = std::string(offset, '\0') + bytes;
-  const auto bit = [&](std::size_t i) { return static_cast<unsigned char>(padded[i / 8]) >> (7 - i % 8) & 1; };
+  const auto bit = [&](std::size_t i) {
+    return static_cast<unsigned char>(padded[i / 8]) >> (7 - i % 8) & 1;
+  };
   std::string result;
   const std::size_t first = (offset * 8 + 5) / 6;
   for (std::size_t i = first; (i + 1) * 6 <= padded.size() * 8; ++i) {
@@ -135,7 +139,8 @@ std::string dense(std::string_view text) {
   std::string result;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    const bool prefix = (c == '0' || c == '\\') && i + 1 < text.size() && (text[i + 1] == 'x' || text[i + 1] == 'X');
+    const bool prefix =
+        (c == '0' || c == '\\') && i + 1 < text.size() && (text[i + 1] == 'x' || text[i + 1] == 'X');
     if (prefix)
       ++i;
     else if (c != ' ' && c != '\n' && c != '\r' && c != '\t' && c != ':' && c != ',')
@@ -144,7 +149,8 @@ std::string dense(std::string_view text) {
   return result;
 }
 std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -162,7 +168,8 @@ void SecretSearch::add(const std::string &name, std::string_view secret) {
     parts.emplace_back(secret);
   else
     for (std::size_t at = 0; at + part_size <= secret.size(); at += part_size)
-      if (std::string part(secret.substr(at, part_size)); !says_nothing(part)) parts.push_back(std::move(part));
+      if (std::string part(secret.substr(at, part_size)); !says_nothing(part))
+        parts.push_back(std::move(part));
   if (parts.empty()) throw std::invalid_argument(name + " has no part that is worth looking for");
   for (const std::string &part : parts)
     add_part(name, part);
@@ -197,8 +204,9 @@ void SecretSearch::add_part(const std::string &name, const std::string &part) {
 void SecretSearch::add_needle(Needle needle) {
   auto &same_start = by_start_[needle.bytes.substr(0, shortest)];
   // The ticket in the tokens of many logins is the same.
-  const bool known = std::ranges::any_of(
-      same_start, [&](std::size_t i) { return needles_[i].bytes == needle.bytes && needles_[i].view == needle.view; });
+  const bool known = std::ranges::any_of(same_start, [&](std::size_t i) {
+    return needles_[i].bytes == needle.bytes && needles_[i].view == needle.view;
+  });
   if (known) return;
   same_start.push_back(needles_.size());
   first_three_[first_three(needle.bytes.data())] = true;
@@ -208,7 +216,8 @@ void SecretSearch::add_needle(Needle needle) {
 void SecretSearch::mark(std::string_view text, View view, std::vector<bool> &found) const {
   for (std::size_t at = 0; at + shortest <= text.size(); ++at) {
     if (!first_three_[first_three(text.data() + at)]) continue;
-    const auto candidates = by_start_.find(std::string(text.substr(at, shortest))); // short enough to need no memory
+    const auto candidates =
+        by_start_.find(std::string(text.substr(at, shortest))); // short enough to need no memory
     if (candidates == by_start_.end()) continue;
     for (const std::size_t i : candidates->second)
       if (needles_[i].view == view && text.substr(at).starts_with(needles_[i].bytes)) found[i] = true;
@@ -226,7 +235,8 @@ std::vector<std::string> SecretSearch::find(std::string_view text) const {
   }
   std::vector<std::string> names;
   for (std::size_t i = 0; i < needles_.size(); ++i)
-    if (found[i] && std::ranges::find(names, needles_[i].name) == names.end()) names.push_back(needles_[i].name);
+    if (found[i] && std::ranges::find(names, needles_[i].name) == names.end())
+      names.push_back(needles_[i].name);
   return names;
 }
 

@@ -87,8 +87,8 @@ bool Connection::start_tls(tds::TlsFraming framing) {
     ERR_clear_error();
     const int result = SSL_do_handshake(tls_->ssl.get());
     auto flight = tls_->take_output();
-    const bool last =
-        wrapped ? !flight.empty() && ++flights == 2 : result == 1; // up to TLS 1.2 the server's Finished follows
+    const bool last = wrapped ? !flight.empty() && ++flights == 2
+                              : result == 1; // up to TLS 1.2 the server's Finished follows
     if (wrapped && !flight.empty()) flight = tds::encode_message(tds::PacketType::prelogin, flight);
     // In one write with the last flight, so that both are there at once.
     if (last) flight.insert(flight.end(), injected_.begin(), injected_.end());
@@ -211,7 +211,8 @@ Login log_in_at_once(Connection &connection, const ClientOptions &options) {
       if (!tokens) return outcome;
       for (const auto &token : *tokens) {
         if (const auto *said = std::get_if<tds::ServerMessage>(&token)) outcome.messages.push_back(*said);
-        if (std::holds_alternative<tds::LoginAck>(token)) outcome.reply.emplace().tokens = (*message)->payload;
+        if (std::holds_alternative<tds::LoginAck>(token))
+          outcome.reply.emplace().tokens = (*message)->payload;
       }
       return outcome;
     }

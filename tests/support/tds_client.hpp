@@ -1,4 +1,5 @@
-// A blocking TDS client for tests: logs in with user and password, sends a batch, reads the reply. For what tsql cannot be made to send.
+// A blocking TDS client for tests: logs in with user and password, sends a batch, reads the reply. For what
+// tsql cannot be made to send.
 #pragma once
 
 #include "tds/connect_login.hpp"
@@ -10,7 +11,8 @@
 
 namespace test {
 
-/// A TCP connection (IPv4 or IPv6) that closes itself; reads and writes give up after ten seconds. Under TLS after `start_tls`.
+/// A TCP connection (IPv4 or IPv6) that closes itself; reads and writes give up after ten seconds.
+/// Under TLS after `start_tls`.
 class Connection {
 public:
   Connection(const std::string &address, std::uint16_t port);
@@ -30,7 +32,8 @@ public:
   void shut_down(); ///< both ways; the descriptor stays: also from another thread
   void reset();     ///< closes so that the other side reads a reset
 
-  /// A handshake as client (OpenSSL over memory, nothing of sqlshim's own), that takes any certificate. False: it failed, `tls_error` says why.
+  /// A handshake as client (OpenSSL over memory, nothing of sqlshim's own), that takes any certificate.
+  /// False: it failed, `tls_error` says why.
   bool start_tls(tds::TlsFraming framing);
   /// From here on in clear again, without a byte on the wire.
   void stop_tls();

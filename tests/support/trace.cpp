@@ -35,13 +35,15 @@ Traced trace(const std::string &test, const std::string &calls) {
   const auto thread = [](const std::string &line) { return line.substr(0, line.find(' ')); };
   std::set<std::string> foreign;
   for (const auto &line : lines)
-    if (line.find(" execve(") != line.npos && thread(line) != thread(lines.front())) foreign.insert(thread(line));
+    if (line.find(" execve(") != line.npos && thread(line) != thread(lines.front()))
+      foreign.insert(thread(line));
 
   Traced traced;
   int marks = 0;
   for (const auto &line : lines) {
     if (foreign.contains(thread(line))) continue;
-    // Without the closing bracket: where another thread's call comes between, strace prints one call as two lines.
+    // Without the closing bracket: where another thread's call comes between, strace
+    // prints one call as two lines.
     if (line.find(" shutdown(-1, SHUT_RDWR") != line.npos)
       ++marks;
     else if (marks < 2)
@@ -49,7 +51,8 @@ Traced trace(const std::string &test, const std::string &calls) {
   }
   if (marks != 2 || foreign.empty())
     throw lab::LabError("the trace of " + test + " cannot be read: " + std::to_string(marks) + " marks, " +
-                        std::to_string(foreign.size()) + " programs, " + std::to_string(lines.size()) + " lines");
+                        std::to_string(foreign.size()) + " programs, " + std::to_string(lines.size()) +
+                        " lines");
   return traced;
 }
 

@@ -6,7 +6,8 @@
 namespace test {
 
 /// `select auth_scheme` of the own session: what the user asks.
-inline constexpr auto which_scheme = "select auth_scheme from sys.dm_exec_connections where session_id=@@spid\ngo\n";
+inline constexpr auto which_scheme =
+    "select auth_scheme from sys.dm_exec_connections where session_id=@@spid\ngo\n";
 
 struct TsqlOptions {
   std::string batch = which_scheme;

@@ -1,11 +1,14 @@
-// One login by FreeTDS, directly at the server, with the SPN that it is told: the second opinion of `sqlshim explain --control`.
+// One login by FreeTDS, directly at the server, with the SPN that it is told: the second opinion of
+// `sqlshim explain --control`.
 //
 //   FREETDSCONF=… KRB5CCNAME=FILE:… sqlshim-control SECTION SPN
 //
-// SECTION of freetds.conf has host, port, encryption; the credential cache has the ticket. Standard output gets one line of JSON:
+// SECTION of freetds.conf has host, port, encryption; the credential cache has the ticket. Standard
+// output gets one line of JSON:
 //   {"accepted":true,"auth_scheme":"KERBEROS","said":[]}
 //   {"accepted":false,"auth_scheme":"","said":["18456 (class 14, state 1): Login failed for user …","db-lib 20002: Adaptive Server connection failed"]}
-// Exit status: 0 there is such a line, whatever it says; 2 usage. It asks for mutual authentication, and for no password of anybody.
+// Exit status: 0 there is such a line, whatever it says; 2 usage. It asks for mutual authentication, and
+// for no password of anybody.
 
 #include <cstdio>
 #include <iostream>
@@ -31,12 +34,13 @@ int on_error(DBPROCESS *, int, int number, int system_error, char *words, char *
 
 int on_message(DBPROCESS *, DBINT number, int state, int severity, char *words, char *, char *, int) {
   if (severity > 10) // not "changed database context to …"
-    said.push_back(std::to_string(number) + " (class " + std::to_string(severity) + ", state " + std::to_string(state) +
-                   "): " + text(words));
+    said.push_back(std::to_string(number) + " (class " + std::to_string(severity) + ", state " +
+                   std::to_string(state) + "): " + text(words));
   return 0;
 }
 
-/// What the session says of itself; empty where it does not tell. CONNECTIONPROPERTY needs no permission, unlike sys.dm_exec_connections.
+/// What the session says of itself; empty where it does not tell. CONNECTIONPROPERTY needs no permission,
+/// unlike sys.dm_exec_connections.
 std::string auth_scheme(DBPROCESS *session) {
   dbcmd(session, "select cast(connectionproperty('auth_scheme') as varchar(40))");
   if (dbsqlexec(session) == FAIL || dbresults(session) != SUCCEED || dbnextrow(session) != REG_ROW) return "";

@@ -16,7 +16,8 @@ BlackHole::BlackHole(const std::string &address, std::uint16_t port) {
   sockaddr_in place{};
   place.sin_family = AF_INET;
   place.sin_port = htons(port);
-  if (::inet_pton(AF_INET, address.c_str(), &place.sin_addr) != 1) throw LabError(address + " is no IPv4 address");
+  if (::inet_pton(AF_INET, address.c_str(), &place.sin_addr) != 1)
+    throw LabError(address + " is no IPv4 address");
   const auto *where = reinterpret_cast<const sockaddr *>(&place);
   const auto open = [&](int flags) {
     return sockets_.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));

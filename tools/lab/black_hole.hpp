@@ -7,7 +7,8 @@
 
 namespace lab {
 
-/// Listens, and fills its own queue of connections that nobody accepts: the kernel then drops every further SYN. Until destruction.
+/// Listens, and fills its own queue of connections that nobody accepts: the kernel then drops every
+/// further SYN. Until destruction.
 class BlackHole {
 public:
   BlackHole(const std::string &address, std::uint16_t port);

@@ -18,7 +18,8 @@ namespace {
 constexpr int first_a = 64; // 127.0.0.0/10 is left to everybody else
 constexpr int blocks = 64 * 256;
 
-/// The folder of lock files, as a descriptor: open to all users like /tmp, and not a symbolic link of somebody's.
+/// The folder of lock files, as a descriptor: open to all users like /tmp, and not a
+/// symbolic link of somebody's.
 int open_locks(const fs::path &path) {
   if (::mkdir(path.c_str(), 01777) == 0) ::chmod(path.c_str(), 01777); // mkdir's mode is subject to the umask
   const int folder = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -30,14 +31,16 @@ int open_locks(const fs::path &path) {
 
 Block::Block(const fs::path &locks) {
   const int folder = open_locks(locks);
-  // A random start spreads labs over the range: neighbours in time do not meet each other's connections in TIME_WAIT.
+  // A random start spreads labs over the range: neighbours in time do not meet each other's
+  // connections in TIME_WAIT.
   const int start = static_cast<int>(std::random_device{}() % blocks);
   bool taken = false;
   for (int tried = 0; tried < blocks && !taken; ++tried)
     taken = take(folder, (start + tried) % blocks);
   const int error = errno;
   ::close(folder);
-  if (!taken) throw LabError(fmt::format("no free block of addresses in {}: {}", locks.string(), std::strerror(error)));
+  if (!taken)
+    throw LabError(fmt::format("no free block of addresses in {}: {}", locks.string(), std::strerror(error)));
 }
 
 Block::~Block() {
@@ -48,15 +51,16 @@ bool Block::take(int locks, int number) {
   a_ = first_a + number / 256;
   b_ = number % 256;
   const auto name = fmt::format("127.{}.{}", a_, b_);
-  // Not O_CREAT at once: the kernel refuses that on another user's file in a sticky folder (fs.protected_regular). Reading is
-  // enough for flock.
+  // Not O_CREAT at once: the kernel refuses that on another user's file in a sticky folder
+  // (fs.protected_regular). Reading is enough for flock.
   int lock = ::openat(locks, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
   if (lock < 0 && errno == ENOENT)
     lock = ::openat(locks, name.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
   if (lock < 0) return false;
   ::fchmod(lock, 0644); // against a narrow umask; fails on another user's, which needs nothing
   struct stat facts {};
-  const bool ours = ::fstat(lock, &facts) == 0 && S_ISREG(facts.st_mode) && ::flock(lock, LOCK_EX | LOCK_NB) == 0 &&
+  const bool ours = ::fstat(lock, &facts) == 0 && S_ISREG(facts.st_mode) &&
+                    ::flock(lock, LOCK_EX | LOCK_NB) == 0 &&
                     port_free(kdc(), 18088); // a lab with another /tmp may be there
   if (!ours) {
     ::close(lock);

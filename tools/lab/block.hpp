@@ -9,13 +9,14 @@
 
 namespace lab {
 
-/// Holds one block while it lives. The lock is the kernel's (flock), so a killed lab leaves nothing to clean up; the lock files
-/// stay, they are empty. Labs of several users share the folder.
+/// Holds one block while it lives. The lock is the kernel's (flock), so a killed lab leaves nothing to clean
+/// up; the lock files stay, they are empty. Labs of several users share the folder.
 ///
 ///   .1 KDC    .2 DNS    .10 and up: servers
 class Block {
 public:
-  /// Takes a free block. `locks` is the folder of lock files, one for all labs of the machine; tests give their own.
+  /// Takes a free block. `locks` is the folder of lock files, one for all labs of the
+  /// machine; tests give their own.
   explicit Block(const fs::path &locks = "/tmp/sqlshim-lab-blocks");
   ~Block();
   Block(const Block &) = delete;

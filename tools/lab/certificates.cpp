@@ -37,14 +37,15 @@ std::shared_ptr<X509> draft(EVP_PKEY *key, const std::string &name, std::chrono:
   std::uint64_t serial = 0;
   need(RAND_bytes(reinterpret_cast<unsigned char *>(&serial), sizeof serial) == 1, "RAND_bytes");
   auto *subject = X509_get_subject_name(certificate.get());
-  const bool good =
-      X509_set_version(certificate.get(), X509_VERSION_3) &&
-      ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 1 | 1) &&
-      X509_gmtime_adj(X509_getm_notBefore(certificate.get()), from.count()) &&
-      X509_gmtime_adj(X509_getm_notAfter(certificate.get()), to.count()) && X509_set_pubkey(certificate.get(), key) &&
-      X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char *>(name.data()),
-                                 static_cast<int>(name.size()), -1, 0) &&
-      X509_set_issuer_name(certificate.get(), subject);
+  const bool good = X509_set_version(certificate.get(), X509_VERSION_3) &&
+                    ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 1 | 1) &&
+                    X509_gmtime_adj(X509_getm_notBefore(certificate.get()), from.count()) &&
+                    X509_gmtime_adj(X509_getm_notAfter(certificate.get()), to.count()) &&
+                    X509_set_pubkey(certificate.get(), key) &&
+                    X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+                                               reinterpret_cast<const unsigned char *>(name.data()),
+                                               static_cast<int>(name.size()), -1, 0) &&
+                    X509_set_issuer_name(certificate.get(), subject);
   need(good, "drafting a certificate");
   return certificate;
 }
@@ -84,8 +85,9 @@ std::string Certificate::pem() const {
 }
 
 std::string Certificate::key_pem() const {
-  return pem_of(
-      [&](BIO *out) { return PEM_write_bio_PrivateKey(out, key_.get(), nullptr, nullptr, 0, nullptr, nullptr); });
+  return pem_of([&](BIO *out) {
+    return PEM_write_bio_PrivateKey(out, key_.get(), nullptr, nullptr, 0, nullptr, nullptr);
+  });
 }
 
 void Certificate::write(const fs::path &certificate, const fs::path &key) const {

@@ -1,4 +1,5 @@
-// Certificates made for one lab: an authority of its own, and what it signs. EC P-256 keys, which cost nothing to make.
+// Certificates made for one lab: an authority of its own, and what it signs. EC P-256 keys,
+// which cost nothing to make.
 #pragma once
 
 #include "tools/lab/files.hpp"
@@ -14,7 +15,8 @@ namespace lab {
 
 /// What a server's certificate shall say.
 struct CertificateWish {
-  std::vector<std::string> names;     ///< host names or addresses, as subjectAltName; the first is the common name, too
+  std::vector<std::string>
+      names; ///< host names or addresses, as subjectAltName; the first is the common name, too
   std::chrono::hours valid_from{-24}; ///< both from now on
   std::chrono::hours valid_to{30 * 24};
   int rsa_bits = 0; ///< 0: EC P-256

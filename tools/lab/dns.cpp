@@ -52,7 +52,8 @@ bool Dns::knows(const std::string &name) const {
   return hosts_.contains(name) || forward_only_.contains(name) || cnames_.contains(name);
 }
 
-void Dns::srv(const std::string &name, const std::string &target, std::uint16_t port, int priority, int weight) {
+void Dns::srv(const std::string &name, const std::string &target, std::uint16_t port, int priority,
+              int weight) {
   srvs_.push_back(fmt::format("srv-host={},{},{},{},{}", name, target, port, priority, weight));
 }
 
@@ -68,7 +69,8 @@ void Dns::start() {
   stop();
   const auto file = folder_ / "dnsmasq.conf";
   write_file(file, configuration());
-  process_.emplace(Command{.argv = {"dnsmasq", "--conf-file=" + file.string()}, .output = folder_ / "dns.log"});
+  process_.emplace(
+      Command{.argv = {"dnsmasq", "--conf-file=" + file.string()}, .output = folder_ / "dns.log"});
   process_->wait_for_port(address_, port_);
 }
 
@@ -77,18 +79,21 @@ void Dns::stop() {
 }
 
 std::string Dns::configuration() const {
-  // no-daemon also keeps our uid when we are root: a changed uid would clear the parent-death signal, and dnsmasq could outlive us.
-  // no-round-robin: who asks twice, as two drivers do, gets the addresses of a name in the same order.
-  auto text = fmt::format("no-daemon\nno-resolv\nno-hosts\nno-poll\nno-round-robin\ncache-size=0\nlog-queries\n"
-                          "port={}\nlisten-address={}\nbind-interfaces\nlocal-ttl={}\n",
-                          port_, address_, ttl);
+  // no-daemon also keeps our uid when we are root: a changed uid would clear the parent-death signal,
+  // and dnsmasq could outlive us. no-round-robin: who asks twice, as two drivers do, gets the addresses
+  // of a name in the same order.
+  auto text =
+      fmt::format("no-daemon\nno-resolv\nno-hosts\nno-poll\nno-round-robin\ncache-size=0\nlog-queries\n"
+                  "port={}\nlisten-address={}\nbind-interfaces\nlocal-ttl={}\n",
+                  port_, address_, ttl);
   for (const auto &domain : domains_)
     text += fmt::format("local=/{}/\n", domain);
   for (const auto &[address, name] : ptrs_)
     text += fmt::format("ptr-record={},{}\n", reverse_name(address), name);
   for (const auto &[name, address] : hosts_)
     text += fmt::format("host-record={},{},{}\n", name, address, ttl);
-  // A host-record always brings a PTR. The TXT record is there so that a question for AAAA is answered with no data, not with no such name.
+  // A host-record always brings a PTR. The TXT record is there so that a question for AAAA is answered with
+  // no data, not with no such name.
   for (const auto &[name, address] : forward_only_)
     text += fmt::format("dns-rr={0},1,{1}\ntxt-record={0},lab\n", name, hex_address(address));
   for (const auto &[name, address] : more_)

@@ -6,8 +6,9 @@
 
 namespace lab {
 
-/// Answers for corp.test, addresses' names and what `domain` adds, on `address():port()`, UDP and TCP; asks no other server and reads no hosts file.
-/// Records are changed freely; `start()` after a change restarts it with the new ones.
+/// Answers for corp.test, addresses' names and what `domain` adds, on `address():port()`, UDP and TCP;
+/// asks no other server and reads no hosts file. Records are changed freely; `start()` after a change
+/// restarts it with the new ones.
 class Dns {
 public:
   static constexpr std::uint16_t port_number = 5353;
@@ -22,7 +23,8 @@ public:
   void also(const std::string &name, const std::string &address) { more_.emplace_back(name, address); }
   /// An A record without PTR; replaces those that the name had.
   void address_only(const std::string &name, const std::string &address);
-  /// Another PTR for an IPv4 address than its host's: a reverse record that lies. With every call the address has one more.
+  /// Another PTR for an IPv4 address than its host's: a reverse record that lies. With every call
+  /// the address has one more.
   void ptr(const std::string &address, const std::string &name);
   /// One more domain of which it knows everything: names there that have no record do not exist.
   void domain(const std::string &name) { domains_.push_back(name); }

@@ -13,7 +13,9 @@
 namespace lab {
 
 void write_file(const fs::path &path, std::string_view text, unsigned mode) {
-  const auto failed = [&] { return LabError(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno))); };
+  const auto failed = [&] {
+    return LabError(fmt::format("cannot write {}: {}", path.string(), std::strerror(errno)));
+  };
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
   if (file < 0) throw failed();
   bool good = ::fchmod(file, mode) == 0;
@@ -42,7 +44,8 @@ std::string tail(const fs::path &path, int lines) {
 }
 
 fs::path program_folder() {
-  // Found once: where we leave a mount namespace that nobody else is in, the kernel no longer knows the whole path.
+  // Found once: where we leave a mount namespace that nobody else is in, the kernel no
+  // longer knows the whole path.
   static const fs::path folder = fs::read_symlink("/proc/self/exe").parent_path();
   return folder;
 }
@@ -50,7 +53,8 @@ fs::path program_folder() {
 TemporaryFolder::TemporaryFolder(std::string_view prefix) {
   const char *where = std::getenv("TMPDIR");
   auto name = fmt::format("{}/{}-XXXXXX", where && *where ? where : "/tmp", prefix);
-  if (!::mkdtemp(name.data())) throw LabError(fmt::format("cannot create {}: {}", name, std::strerror(errno)));
+  if (!::mkdtemp(name.data()))
+    throw LabError(fmt::format("cannot create {}: {}", name, std::strerror(errno)));
   path_ = name;
 }
 

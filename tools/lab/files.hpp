@@ -10,12 +10,14 @@ namespace lab {
 
 namespace fs = std::filesystem;
 
-/// Something the lab needs is missing or did not do what it must. The text says what, and which package brings it.
+/// Something the lab needs is missing or did not do what it must. The text says what,
+/// and which package brings it.
 struct LabError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Creates or replaces `path` with `text`; `mode` holds from the first moment, whatever the umask. Throws LabError.
+/// Creates or replaces `path` with `text`; `mode` holds from the first moment, whatever
+/// the umask. Throws LabError.
 void write_file(const fs::path &path, std::string_view text, unsigned mode = 0600);
 /// The whole file; empty where there is none.
 std::string read_file(const fs::path &path);
@@ -25,7 +27,8 @@ std::string tail(const fs::path &path, int lines = 15);
 /// The folder that holds the running program; its brothers (sqlshim, sqlshim-lab) are started from here.
 fs::path program_folder();
 
-/// A fresh folder of mode 0700 in $TMPDIR (else /tmp), deleted with all its content on destruction unless kept.
+/// A fresh folder of mode 0700 in $TMPDIR (else /tmp), deleted with all its content
+/// on destruction unless kept.
 class TemporaryFolder {
 public:
   explicit TemporaryFolder(std::string_view prefix = "sqlshim-lab");

@@ -67,11 +67,12 @@ struct KdcFront::State {
     if (how == hangs) {
       std::array<std::uint8_t, 64> ignored;
       for (;;) // until the client gives up
-        if (auto [error, count] = co_await client.async_read_some(asio::buffer(ignored), as_result); error) co_return;
+        if (auto [error, count] = co_await client.async_read_some(asio::buffer(ignored), as_result); error)
+          co_return;
     }
     TcpSocket kdc(io.get_executor());
-    auto [error] =
-        co_await kdc.async_connect({asio::ip::make_address(options.kdc_address), options.kdc_port}, as_result);
+    auto [error] = co_await kdc.async_connect({asio::ip::make_address(options.kdc_address), options.kdc_port},
+                                              as_result);
     if (error) co_return;
     const auto to_kdc = framed(request);
     co_await asio::async_write(kdc, asio::buffer(to_kdc), as_result);
@@ -98,7 +99,8 @@ KdcFront::KdcFront(KdcFrontOptions options) : state_(std::make_unique<State>(std
   if (!error) acceptor.bind(place, error);
   if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
   if (error)
-    throw LabError(fmt::format("KDC front on {}:{}: {}", state_->options.address, place.port(), error.message()));
+    throw LabError(
+        fmt::format("KDC front on {}:{}: {}", state_->options.address, place.port(), error.message()));
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
   state_->thread = std::thread([state = state_.get()] { state->io.run(); });
 }

@@ -23,7 +23,8 @@ struct KdcFrontOptions {
     resets, ///< sends the first bytes of the answer, then a reset
   } manner = Manner::answers;
   std::chrono::milliseconds delay{0}; ///< before each answer
-  /// What the client gets for `request` where the KDC answered `reply` (both without their length in front). Null: the reply.
+  /// What the client gets for `request` where the KDC answered `reply` (both without their length
+  /// in front). Null: the reply.
   std::function<tds::Bytes(tds::ByteView request, tds::Bytes reply)> change = {};
 };
 

@@ -43,13 +43,15 @@ std::string tls_keys(const Plan &plan) {
   return fmt::format("encrypt = \"{}\"\nca_file = \"ca.pem\"\n", plan.route_encrypt);
 }
 
-/// What the lab's configuration says of the route ntlm-fallback alone. Where a server has no TLS for all of a login, its NTLM is readable, which the route must allow.
+/// What the lab's configuration says of the route ntlm-fallback alone. Where a server has no TLS for all of a
+/// login, its NTLM is readable, which the route must allow.
 std::string fallback_keys(const Plan &plan) {
   const bool readable = plan.route_encrypt == "off" || plan.route_encrypt == "login";
   return plan.fallback_keys + (readable && !plan.fallback_keys.empty() ? "unprotected = \"accept\"\n" : "");
 }
 
-/// One login, with LOGIN7 alone as clients of TDS 7.1 may send it, until sqlshim has answered and closed. It is expected to be refused.
+/// One login, with LOGIN7 alone as clients of TDS 7.1 may send it, until sqlshim has answered and closed. It
+/// is expected to be refused.
 void spend_login(std::uint16_t port) {
   tds::Login7 login;
   login.tds_version = tds::tds_7_1;
@@ -70,7 +72,9 @@ void spend_login(std::uint16_t port) {
 /// Who may log in by NTLM: those whom the KDC knows by a password, with the same one.
 std::map<std::string, std::string> accounts() {
   const auto of_realm = [](std::string name) { return name + "@CORP.TEST"; };
-  return {{of_realm(service_account), service_password}, {of_realm("alice"), "alicepw"}, {of_realm("bob"), "bobpw"}};
+  return {{of_realm(service_account), service_password},
+          {of_realm("alice"), "alicepw"},
+          {of_realm("bob"), "bobpw"}};
 }
 
 const sigset_t &our_signals() {
@@ -98,14 +102,16 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
   if (options_.change) options_.change(plan);
   if (options_.keep) folder_.keep();
   if (plan.ipv6) {
-    if (!options_.hosts.empty()) throw LabError("there is one IPv6 loopback address: a lab on it has no more hosts");
+    if (!options_.hosts.empty())
+      throw LabError("there is one IPv6 loopback address: a lab on it has no more hosts");
     ipv6_ = true;
     sql_port_ = free_port(ipv6_loopback);
     plan.realm.kdc_address = ipv6_loopback;
     plan.realm.kdc_port = free_port(ipv6_loopback);
   } else if (!port_free(block_.server(0), sql_port_)) {
     sql_port_ = 11433;
-    fmt::print(stderr, "lab: another program holds port 1433 on all addresses: the lab's servers listen on 11433.\n");
+    fmt::print(stderr,
+               "lab: another program holds port 1433 on all addresses: the lab's servers listen on 11433.\n");
   }
   if (!options_.instance.empty()) instance_port_ = free_port(address(0));
   bring_up_realm(plan);
@@ -136,7 +142,8 @@ void Lab::bring_up_realm(Plan &plan) {
       fmt::format("addprinc -pw {} +requires_preauth {}\nktadd -norandkey -k {} {}\n", service_password,
                   service_account, (folder() / "reports.keytab").string(), service_account);
   for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
-    commands += fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn(index), keytab.string());
+    commands +=
+        fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn(index), keytab.string());
   realm_->kadmin(commands); // one run: each costs a tenth of a second
   for (const auto &made : {keytab, folder() / "reports.keytab"})
     fs::permissions(made, fs::perms::owner_read | fs::perms::owner_write);
@@ -166,7 +173,8 @@ void Lab::bring_up_dns(const Plan &plan) {
   for (const auto &[alias, target] : options_.cnames)
     if (!dns_->knows(target)) dns_->address_only(target, address(0));
   dns_->start();
-  if (options_.netns) resolve_by(folder() / "etc", dns_->address(), fmt::format("{}", fmt::join(search(plan), " ")));
+  if (options_.netns)
+    resolve_by(folder() / "etc", dns_->address(), fmt::format("{}", fmt::join(search(plan), " ")));
 }
 
 void Lab::make_certificates(const Plan &plan) const {
@@ -185,9 +193,10 @@ void Lab::make_certificates(const Plan &plan) const {
     wish.valid_from = -48h;
     wish.valid_to = -24h;
   }
-  const auto made = plan.certificate == Wrong::self_signed      ? self_signed(wish)
-                    : plan.certificate == Wrong::unknown_issuer ? issue(make_authority("Nobody's authority"), wish)
-                                                                : issue(authority, wish);
+  const auto made = plan.certificate == Wrong::self_signed ? self_signed(wish)
+                    : plan.certificate == Wrong::unknown_issuer
+                        ? issue(make_authority("Nobody's authority"), wish)
+                        : issue(authority, wish);
   made.write(folder() / "peer.pem", folder() / "peer.key");
 }
 
@@ -220,48 +229,54 @@ void Lab::bring_up_servers(Plan &plan) {
                                             index == 0 ? "peer" : "peer-" + name));
   }
   if (options_.instance.empty()) return;
-  browser_.emplace(address(0), options_.instance, [config = folder() / "peer.json"] { return port_now(config); });
+  browser_.emplace(address(0), options_.instance,
+                   [config = folder() / "peer.json"] { return port_now(config); });
 }
 
 void Lab::write_configuration(const Plan &plan) const {
   const auto port_suffix = !options_.instance.empty() ? R"(\\)" + options_.instance
                            : sql_port_ == 1433        ? std::string()
                                                       : fmt::format(",{}", sql_port_);
-  auto toml = fmt::format("# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
-                          "[log]\ndecisions = \"decisions.jsonl\"\n\n"
-                          "[state]\ndirectory = \"state\"\n\n"
-                          "[dns]\nservers = [\"{0}\"]\nsearch = [\"{1}\"]\n\n"
-                          "[kerberos]\nconfig = \"krb5.conf\"\n"
-                          "refusals = \"0s\"  # what is mended in the KDC is seen at once\n\n"
-                          "[[identity]]\nname = \"reports\"\n{2}{4}\n"
-                          "[[identity]]\nname = \"reports-password\"\n{3}{4}\n",
-                          dns_->server(), fmt::join(search(plan), "\", \""), plan.identity, plan.password_identity,
-                          plan.identity_extra);
+  auto toml = fmt::format(
+      "# Made by the lab. `sqlshim check` explains it; SIGHUP to $SQLSHIM_PID empties the caches.\n"
+      "[log]\ndecisions = \"decisions.jsonl\"\n\n"
+      "[state]\ndirectory = \"state\"\n\n"
+      "[dns]\nservers = [\"{0}\"]\nsearch = [\"{1}\"]\n\n"
+      "[kerberos]\nconfig = \"krb5.conf\"\n"
+      "refusals = \"0s\"  # what is mended in the KDC is seen at once\n\n"
+      "[[identity]]\nname = \"reports\"\n{2}{4}\n"
+      "[[identity]]\nname = \"reports-password\"\n{3}{4}\n",
+      dns_->server(), fmt::join(search(plan), "\", \""), plan.identity, plan.password_identity,
+      plan.identity_extra);
   for (const auto &[name, full, identity] : routes) {
     const auto *target = !plan.other_domain.empty() && full == std::string_view(sql1) ? "sql1" : full;
     toml += fmt::format(
         "[[listener]]\nname = \"{0}\"\naddress = \"{6}:0\"\n{1}\n"
         "[[route]]\nname = \"{0}\"\nmatch = {{ listener = \"{0}\"{2} }}\ntarget = \"{3}{4}\"\nidentity = \"{8}\"\n"
         "{5}{7}{9}\n",
-        name, plan.listener_extra, plan.route_match, target, port_suffix, tls_keys(plan), ipv6_ ? "[::1]" : "127.0.0.1",
-        plan.route_extra, identity, name == ntlm_fallback ? fallback_keys(plan) : "");
+        name, plan.listener_extra, plan.route_match, target, port_suffix, tls_keys(plan),
+        ipv6_ ? "[::1]" : "127.0.0.1", plan.route_extra, identity,
+        name == ntlm_fallback ? fallback_keys(plan) : "");
   }
   write_file(folder() / "sqlshim.toml", toml);
   write_freetds_conf(plan);
 }
 
-/// FreeTDS's words: off says NOT_SUP, request OFF, require ON; of TDS 8.0 it knows nothing. The section's host is mostly an
-/// address, which no certificate here names.
+/// FreeTDS's words: off says NOT_SUP, request OFF, require ON; of TDS 8.0 it knows nothing. The section's
+/// host is mostly an address, which no certificate here names.
 void Lab::write_freetds_conf(const Plan &plan) const {
   const auto &server = plan.peer.encrypt;
   const auto *encryption = server == "off" ? "off" : server == "login" ? "request" : "require";
-  write_file(folder() / "freetds.conf",
-             fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = {}\n  ca file = {}\n"
-                         "  check certificate hostname = no\n  spn = {}\n",
-                         peer_host(), first_port(0), encryption, (folder() / "ca.pem").string(), spn()));
+  write_file(
+      folder() / "freetds.conf",
+      fmt::format("[peer]\n  host = {}\n  port = {}\n  tds version = 7.4\n  encryption = {}\n  ca file = {}\n"
+                  "  check certificate hostname = no\n  spn = {}\n",
+                  peer_host(), first_port(0), encryption, (folder() / "ca.pem").string(), spn()));
 }
 
-std::string Lab::host(std::size_t index) const { return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1)); }
+std::string Lab::host(std::size_t index) const {
+  return index == 0 ? sql1 : full_name(options_.hosts.at(index - 1));
+}
 std::string Lab::address(std::size_t index) const {
   return ipv6_ ? ipv6_loopback : block_.server(static_cast<int>(index));
 }
@@ -269,7 +284,9 @@ std::string Lab::peer_host() const { return options_.netns ? sql1 : address(0); 
 std::uint16_t Lab::first_port(std::size_t index) const {
   return index == 0 && instance_port_ ? instance_port_ : sql_port_;
 }
-std::string Lab::spn(std::size_t index) const { return fmt::format("MSSQLSvc/{}:{}", host(index), first_port(index)); }
+std::string Lab::spn(std::size_t index) const {
+  return fmt::format("MSSQLSvc/{}:{}", host(index), first_port(index));
+}
 std::string Lab::spn() const { return spn(0) + "@" + realm_->name(); }
 
 std::uint16_t Lab::port(const std::string &route) const {
@@ -299,8 +316,8 @@ Environment Lab::environment() const {
 void Lab::start_serve() {
   stop_serve();
   const auto program = program_folder() / "sqlshim";
-  serve_.emplace(
-      Command{.argv = {program, "serve", "--config", folder() / "sqlshim.toml"}, .output = folder() / "serve.log"});
+  serve_.emplace(Command{.argv = {program, "serve", "--config", folder() / "sqlshim.toml"},
+                         .output = folder() / "serve.log"});
   for (const auto &[name, target, identity] : routes) {
     const auto place = serve_->wait_for_line(fmt::format("listening {} ", name));
     ports_[name] = static_cast<std::uint16_t>(std::stoi(place.substr(place.rfind(':') + 1)));

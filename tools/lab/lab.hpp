@@ -1,4 +1,5 @@
-// The whole lab: realm, DNS, peers and sqlshim, brought up on addresses of their own in a folder of their own, and taken down again.
+// The whole lab: realm, DNS, peers and sqlshim, brought up on addresses of their own in a folder of their
+// own, and taken down again.
 #pragma once
 
 #include "tools/lab/black_hole.hpp"
@@ -16,12 +17,15 @@ struct LabOptions {
   std::string route = "reports";       ///< --route: where SQLSHIM_PORT leads to
   std::string server_encrypt = "on";   ///< --server-encrypt: off, login, on, require, strict
   std::string epa = "allowed";         ///< --epa: off, allowed, required
-  /// --cname, alias and target by their full names: the alias's own record goes. A target that nobody knows gets sql1's address, and no PTR.
+  /// --cname, alias and target by their full names: the alias's own record goes. A target that nobody knows
+  /// gets sql1's address, and no PTR.
   std::vector<std::pair<std::string, std::string>> cnames = {};
   std::string instance = {}; ///< --instance: sql1 is a named instance, at a port that SQL Browser tells
   bool no_ptr = false;       ///< --no-ptr: no server's address has a name
   bool netns =
-      false; ///< --netns: the process is in one (`enter_netns`); DNS is on port 53 there and resolves for every program
+      /// --netns: the process is in one (`enter_netns`); DNS is on port 53 there and
+      /// resolves for every program
+      false;
   bool keep = false; ///< --keep
   bool serve = true; ///< start `sqlshim serve`; without it, everything but SQLSHIM_PORT and SQLSHIM_PID
   std::function<void(Plan &)> change = {}; ///< what a test wants otherwise, after the fault
@@ -62,10 +66,11 @@ public:
   void start_serve();
   void stop_serve();
 
-  /// Runs COMMAND (none: $SHELL) on our terminal and forwards SIGTERM and SIGHUP to it. Its exit status. `block_signals()` must have
-  /// been called before.
+  /// Runs COMMAND (none: $SHELL) on our terminal and forwards SIGTERM and SIGHUP to it. Its exit status.
+  /// `block_signals()` must have been called before.
   int run(std::vector<std::string> command);
-  /// Holds back SIGINT, SIGQUIT, SIGTERM and SIGHUP, so that none of them ends us with the lab half up: `run` takes them.
+  /// Holds back SIGINT, SIGQUIT, SIGTERM and SIGHUP, so that none of them ends us with the lab
+  /// half up: `run` takes them.
   static void block_signals();
 
 private:

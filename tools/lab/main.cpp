@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <fmt/format.h>
 
-/// What AddressSanitizer asks a program that is built with it. At the end of each of a lab's peers it would look for leaks for longer than the peer lived; those of
-/// the lab's parts are looked for in tools_test.
+/// What AddressSanitizer asks a program that is built with it. At the end of each of a lab's peers it would
+/// look for leaks for longer than the peer lived; those of the lab's parts are looked for in tools_test.
 extern "C" const char *__asan_default_options() { return "detect_leaks=0"; }
 
 namespace {
@@ -43,9 +43,11 @@ Faults for --break:
   return text;
 }
 
-/// "sqlalias=sql2" for --cname. Small letters: dnsmasq knows one name by them, and exits where it has two records.
+/// "sqlalias=sql2" for --cname. Small letters: dnsmasq knows one name by them, and exits
+/// where it has two records.
 std::pair<std::string, std::string> parse_cname(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(text, text.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   const auto equals = text.find('=');
   const auto alias = lab::full_name(text.substr(0, equals));
   const auto target = equals == text.npos ? std::string() : lab::full_name(text.substr(equals + 1));
@@ -63,7 +65,8 @@ int run_lab(lab::LabOptions options, std::vector<std::string> command) {
   lab::Lab::block_signals();
   if (options.netns) lab::enter_netns();
   lab::Lab lab(std::move(options));
-  if (interactive) fmt::print(stderr, "lab: up in {}. Leave the shell to take it down.\n", lab.folder().string());
+  if (interactive)
+    fmt::print(stderr, "lab: up in {}. Leave the shell to take it down.\n", lab.folder().string());
   const int status = lab.run(std::move(command));
   if (keep) fmt::print(stderr, "lab: kept {}\n", lab.folder().string());
   return status;
@@ -76,35 +79,41 @@ int run_lab_command(std::vector<std::string> arguments) {
   const std::vector<std::string> command(given ? dashes + 1 : dashes, arguments.end());
   arguments.erase(dashes, arguments.end());
 
-  CLI::App app("Brings up a Kerberos realm, a DNS server, a TDS server and sqlshim on loopback, runs COMMAND in it "
-               "(else $SHELL),\n"
-               "takes everything down again, and ends with COMMAND's status. Needs neither root nor a network.",
-               "sqlshim lab [OPTION...] [-- COMMAND]\n             ");
+  CLI::App app(
+      "Brings up a Kerberos realm, a DNS server, a TDS server and sqlshim on loopback, runs COMMAND in it "
+      "(else $SHELL),\n"
+      "takes everything down again, and ends with COMMAND's status. Needs neither root nor a network.",
+      "sqlshim lab [OPTION...] [-- COMMAND]\n             ");
   lab::LabOptions options;
   app.add_option("--break", options.fault, "Break one thing (list below)")->type_name("ID");
-  app.add_option("--host", options.hosts, "One more server: address, DNS records, SPN, peer (may be repeated)")
+  app.add_option("--host", options.hosts,
+                 "One more server: address, DNS records, SPN, peer (may be repeated)")
       ->type_name("NAME")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--route", options.route,
-                 "Which route SQLSHIM_PORT leads to: reports (default), alias (the same server by its CNAME), or\n"
-                 "ntlm-fallback (NTLM where the KDC does not know the server's SPN: --break spn-missing)")
+  app.add_option(
+         "--route", options.route,
+         "Which route SQLSHIM_PORT leads to: reports (default), alias (the same server by its CNAME), or\n"
+         "ntlm-fallback (NTLM where the KDC does not know the server's SPN: --break spn-missing)")
       ->type_name("NAME")
       ->check(CLI::IsMember({"reports", "alias", "ntlm-fallback"}));
-  app.add_option("--server-encrypt", options.server_encrypt,
-                 "What the server makes of TLS: off has none; login covers the login alone; on (default) does as the\n"
-                 "client asks; require insists; strict is TDS 8.0. The routes' `encrypt` fits")
+  app.add_option(
+         "--server-encrypt", options.server_encrypt,
+         "What the server makes of TLS: off has none; login covers the login alone; on (default) does as the\n"
+         "client asks; require insists; strict is TDS 8.0. The routes' `encrypt` fits")
       ->type_name("HOW")
       ->check(CLI::IsMember({"off", "login", "on", "require", "strict"}));
-  app.add_option("--epa", options.epa,
-                 "Extended Protection at the server: off; allowed (default) refuses wrong channel bindings; required\n"
-                 "refuses a login without them, too")
+  app.add_option(
+         "--epa", options.epa,
+         "Extended Protection at the server: off; allowed (default) refuses wrong channel bindings; required\n"
+         "refuses a login without them, too")
       ->type_name("HOW")
       ->check(CLI::IsMember({"off", "allowed", "required"}));
   std::vector<std::string> cnames;
-  app.add_option("--cname", cnames,
-                 "A becomes an alias of B, whatever it was before (may be repeated). Without a dot: in corp.test. A B\n"
-                 "that the lab does not know gets the server's address, but neither PTR nor SPN")
+  app.add_option(
+         "--cname", cnames,
+         "A becomes an alias of B, whatever it was before (may be repeated). Without a dot: in corp.test. A B\n"
+         "that the lab does not know gets the server's address, but neither PTR nor SPN")
       ->type_name("A=B")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -115,8 +124,9 @@ int run_lab_command(std::vector<std::string> arguments) {
          "another port, with its SPN; $SQLSHIM_LAB/peer.port says which")
       ->type_name("NAME")
       ->check([](const std::string &name) {
-        const bool good = !name.empty() && name.size() <= 16 &&
-                          std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+        const bool good =
+            !name.empty() && name.size() <= 16 &&
+            std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
         return good ? std::string() : name + ": an instance is named by 1 to 16 letters, digits and _";
       });
   app.add_flag("--no-ptr", options.no_ptr, "No server's address has a name in DNS");

@@ -31,8 +31,8 @@ void tell_kernel(const char *path, const std::string &text) {
   if (!(out << text << std::flush)) fail(path);
 }
 
-/// Up, and with one address beside 127.0.0.1 and one beside ::1 (where the kernel has IPv6): getaddrinfo with AI_ADDRCONFIG finds no name's addresses of a
-/// family of which the machine has loopback addresses alone.
+/// Up, and with one address beside 127.0.0.1 and one beside ::1 (where the kernel has IPv6): getaddrinfo with
+/// AI_ADDRCONFIG finds no name's addresses of a family of which the machine has loopback addresses alone.
 void raise_loopback() {
   const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq loopback{}, documentation{};
@@ -42,8 +42,8 @@ void raise_loopback() {
   auto &address = reinterpret_cast<sockaddr_in &>(documentation.ifr_addr);
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(0xC0000201); // 192.0.2.1, RFC 5737
-  const bool up =
-      any >= 0 && ::ioctl(any, SIOCSIFFLAGS, &loopback) == 0 && ::ioctl(any, SIOCSIFADDR, &documentation) == 0;
+  const bool up = any >= 0 && ::ioctl(any, SIOCSIFFLAGS, &loopback) == 0 &&
+                  ::ioctl(any, SIOCSIFADDR, &documentation) == 0;
   ::close(any);
   if (!up) fail("the loopback interface");
   in6_ifreq documentation6{};
@@ -56,8 +56,8 @@ void raise_loopback() {
   }
 }
 
-/// The DNS server needs port 53, and a program that is not root keeps no capability across execve but an ambient one. (The sysctl that would open the
-/// port to all is read-only in most containers.)
+/// The DNS server needs port 53, and a program that is not root keeps no capability across execve but an
+/// ambient one. (The sysctl that would open the port to all is read-only in most containers.)
 void keep_low_ports() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct data[2]{};
@@ -67,7 +67,8 @@ void keep_low_ports() {
   if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) != 0) fail("PR_CAP_AMBIENT");
 }
 
-/// What is mounted on a symbolic link is mounted on the file that it leads to: a link into nowhere (an absent systemd-resolved) cannot be served.
+/// What is mounted on a symbolic link is mounted on the file that it leads to: a link into nowhere (an absent
+/// systemd-resolved) cannot be served.
 void mount_over(const fs::path &file, const char *place) {
   if (::mount(file.c_str(), place, nullptr, MS_BIND, nullptr) != 0) fail(place);
 }
@@ -79,8 +80,9 @@ void enter_netns() {
   const auto user = ::geteuid();
   const auto group = ::getegid();
   if (::unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0)
-    fail("this kernel or container gives no user, network and mount namespaces (kernel.unprivileged_userns_clone, "
-         "user.max_user_namespaces, seccomp)");
+    fail(
+        "this kernel or container gives no user, network and mount namespaces (kernel.unprivileged_userns_clone, "
+        "user.max_user_namespaces, seccomp)");
   tell_kernel("/proc/self/setgroups", "deny"); // before gid_map, or the kernel refuses that
   tell_kernel("/proc/self/uid_map", fmt::format("{0} {0} 1", user));
   tell_kernel("/proc/self/gid_map", fmt::format("{0} {0} 1", group));

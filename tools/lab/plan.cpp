@@ -23,7 +23,8 @@ void force_error(Plan &plan, std::uint32_t number, std::string text) {
   plan.peer.login_error = LoginError{number, 1, 14, std::move(text)};
 }
 
-/// For faults of TLS: it is wanted on both sides, whatever --server-encrypt says, unless that is a kind of TLS anyway.
+/// For faults of TLS: it is wanted on both sides, whatever --server-encrypt says, unless
+/// that is a kind of TLS anyway.
 void demand_tls(Plan &plan) {
   if (plan.peer.encrypt == "off") plan.peer.encrypt = "on";
   if (plan.route_encrypt == "off") plan.route_encrypt = "require";
@@ -36,10 +37,12 @@ void spoil_certificate(Plan &plan, Plan::Wrong how) {
 
 /// The password file of every route's identity.
 void use_password(Plan &plan, std::string_view file, std::string_view principal) {
-  plan.identity = plan.password_identity = fmt::format("password_file = \"{}\"\nprincipal = \"{}\"\n", file, principal);
+  plan.identity = plan.password_identity =
+      fmt::format("password_file = \"{}\"\nprincipal = \"{}\"\n", file, principal);
 }
 
-/// MIT's KDC never answers 8 (PRINCIPAL_NOT_UNIQUE); Active Directory's does. Here its 7 becomes one: error-code [6] INTEGER in the KRB-ERROR.
+/// MIT's KDC never answers 8 (PRINCIPAL_NOT_UNIQUE); Active Directory's does. Here its 7 becomes one:
+/// error-code [6] INTEGER in the KRB-ERROR.
 tds::Bytes not_unique_for_unknown(tds::ByteView, tds::Bytes reply) {
   constexpr std::array<std::uint8_t, 5> unknown{0xa6, 0x03, 0x02, 0x01, 0x07};
   const auto found = std::ranges::search(reply, unknown);

@@ -41,9 +41,11 @@ fs::path find_program(const std::string &name, const Environment &environment) {
   // An ordinary user's PATH lacks the folders where krb5kdc and dnsmasq live.
   std::stringstream folders(fmt::format("{}:/usr/sbin:/sbin", path ? path : "/usr/bin:/bin"));
   for (std::string folder; std::getline(folders, folder, ':');)
-    if (const auto candidate = fs::path(folder) / name; ::access(candidate.c_str(), X_OK) == 0) return candidate;
+    if (const auto candidate = fs::path(folder) / name; ::access(candidate.c_str(), X_OK) == 0)
+      return candidate;
   const auto package = package_of(name);
-  throw LabError(fmt::format("{} is not installed{}", name, package.empty() ? "" : ": apt-get install " + package));
+  throw LabError(
+      fmt::format("{} is not installed{}", name, package.empty() ? "" : ": apt-get install " + package));
 }
 
 /// "NAME=value" strings: ours with `changes` laid over.
@@ -98,7 +100,8 @@ Process::Process(Command command) : output_(command.output) {
   ::sigemptyset(&none);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
 
-  // Not fork: to copy the page tables of a program under AddressSanitizer, and both sides' pages after that, costs more than all else here.
+  // Not fork: to copy the page tables of a program under AddressSanitizer, and both sides' pages after that,
+  // costs more than all else here.
   const pid_t child = ::vfork();
   if (child == 0) {
     for (int number = 1; number < NSIG; ++number)
@@ -173,12 +176,14 @@ void Process::stop(milliseconds grace) {
   }
 }
 
-void Process::wait_until(const std::string &what, const std::function<bool()> &condition, milliseconds deadline) {
+void Process::wait_until(const std::string &what, const std::function<bool()> &condition,
+                         milliseconds deadline) {
   bool held = false;
   eventually([&] { return (held = condition()) || !running(); }, deadline);
   if (held) return;
   const auto how = status_ ? fmt::format("ended with status {}", *status_) : "did not do so in time";
-  throw LabError(fmt::format("waited for {} to {}: it {}\n{}", name_, what, how, output_.empty() ? "" : tail(output_)));
+  throw LabError(
+      fmt::format("waited for {} to {}: it {}\n{}", name_, what, how, output_.empty() ? "" : tail(output_)));
 }
 
 void Process::wait_for_port(const std::string &address, std::uint16_t port, milliseconds deadline) {

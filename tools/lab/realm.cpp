@@ -27,7 +27,8 @@ constexpr auto krb5_conf_template = R"([libdefaults]
   {domain} = {realm_of_domain}
 )";
 
-// MIT's own backlog is 5: a burst of logins on a busy machine then waits for seconds until the kernel sends again.
+// MIT's own backlog is 5: a burst of logins on a busy machine then waits for seconds
+// until the kernel sends again.
 constexpr auto kdc_conf_template = R"([kdcdefaults]
   kdc_listen = {kdc}:{port}
   kdc_tcp_listen = {tcp}
@@ -49,7 +50,8 @@ constexpr auto kdc_conf_template = R"([kdcdefaults]
   default = FILE:{folder}/kdc.log
 )";
 
-/// kadmin.local reading its standard input ends with status 0 whatever happened: com_err's "COMMAND: reason while doing" tells.
+/// kadmin.local reading its standard input ends with status 0 whatever happened: com_err's "COMMAND:
+/// reason while doing" tells.
 bool reports_failure(const std::string &output) {
   std::istringstream lines(output);
   for (std::string line; std::getline(lines, line);) {
@@ -57,7 +59,8 @@ bool reports_failure(const std::string &output) {
     if (colon == line.npos || line.starts_with("No policy")) continue;
     const auto command = std::string_view(line).substr(0, colon);
     const bool plain = command.find_first_not_of("abcdefghijklmnopqrstuvwxyz_.") == command.npos;
-    if (plain && (line.contains(" while ") || line.contains("Unknown request") || line.contains("does not exist")))
+    if (plain &&
+        (line.contains(" while ") || line.contains("Unknown request") || line.contains("does not exist")))
       return true;
   }
   return output.contains("usage: ");
@@ -70,10 +73,12 @@ Realm::Realm(fs::path folder, const Block &block, RealmOptions options)
       kdc_address_(options_.kdc_address.empty() ? block.kdc() : options_.kdc_address) {
   fs::create_directories(folder_);
   write_configuration();
-  const auto created = run({.argv = {"kdb5_util", "create", "-s", "-P", "master of the lab", "-r", options_.name},
-                            .environment = environment()});
+  const auto created =
+      run({.argv = {"kdb5_util", "create", "-s", "-P", "master of the lab", "-r", options_.name},
+           .environment = environment()});
   if (created.status != 0) throw LabError("kdb5_util create: " + created.output);
-  // sqlshim/admin: kadmin.local needs the name of somebody, and a uid without passwd entry has none of its own.
+  // sqlshim/admin: kadmin.local needs the name of somebody, and a uid without passwd
+  // entry has none of its own.
   kadmin("addprinc -pw alicepw alice\n"
          "addprinc -pw bobpw bob\n"
          "addprinc -randkey sqlshim/admin\n");
@@ -85,16 +90,18 @@ Environment Realm::environment() const {
 }
 
 std::string Realm::kadmin(const std::string &commands) {
-  const auto done =
-      run({.argv = {"kadmin.local", "-r", options_.name, "-p", "sqlshim/admin"}, .environment = environment()},
-          commands.ends_with('\n') ? commands : commands + "\n");
+  const auto done = run(
+      {.argv = {"kadmin.local", "-r", options_.name, "-p", "sqlshim/admin"}, .environment = environment()},
+      commands.ends_with('\n') ? commands : commands + "\n");
   if (done.status != 0 || reports_failure(done.output))
     throw LabError(fmt::format("kadmin.local failed\n{}\n{}", commands, done.output));
   return done.output;
 }
 
-void Realm::add_principal(const std::string &principal, const std::string &password, const std::string &flags) {
-  kadmin(fmt::format("addprinc {} {} {}", flags, password.empty() ? "-randkey" : "-pw " + password, principal));
+void Realm::add_principal(const std::string &principal, const std::string &password,
+                          const std::string &flags) {
+  kadmin(
+      fmt::format("addprinc {} {} {}", flags, password.empty() ? "-randkey" : "-pw " + password, principal));
 }
 
 void Realm::remove(const std::string &principal) { kadmin("delprinc -force " + principal); }
@@ -145,10 +152,11 @@ void Realm::write_configuration() const {
   std::string kdcs;
   for (const auto &kdc : options_.kdcs.value_or(std::vector{place}))
     kdcs += fmt::format("    kdc = {}\n", kdc);
-  write_file(krb5_conf(), fmt::format(fmt::runtime(krb5_conf_template), "realm"_a = options_.name, "kdcs"_a = kdcs,
-                                      "domain"_a = options_.domain, "libdefaults"_a = options_.libdefaults,
-                                      "realm_of_domain"_a =
-                                          options_.realm_of_domain.empty() ? options_.name : options_.realm_of_domain));
+  write_file(krb5_conf(),
+             fmt::format(fmt::runtime(krb5_conf_template), "realm"_a = options_.name, "kdcs"_a = kdcs,
+                         "domain"_a = options_.domain, "libdefaults"_a = options_.libdefaults,
+                         "realm_of_domain"_a =
+                             options_.realm_of_domain.empty() ? options_.name : options_.realm_of_domain));
   write_file(folder_ / "kdc.conf",
              fmt::format(fmt::runtime(kdc_conf_template), "realm"_a = options_.name, "kdc"_a = address,
                          "port"_a = options_.kdc_port, "folder"_a = folder_.string(),
@@ -159,7 +167,8 @@ void Realm::write_configuration() const {
 Environment Realm::with_clock(const std::string &clock) const {
   auto result = environment();
   if (clock.empty()) return result;
-  if (!fs::exists(faketime_library)) throw LabError("another clock needs libfaketime: apt-get install faketime");
+  if (!fs::exists(faketime_library))
+    throw LabError("another clock needs libfaketime: apt-get install faketime");
   result["LD_PRELOAD"] = faketime_library;
   result["FAKETIME"] = clock;
   return result;

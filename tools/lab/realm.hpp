@@ -15,7 +15,8 @@ struct RealmOptions {
   std::string kdc_clock = {};
   /// Lines for the [libdefaults] of krb5.conf: what a test wants clients to find there.
   std::string libdefaults = {};
-  /// What krb5.conf says of the realm instead of the truth: its `kdc =` values, and to which realm the domain belongs.
+  /// What krb5.conf says of the realm instead of the truth: its `kdc =` values, and to which
+  /// realm the domain belongs.
   std::optional<std::vector<std::string>> kdcs = {};
   std::string realm_of_domain = {};
   bool kdc_tcp = true; ///< else it listens on UDP alone
@@ -23,8 +24,8 @@ struct RealmOptions {
   std::string max_life = "10h";
 };
 
-/// Creates the realm in `folder` and starts its KDC. Principals: alice and bob (password NAMEpw) and sqlshim/admin; everything else
-/// is added with the functions below.
+/// Creates the realm in `folder` and starts its KDC. Principals: alice and bob (password NAMEpw) and
+/// sqlshim/admin; everything else is added with the functions below.
 ///
 ///   folder/krb5.conf kdc.conf kdc.log kadm5.acl principal* stash
 ///
@@ -42,11 +43,13 @@ public:
   const std::string &kdc_address() const { return kdc_address_; }
   std::uint16_t kdc_port() const { return options_.kdc_port; }
 
-  /// Runs lines of kadmin.local commands against the database (the KDC sees the change at once). Returns what it printed; throws
-  /// LabError when a command fails.
+  /// Runs lines of kadmin.local commands against the database (the KDC sees the change at once). Returns what
+  /// it printed; throws LabError when a command fails.
   std::string kadmin(const std::string &commands);
-  /// A principal with a password, or with a random key where `password` is empty. `flags` go to addprinc ("+requires_preauth").
-  void add_principal(const std::string &principal, const std::string &password = {}, const std::string &flags = {});
+  /// A principal with a password, or with a random key where `password` is empty. `flags` go to
+  /// addprinc ("+requires_preauth").
+  void add_principal(const std::string &principal, const std::string &password = {},
+                     const std::string &flags = {});
   void add_spn(const std::string &spn) { add_principal(spn); }
   void remove(const std::string &principal);
   /// Appends the current keys to a keytab of mode 0600; the keys stay as they are.

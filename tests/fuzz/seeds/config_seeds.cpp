@@ -76,7 +76,7 @@ SEEDS(resolv_conf) {
   for (const std::string_view text :
        {"# made by hand\nnameserver 10.0.0.2\nnameserver ::1  # trailing\nsearch corp.test. lab.corp.test\n"
         "options timeout:1 ndots:3 rotate\n",
-        "search a.test b.test\ndomain c.test\n", "", "nameserver\nnonsense\noptions ndots:x ndots:99\nsearch .\n",
-        "nameserver 10.0.0.2:5353\n"})
+        "search a.test b.test\ndomain c.test\n", "",
+        "nameserver\nnonsense\noptions ndots:x ndots:99\nsearch .\n", "nameserver 10.0.0.2:5353\n"})
     fuzz::seed("resolv_conf", text);
 }

@@ -25,6 +25,7 @@ SEEDS(connect_login) {
       }
     if (rows.size() > 100'000) continue; // one that goes on without end: the fuzzer needs no help with it
     for (const std::uint8_t bits : {0x00, 0x01, 0x02, 0x08, 0x10, 0x20, 0x40, 0x80, 0xC0})
-      fuzz::seed("connect_login", joined({{bits, 0x05, bits >= 0x40 ? std::uint8_t{0xFF} : std::uint8_t{0x10}}, rows}));
+      fuzz::seed("connect_login",
+                 joined({{bits, 0x05, bits >= 0x40 ? std::uint8_t{0xFF} : std::uint8_t{0x10}}, rows}));
   }
 }

@@ -1,4 +1,5 @@
-// Seeds: inputs made of the unit tests' own tables. Each *_seeds.cpp includes one test for its tables and writes their rows; nothing is copied.
+// Seeds: inputs made of the unit tests' own tables. Each *_seeds.cpp includes one test for its tables and
+// writes their rows; nothing is copied.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ struct Seeds {
 } // namespace fuzz
 
 /// SEEDS(prelogin) { … seed("prelogin", …) … }
-#define SEEDS(NAME)                                                                                                    \
-  static void NAME##_seeds();                                                                                          \
-  static const fuzz::Seeds NAME##_seeds_written(NAME##_seeds);                                                         \
+#define SEEDS(NAME)                                                                                          \
+  static void NAME##_seeds();                                                                                \
+  static const fuzz::Seeds NAME##_seeds_written(NAME##_seeds);                                               \
   static void NAME##_seeds()

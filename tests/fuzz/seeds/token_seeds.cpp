@@ -30,7 +30,8 @@ SEEDS(token) {
   for (const auto &row : bad_tokens)
     fuzz::seed("token", joined({{number(row.version)}, row.bytes}));
   for (const auto &row : bad_routings)
-    fuzz::seed("token", joined({{0}, tds::encode_tokens({tds::EnvChange{row.type, row.data}}, tds::tds_7_4)}));
+    fuzz::seed("token",
+               joined({{0}, tds::encode_tokens({tds::EnvChange{row.type, row.data}}, tds::tds_7_4)}));
   for (const auto &row : new_texts)
     fuzz::seed("token", joined({{0}, tds::encode_tokens({row.change}, tds::tds_7_4)}));
   for (const auto type : {tds::EnvChangeType::routing, tds::EnvChangeType::enhanced_routing})

@@ -1,5 +1,5 @@
-// The programme of FreeTDS's db-lib, whose steps are also tests of it: what it brings is asserted. See programme.hpp for what it is told and what it prints.
-// SQL_MODE: "VERSION ENCRYPTION".
+// The programme of FreeTDS's db-lib, whose steps are also tests of it: what it brings is asserted. See
+// programme.hpp for what it is told and what it prints. SQL_MODE: "VERSION ENCRYPTION".
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -32,8 +32,8 @@ int on_message(DBPROCESS *, DBINT number, int state, int severity, char *text, c
                int line) {
   if (number == 5701 || number == 5703) return 0; // database and language
   std::ostringstream words;
-  words << "message " << number << " " << state << " " << severity << " " << text << " " << server << " " << procedure
-        << " " << line;
+  words << "message " << number << " " << state << " " << severity << " " << text << " " << server << " "
+        << procedure << " " << line;
   messages.push_back(words.str());
   return 0;
 }
@@ -70,8 +70,9 @@ protected:
     std::string version, encryption;
     mode >> version >> encryption;
     configuration_ = testing::TempDir() + "interop-dblib-" + std::to_string(::getpid()) + ".conf";
-    std::ofstream(configuration_) << "[server]\n  host = " << told("SQL_HOST") << "\n  port = " << told("SQL_PORT")
-                                  << "\n  tds version = " << version << "\n  encryption = " << encryption
+    std::ofstream(configuration_) << "[server]\n  host = " << told("SQL_HOST")
+                                  << "\n  port = " << told("SQL_PORT") << "\n  tds version = " << version
+                                  << "\n  encryption = " << encryption
                                   << "\n  client charset = UTF-8\n  spn = " << told("SQL_SPN") << "\n";
     ::setenv("FREETDSCONF", configuration_.c_str(), 1);
   }
@@ -191,7 +192,8 @@ TEST_F(Dblib, types) {
       }
       while (dbresults(db) == SUCCEED)
         while (dbnextrow(db) == REG_ROW)
-          say("sent " + std::to_string(number) + " " + std::to_string(dbcoltype(db, 1)) + " " + text_of(db, 1));
+          say("sent " + std::to_string(number) + " " + std::to_string(dbcoltype(db, 1)) + " " +
+              text_of(db, 1));
       say_messages();
     }
   }
@@ -302,7 +304,8 @@ TEST_F(Dblib, bulk_copy) {
   DBINT number = 0;
   char text[] = "row of bulk";
   bcp_bind(db, reinterpret_cast<BYTE *>(&number), 0, -1, nullptr, 0, SYBINT4, 1);
-  bcp_bind(db, reinterpret_cast<BYTE *>(text), 0, static_cast<DBINT>(std::strlen(text)), nullptr, 0, SYBVARCHAR, 2);
+  bcp_bind(db, reinterpret_cast<BYTE *>(text), 0, static_cast<DBINT>(std::strlen(text)), nullptr, 0,
+           SYBVARCHAR, 2);
   for (number = 1; number <= 1000; ++number)
     ASSERT_EQ(bcp_sendrow(db), SUCCEED);
   EXPECT_EQ(bcp_done(db), 1000);
@@ -312,7 +315,8 @@ TEST_F(Dblib, bulk_copy) {
   dbclose(db);
 }
 
-/// Each in a process of its own: db-lib's logins are one after the other within one. All are connected before the first asks.
+/// Each in a process of its own: db-lib's logins are one after the other within one. All are
+/// connected before the first asks.
 TEST_F(Dblib, fifty) {
   constexpr int count = 50;
   int ready[2], go[2];

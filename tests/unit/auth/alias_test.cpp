@@ -61,7 +61,8 @@ TEST(Alias, the_first_source_that_has_it_counts) {
   };
   const AliasTable table{{"web", "sql1"}};
   EXPECT_EQ(replace_aliases(*parse_target("web"), {source_of(table), other})->target.host, "sql1");
-  EXPECT_EQ(replace_aliases(*parse_target("old"), {source_of(table), other})->replacements.front().by, "elsewhere");
+  EXPECT_EQ(replace_aliases(*parse_target("old"), {source_of(table), other})->replacements.front().by,
+            "elsewhere");
 }
 
 TEST(Alias, freetds_conf_is_read_when_it_is_asked) {

@@ -33,7 +33,8 @@ struct Zone {
         if (question.name == reversed(address)) add(question.name, DnsType::ptr, name);
     } else if (question.type == DnsType::srv) {
       for (const auto &realm : srv)
-        if (question.name == "_kerberos._udp." + realm) add(question.name, DnsType::srv, "0 100 88 dc1." + realm);
+        if (question.name == "_kerberos._udp." + realm)
+          add(question.name, DnsType::srv, "0 100 88 dc1." + realm);
     } else {
       auto name = question.name;
       for (int link = 0; link < 8 && cname.contains(name); ++link) {
@@ -77,7 +78,8 @@ Zone corp() {
 constexpr MitNaming as_given{MitNaming::Canonicalise::never, false};
 constexpr MitNaming by_default{};
 
-std::vector<std::string> spns(std::string_view driver, const DriverFacts &facts, const MitNaming &mit = as_given) {
+std::vector<std::string> spns(std::string_view driver, const DriverFacts &facts,
+                              const MitNaming &mit = as_given) {
   std::vector<std::string> result;
   for (const auto &one : predict(*find_driver(driver), facts, mit).spns)
     result.push_back(one.spn);
@@ -90,20 +92,23 @@ TEST(Drivers, all_of_the_reference_are_there_and_no_other) {
   std::vector<std::string_view> ids;
   for (const auto &driver : drivers())
     ids.push_back(driver.id);
-  EXPECT_THAT(ids, ElementsAre("msodbcsql", "windows-sni", "sqlclient", "sqlclient-before-4180", "mssql-jdbc",
-                               "go-mssqldb", "freetds", "pytds", "tiberius", "jtds", "mssql-rs", "mit-canon-rdns",
-                               "mit-canon", "mit-fallback-rdns", "mit-fallback", "mit-as-typed"));
+  EXPECT_THAT(ids,
+              ElementsAre("msodbcsql", "windows-sni", "sqlclient", "sqlclient-before-4180", "mssql-jdbc",
+                          "go-mssqldb", "freetds", "pytds", "tiberius", "jtds", "mssql-rs", "mit-canon-rdns",
+                          "mit-canon", "mit-fallback-rdns", "mit-fallback", "mit-as-typed"));
   EXPECT_EQ(find_driver("odbc"), nullptr);
 }
 
 TEST(Drivers, a_pipe_has_no_port_and_few_speak_it) {
-  for (const auto &[typed, service] : {std::pair("np:sql1.corp.test", svc("sql1.corp.test")),
-                                       {R"(\\sql1.corp.test\pipe\MSSQL$INST\sql\query)", svc("sql1.corp.test:INST")}}) {
+  for (const auto &[typed, service] :
+       {std::pair("np:sql1.corp.test", svc("sql1.corp.test")),
+        {R"(\\sql1.corp.test\pipe\MSSQL$INST\sql\query)", svc("sql1.corp.test:INST")}}) {
     SCOPED_TRACE(typed);
     const auto facts = corp().facts(typed);
     for (const auto *driver : {"windows-sni", "sqlclient", "sqlclient-before-4180"})
       EXPECT_THAT(spns(driver, facts), ElementsAre(service)) << driver;
-    EXPECT_THAT(predict(*find_driver("mssql-jdbc"), facts, as_given).reason, HasSubstr("does not speak named pipes"));
+    EXPECT_THAT(predict(*find_driver("mssql-jdbc"), facts, as_given).reason,
+                HasSubstr("does not speak named pipes"));
     EXPECT_THAT(spns("mssql-jdbc", facts), IsEmpty());
   }
 }
@@ -134,7 +139,8 @@ TEST(Drivers, a_short_name) {
   const auto full = svc("sql1.corp.test:1433");
   EXPECT_THAT(spns("tiberius", facts), ElementsAre(svc("SQL1:1433")));
   EXPECT_THAT(spns("mssql-jdbc", facts), ElementsAre(svc("SQL1:1433")));
-  EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("SQL1.corp.test:1433"))) << "as the KDC's log showed of tsql";
+  EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("SQL1.corp.test:1433")))
+      << "as the KDC's log showed of tsql";
   EXPECT_THAT(spns("go-mssqldb", facts), ElementsAre(full));
   EXPECT_THAT(spns("mssql-rs", facts), ElementsAre(svc("sql1.corp.test")));
   EXPECT_THAT(spns("mit-as-typed", facts), ElementsAre(full)) << "qualify_shortname";
@@ -164,7 +170,8 @@ TEST(Drivers, only_those_that_follow_it_change_with_the_cname) {
   std::vector<std::string_view> changed;
   for (const auto &driver : drivers())
     if (spns(driver.id, before) != spns(driver.id, after)) changed.push_back(driver.id);
-  EXPECT_THAT(changed, ElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb", "mit-canon", "mit-fallback"));
+  EXPECT_THAT(changed,
+              ElementsAre("sqlclient", "sqlclient-before-4180", "go-mssqldb", "mit-canon", "mit-fallback"));
 }
 
 TEST(Drivers, a_ptr_that_lies_is_the_cause_where_it_is_used) {
@@ -202,7 +209,8 @@ TEST(Drivers, instances_and_ports) {
   EXPECT_THAT(spns("tiberius", facts), ElementsAre(svc("sql1.corp.test:50123")));
   EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("sql1.corp.test:50123")))
       << "as the KDC's log showed of tsql 1.3.17";
-  EXPECT_THAT(spns("sqlclient", corp().facts("sql1.corp.test,1500")), ElementsAre(svc("sql1.corp.test:1500")));
+  EXPECT_THAT(spns("sqlclient", corp().facts("sql1.corp.test,1500")),
+              ElementsAre(svc("sql1.corp.test:1500")));
 }
 
 TEST(Drivers, nobody_asks_for_a_ticket_without_an_address_to_connect_to) {
@@ -211,7 +219,8 @@ TEST(Drivers, nobody_asks_for_a_ticket_without_an_address_to_connect_to) {
     const auto prediction = predict(driver, facts, by_default);
     EXPECT_THAT(prediction.spns, IsEmpty()) << driver.id;
     EXPECT_EQ(prediction.name, "gone.corp.test") << driver.id;
-    EXPECT_THAT(prediction.reason, HasSubstr("no address to connect to: gone.corp.test: nxdomain")) << driver.id;
+    EXPECT_THAT(prediction.reason, HasSubstr("no address to connect to: gone.corp.test: nxdomain"))
+        << driver.id;
   }
 }
 
@@ -232,22 +241,25 @@ TEST(Drivers, a_trailing_dot_stays_where_the_name_is_taken_as_typed) {
   zone.srv = {"corp.test"};
   const auto facts = zone.facts("sql1.corp.test.");
   EXPECT_THAT(spns("freetds", facts), ElementsAre(svc("sql1.corp.test.:1433")));
-  EXPECT_THAT(spns("mssql-jdbc", facts), ElementsAre(svc("sql1.corp.test.:1433@CORP.TEST."))) << "its realm too";
+  EXPECT_THAT(spns("mssql-jdbc", facts), ElementsAre(svc("sql1.corp.test.:1433@CORP.TEST.")))
+      << "its realm too";
   EXPECT_THAT(spns("jtds", facts), ElementsAre(svc("sql1.corp.test:1433")));
 }
 
 TEST(Drivers, every_question_is_asked_once) {
   auto zone = corp();
   zone.facts("sqlalias.corp.test");
-  EXPECT_THAT(zone.asked, ElementsAre("A sqlalias.corp.test", "AAAA sqlalias.corp.test", "PTR 1.0.0.10.in-addr.arpa",
-                                      "SRV _kerberos._udp.sqlalias.corp.test", "SRV _kerberos._udp.corp.test",
-                                      "SRV _kerberos._udp.test", "A sql1.corp.test", "AAAA sql1.corp.test",
-                                      "SRV _kerberos._udp.sql1.corp.test"));
+  EXPECT_THAT(zone.asked,
+              ElementsAre("A sqlalias.corp.test", "AAAA sqlalias.corp.test", "PTR 1.0.0.10.in-addr.arpa",
+                          "SRV _kerberos._udp.sqlalias.corp.test", "SRV _kerberos._udp.corp.test",
+                          "SRV _kerberos._udp.test", "A sql1.corp.test", "AAAA sql1.corp.test",
+                          "SRV _kerberos._udp.sql1.corp.test"));
 }
 
 // ---- Reported in public ----
 
-// A named instance over TCP: SqlClient asked for host:INSTANCE, and only host:port was registered. PR#4180 asks for the resolved port.
+// A named instance over TCP: SqlClient asked for host:INSTANCE, and only host:port was registered. PR#4180
+// asks for the resolved port.
 void named_instance_by_its_name() {
   auto facts = corp().facts("sql1.corp.test\\INST");
   facts.browser_port = 50123;
@@ -265,10 +277,12 @@ TEST(PublicCases, mssql_jdbc_1296) {
               ElementsAre(svc("sqlalias.corp.test:1433@CORP.TEST")));
   // An alias outside of every realm is: by the PTR.
   zone.cname["db.example.test"] = "sql1.corp.test";
-  EXPECT_THAT(spns("mssql-jdbc", zone.facts("db.example.test")), ElementsAre(svc("sql1.corp.test:1433@CORP.TEST")));
+  EXPECT_THAT(spns("mssql-jdbc", zone.facts("db.example.test")),
+              ElementsAre(svc("sql1.corp.test:1433@CORP.TEST")));
 }
 
-// Only the portless SPN is registered, or only the one with a port: SqlClient asks for both, in this order; the others for the port alone.
+// Only the portless SPN is registered, or only the one with a port: SqlClient asks for both, in this order;
+// the others for the port alone.
 void portless_and_port() {
   const auto facts = corp().facts("sql1.corp.test");
   EXPECT_THAT(spns("sqlclient", facts), ElementsAre(svc("sql1.corp.test"), svc("sql1.corp.test:1433")));
@@ -285,7 +299,8 @@ TEST(PublicCases, sqlclient_726) {
               ElementsAre(svc("sql1.corp.test"), svc("sql1.corp.test:1433")));
 }
 
-// The PTR names something else (a hosts file with the short name first, a container's name): libkrb5 puts that into the SPN, unless rdns = false.
+// The PTR names something else (a hosts file with the short name first, a container's name): libkrb5 puts
+// that into the SPN, unless rdns = false.
 TEST(PublicCases, sqlclient_1899) {
   auto zone = corp();
   zone.ptr["10.0.0.1"] = "sql1.bridge.test";
@@ -295,10 +310,13 @@ TEST(PublicCases, sqlclient_1899) {
               ElementsAre(svc("sql1.corp.test:1433")));
 }
 
-// An availability group's listener has several addresses; what counts is its own name, and only the PTR of one of them would lead elsewhere.
+// An availability group's listener has several addresses; what counts is its own name, and only the PTR of
+// one of them would lead elsewhere.
 TEST(PublicCases, sqlclient_3954) {
-  Zone zone{
-      .a = {{"aglistener.corp.test", "10.0.0.9"}}, .cname = {}, .ptr = {{"10.0.0.9", "node2.corp.test"}}, .srv = {}};
+  Zone zone{.a = {{"aglistener.corp.test", "10.0.0.9"}},
+            .cname = {},
+            .ptr = {{"10.0.0.9", "node2.corp.test"}},
+            .srv = {}};
   const auto facts = zone.facts("aglistener.corp.test,1433");
   EXPECT_THAT(spns("sqlclient", facts), ElementsAre(svc("aglistener.corp.test:1433")));
   EXPECT_THAT(spns("sqlclient", facts, by_default), ElementsAre(svc("node2.corp.test:1433")));
@@ -308,7 +326,8 @@ TEST(PublicCases, sqlclient_3954) {
 TEST(PublicCases, mssql_jdbc_1454) {
   const auto facts = corp().facts("sqlalias.corp.test");
   const auto prediction = predict(*find_driver("mssql-jdbc"), facts, as_given);
-  EXPECT_EQ(prediction.spns, (std::vector<PredictedSpn>{{svc("sqlalias.corp.test:1433"), NameSource::typed}}));
+  EXPECT_EQ(prediction.spns,
+            (std::vector<PredictedSpn>{{svc("sqlalias.corp.test:1433"), NameSource::typed}}));
   EXPECT_THAT(suspicion(prediction.spns.front(), facts), StartsWith("CNAME: "));
 }
 
@@ -344,7 +363,10 @@ TEST(PublicCases, azuredatastudio_25853) {
 
 // A principal name instead of a host-based one: libkrb5 then takes the default realm, wherever the host is.
 TEST(PublicCases, freetds_338) {
-  Zone zone{.a = {{"rz.eb.test", "10.0.0.8"}}, .cname = {}, .ptr = {{"10.0.0.8", "rz.eb.test"}}, .srv = {"eb.test"}};
+  Zone zone{.a = {{"rz.eb.test", "10.0.0.8"}},
+            .cname = {},
+            .ptr = {{"10.0.0.8", "rz.eb.test"}},
+            .srv = {"eb.test"}};
   const auto facts = zone.facts("rz.eb.test");
   EXPECT_TRUE(predict(*find_driver("freetds"), facts, by_default).default_realm);
   EXPECT_TRUE(predict(*find_driver("jtds"), facts, by_default).default_realm);

@@ -81,7 +81,8 @@ TEST(Error, DecodesWhatLibkrb5Makes) {
 }
 
 TEST(Error, TheZeroThatEndsMitsTextIsNoPartOfIt) {
-  EXPECT_EQ(decode_krb_error(krb_error(7, std::string("UNKNOWN_SERVER\0", 15))).value().said, "UNKNOWN_SERVER");
+  EXPECT_EQ(decode_krb_error(krb_error(7, std::string("UNKNOWN_SERVER\0", 15))).value().said,
+            "UNKNOWN_SERVER");
 }
 
 /// All the ways in which a server's token can hold a message.
@@ -167,7 +168,8 @@ TEST(Error, FieldsThatMakeNoSense) {
   ASSERT_TRUE(decode_krb_error(message(five, thirty, noon, zero, code)));
   EXPECT_FALSE(decode_krb_error(message(der_integer(4), thirty, noon, zero, code))) << "version";
   EXPECT_FALSE(decode_krb_error(message(five, der_integer(11), noon, zero, code))) << "message type";
-  EXPECT_FALSE(decode_krb_error(message(five, thirty, noon, der_integer(0xff), code))) << "negative microseconds";
+  EXPECT_FALSE(decode_krb_error(message(five, thirty, noon, der_integer(0xff), code)))
+      << "negative microseconds";
   EXPECT_FALSE(decode_krb_error(message(five, thirty, noon, Bytes{0x02, 0x03, 0x0f, 0x42, 0x40}, code)))
       << "a million microseconds";
   EXPECT_FALSE(decode_krb_error(message(five, thirty, noon, zero, Bytes{0x02, 0x05, 1, 1, 1, 1, 1})))

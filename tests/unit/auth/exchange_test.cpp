@@ -1,4 +1,5 @@
-// The exchanges without a KDC: what they ask, and what they make of each refusal. Tickets: tests/component/auth_kdc_test.cpp.
+// The exchanges without a KDC: what they ask, and what they make of each refusal. Tickets:
+// tests/component/auth_kdc_test.cpp.
 #include "auth/exchange.hpp"
 
 #include "tests/unit/auth/support.hpp"
@@ -115,7 +116,8 @@ TEST_F(ExchangeTest, OfTwoRefusalsTheFirstCounts) {
   const auto exchange = tgs();
   exchange->next();
   exchange->reply(krb_error(7, "first"));
-  ASSERT_TRUE(std::holds_alternative<AskKdc>(exchange->next())) << "libkrb5 asks again without name canonicalisation";
+  ASSERT_TRUE(std::holds_alternative<AskKdc>(exchange->next()))
+      << "libkrb5 asks again without name canonicalisation";
   exchange->reply(krb_error(60, "second"));
   const Error error = std::get<Error>(exchange->next());
   EXPECT_EQ(error.code, 7);
@@ -135,8 +137,8 @@ TEST_F(ExchangeTest, AfterItsEndNothingChangesIt) {
 }
 
 TEST_F(ExchangeTest, RepliesThatAreNone) {
-  for (const Bytes &reply :
-       {Bytes{}, bytes("HTTP/1.1 400"), Bytes(5, 0), Bytes{0x7e, 0x80}, Bytes{0x6b, 0x03, 0x30, 0x01, 0x00}}) {
+  for (const Bytes &reply : {Bytes{}, bytes("HTTP/1.1 400"), Bytes(5, 0), Bytes{0x7e, 0x80},
+                             Bytes{0x6b, 0x03, 0x30, 0x01, 0x00}}) {
     for (const auto &exchange : {as(Source::keytab).release(), tgs().release()}) {
       const std::unique_ptr<Exchange> owned(exchange);
       const auto action = answer_all(*owned, reply);
@@ -148,7 +150,8 @@ TEST_F(ExchangeTest, RepliesThatAreNone) {
 
 TEST_F(ExchangeTest, StartsThatCannotBeMade) {
   EXPECT_EQ(std::get<Error>(request_tgt(nullptr, config_, {})->next()).kind, Kind::no_credentials);
-  EXPECT_EQ(std::get<Error>(request_service_ticket(nullptr, spn, config_, {})->next()).kind, Kind::no_credentials);
+  EXPECT_EQ(std::get<Error>(request_service_ticket(nullptr, spn, config_, {})->next()).kind,
+            Kind::no_credentials);
   EXPECT_EQ(std::get<Error>(request_tgt(identity(Source::keytab), folder_.file("absent"), {})->next()).kind,
             Kind::malformed);
   for (const std::string name : {"", "MSSQLSvc/sql1", "a@b@c"}) {
@@ -171,8 +174,8 @@ TEST_F(ExchangeTest, AnExpiredTgtAsksNobody) {
 TEST_F(ExchangeTest, TraceLines) {
   std::vector<std::string> lines;
   {
-    const auto exchange =
-        request_tgt(identity(Source::password_file), config_, [&](std::string_view line) { lines.emplace_back(line); });
+    const auto exchange = request_tgt(identity(Source::password_file), config_,
+                                      [&](std::string_view line) { lines.emplace_back(line); });
     exchange->next();
   }
   EXPECT_THAT(lines, testing::Contains(HasSubstr("Getting initial credentials for alice@CORP.TEST")));

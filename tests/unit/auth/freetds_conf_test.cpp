@@ -33,7 +33,8 @@ TEST(FreetdsConf, an_instance_counts_where_there_is_no_port) {
 }
 
 TEST(FreetdsConf, the_first_file_with_the_section_ends_the_search) {
-  const auto server = find({"[global]\nport = 1\n[b]\nhost = no\n", "[a]\nhost = one\n", "[a]\nhost = two\n"}, "a");
+  const auto server =
+      find({"[global]\nport = 1\n[b]\nhost = no\n", "[a]\nhost = one\n", "[a]\nhost = two\n"}, "a");
   ASSERT_TRUE(server);
   EXPECT_EQ(server->host, "one");
   EXPECT_EQ(server->file, 1u);
@@ -55,9 +56,9 @@ TEST(FreetdsConf, ports_that_are_none) {
 }
 
 TEST(FreetdsConf, where_it_is_looked_for) {
-  EXPECT_THAT(
-      freetds_conf_files({"my.conf", "/opt/freetds", "/home/dba"}),
-      ElementsAre("my.conf", "/opt/freetds/etc/freetds.conf", "/home/dba/.freetds.conf", "/etc/freetds/freetds.conf"));
+  EXPECT_THAT(freetds_conf_files({"my.conf", "/opt/freetds", "/home/dba"}),
+              ElementsAre("my.conf", "/opt/freetds/etc/freetds.conf", "/home/dba/.freetds.conf",
+                          "/etc/freetds/freetds.conf"));
   EXPECT_THAT(freetds_conf_files({}), ElementsAre("/etc/freetds/freetds.conf"));
 }
 

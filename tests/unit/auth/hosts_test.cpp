@@ -94,8 +94,9 @@ TEST(ReversedAddress, IsTheOtherWayRound) {
     EXPECT_EQ(reversed_address(reverse_name(address) + "."), address);
   }
   for (const std::string name :
-       {"", ".", "sql1.corp.test", "in-addr.arpa", ".in-addr.arpa", "0.0.10.in-addr.arpa", "1.5.0.0.10.in-addr.arpa",
-        "5..0.10.in-addr.arpa", "05.0.0.10.in-addr.arpa", "x.0.0.10.in-addr.arpa", "1.ip6.arpa", "5.0.0.10.ip6.arpa"})
+       {"", ".", "sql1.corp.test", "in-addr.arpa", ".in-addr.arpa", "0.0.10.in-addr.arpa",
+        "1.5.0.0.10.in-addr.arpa", "5..0.10.in-addr.arpa", "05.0.0.10.in-addr.arpa", "x.0.0.10.in-addr.arpa",
+        "1.ip6.arpa", "5.0.0.10.ip6.arpa"})
     EXPECT_EQ(reversed_address(name), "") << name;
 }
 

@@ -78,13 +78,18 @@ TEST_F(IdentityTest, KeytabWithoutThePrincipal) {
   write_keytab(path, {{"one@CORP.TEST"}, {"one@CORP.TEST", 2}});
   const Error one = error(Source::keytab, path, "svc-reports");
   EXPECT_EQ(one.kind, Kind::no_credentials);
-  EXPECT_EQ(one.text, "keytab " + path + " holds no key of svc-reports@CORP.TEST; it holds only one@CORP.TEST");
-  write_keytab(
-      path,
-      {{"p2@CORP.TEST"}, {"p3@CORP.TEST"}, {"p4@CORP.TEST"}, {"p5@CORP.TEST"}, {"p6@CORP.TEST"}, {"p7@CORP.TEST"}});
+  EXPECT_EQ(one.text,
+            "keytab " + path + " holds no key of svc-reports@CORP.TEST; it holds only one@CORP.TEST");
+  write_keytab(path, {{"p2@CORP.TEST"},
+                      {"p3@CORP.TEST"},
+                      {"p4@CORP.TEST"},
+                      {"p5@CORP.TEST"},
+                      {"p6@CORP.TEST"},
+                      {"p7@CORP.TEST"}});
   EXPECT_THAT(
       error(Source::keytab, path, "svc-reports").text,
-      testing::EndsWith("it holds one@CORP.TEST, p2@CORP.TEST, p3@CORP.TEST, p4@CORP.TEST, p5@CORP.TEST and 2 more"));
+      testing::EndsWith(
+          "it holds one@CORP.TEST, p2@CORP.TEST, p3@CORP.TEST, p4@CORP.TEST, p5@CORP.TEST and 2 more"));
   EXPECT_EQ(error(Source::keytab, path, "one@OTHER.TEST").kind, Kind::no_credentials) << "the realm counts";
 }
 
@@ -99,7 +104,8 @@ TEST_F(IdentityTest, KeytabErrors) {
        "keytab " + folder_.file("absent") + " (read as uid " + std::to_string(geteuid()) + "): "},
       {folder_.write("empty", ""), "svc", Kind::malformed, "empty"},
       {folder_.write("text", "hello, keytab"), "svc", Kind::malformed, "text"},
-      {folder_.write("header", std::string("\x05\x02", 2)), "svc", Kind::no_credentials, "it holds none at all"},
+      {folder_.write("header", std::string("\x05\x02", 2)), "svc", Kind::no_credentials,
+       "it holds none at all"},
       {folder_.file(""), "svc", Kind::no_credentials, "keytab"},
       {"NOSUCHTYPE:x", "svc", Kind::no_credentials, "Unknown"},
       {folder_.write("header2", std::string("\x05\x02", 2)), "a@b@c", Kind::malformed, "principal a@b@c"},
@@ -121,8 +127,9 @@ TEST_F(IdentityTest, KeytabCutShort) {
     const std::string copy = folder_.file("cut");
     fs::copy_file(path, copy, fs::copy_options::overwrite_existing);
     fs::resize_file(copy, cut);
-    const LeaksOfLibraries of_entries_that_end_early;      // krb5 1.20 forgets their key and realm
-    const auto result = load(Source::keytab, copy, "svc"); // good with the first key alone, or an error; never a crash
+    const LeaksOfLibraries of_entries_that_end_early; // krb5 1.20 forgets their key and realm
+    const auto result =
+        load(Source::keytab, copy, "svc"); // good with the first key alone, or an error; never a crash
     EXPECT_TRUE(cut >= size / 2 || !result) << cut;
   }
 }
@@ -131,8 +138,9 @@ TEST_F(IdentityTest, KeytabCutShort) {
 
 TEST_F(IdentityTest, CcacheWithItsTgt) {
   const std::string path = folder_.file("cc");
-  write_ccache(path, "alice@CORP.TEST",
-               {{.server = "MSSQLSvc/sql1@CORP.TEST"}, {}, {.server = "krbtgt/OTHER.TEST@CORP.TEST", .life = 20h}});
+  write_ccache(
+      path, "alice@CORP.TEST",
+      {{.server = "MSSQLSvc/sql1@CORP.TEST"}, {}, {.server = "krbtgt/OTHER.TEST@CORP.TEST", .life = 20h}});
   for (const std::string &name : {path, "FILE:" + path})
     for (const std::string principal : {"", "alice", "alice@CORP.TEST"}) {
       SCOPED_TRACE(name + " " + principal);
@@ -239,7 +247,8 @@ TEST_F(IdentityTest, PasswordFileErrors) {
     std::string says;
   } rows[] = {
       {folder_.file("absent"), Kind::no_credentials,
-       "password file " + folder_.file("absent") + " (read as uid " + std::to_string(geteuid()) + "): No such file"},
+       "password file " + folder_.file("absent") + " (read as uid " + std::to_string(geteuid()) +
+           "): No such file"},
       {folder_.write("empty", ""), Kind::no_credentials, "first line, which shall be the password, is empty"},
       {folder_.write("newline", "\nsecret\n"), Kind::no_credentials, "is empty"},
       {folder_.write("zero", std::string("a\0b\n", 4)), Kind::malformed, "zero byte"},
@@ -328,13 +337,15 @@ TEST_F(CallerCcache, IsTaken) {
 
 TEST_F(CallerCcache, IsRefusedWhereItCouldBePlanted) {
   const auto said = [&](const std::string &path, const std::string &why) {
-    return AllOf(HasSubstr("the caller's credential cache " + path + " (read as uid " + std::to_string(geteuid())),
-                 HasSubstr(why));
+    return AllOf(
+        HasSubstr("the caller's credential cache " + path + " (read as uid " + std::to_string(geteuid())),
+        HasSubstr(why));
   };
   const auto path = good("cc");
   fs::create_symlink(path, folder_.file("symlink"));
   EXPECT_THAT(refusal(folder_.file("symlink")), said(folder_.file("symlink"), "it is a symbolic link"));
-  EXPECT_THAT(refusal("FILE:" + folder_.file("symlink")), said(folder_.file("symlink"), "it is a symbolic link"));
+  EXPECT_THAT(refusal("FILE:" + folder_.file("symlink")),
+              said(folder_.file("symlink"), "it is a symbolic link"));
 
   EXPECT_THAT(refusal(path, geteuid() + 1), said(path, "it belongs to uid " + std::to_string(geteuid()) +
                                                            ", not to uid " + std::to_string(geteuid() + 1)));
@@ -383,8 +394,9 @@ TEST_F(CallerCcache, WhatItHoldsIsToldByItsOwnName) {
   folder_.write("empty", "");
   for (const char *name : {"text", "empty"})
     ASSERT_EQ(chmod(folder_.file(name).c_str(), 0600), 0);
-  for (const auto &[name, kind] : {std::pair{"bare", Kind::no_credentials}, std::pair{"over", Kind::ticket_expired},
-                                   std::pair{"text", Kind::malformed}, std::pair{"empty", Kind::malformed}}) {
+  for (const auto &[name, kind] :
+       {std::pair{"bare", Kind::no_credentials}, std::pair{"over", Kind::ticket_expired},
+        std::pair{"text", Kind::malformed}, std::pair{"empty", Kind::malformed}}) {
     const auto got = load_of(folder_.file(name));
     ASSERT_FALSE(got) << name;
     EXPECT_EQ(to_string(got.error().kind), to_string(kind)) << got.error().text;
@@ -438,7 +450,8 @@ TEST_F(IdentityTest, NoRealmToCompleteANameWith) {
 
 TEST_F(IdentityTest, WithoutKrb5Conf) {
   config_ = folder_.file("absent.conf");
-  EXPECT_EQ(error(Source::password_file, folder_.write("password", "secret"), "alice@CORP.TEST").kind, Kind::malformed);
+  EXPECT_EQ(error(Source::password_file, folder_.write("password", "secret"), "alice@CORP.TEST").kind,
+            Kind::malformed);
 }
 
 TEST_F(IdentityTest, LeavesNothingBehind) {

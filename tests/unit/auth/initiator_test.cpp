@@ -1,4 +1,5 @@
-// The initiator without a server: its first token, and what it makes of each refusal. Acceptance: tests/component/auth_kdc_test.cpp.
+// The initiator without a server: its first token, and what it makes of each refusal. Acceptance:
+// tests/component/auth_kdc_test.cpp.
 #include "auth/initiator.hpp"
 
 #include "tests/unit/auth/support.hpp"
@@ -35,8 +36,10 @@ TEST(Initiator, FirstToken) {
 
 TEST(Initiator, RefusalsOfTheServer) {
   const std::pair<int, Kind> rows[] = {
-      {31, Kind::key_wrong},         {35, Kind::key_wrong},  {41, Kind::key_wrong},      {44, Kind::key_version_wrong},
-      {45, Kind::key_version_wrong}, {37, Kind::clock_skew}, {32, Kind::ticket_expired}, {60, Kind::other},
+      {31, Kind::key_wrong},         {35, Kind::key_wrong},
+      {41, Kind::key_wrong},         {44, Kind::key_version_wrong},
+      {45, Kind::key_version_wrong}, {37, Kind::clock_skew},
+      {32, Kind::ticket_expired},    {60, Kind::other},
   };
   for (const auto &[code, kind] : rows)
     for (const Wrapping wrapping : both) {
@@ -57,8 +60,8 @@ TEST(Initiator, RefusalsOfTheServer) {
 
 TEST(Initiator, TokensThatAreNone) {
   for (const Wrapping wrapping : both)
-    for (const Bytes &token :
-         {Bytes{}, Bytes{0x00}, bytes("NTLMSSP and more"), Bytes{0x60, 0x80}, spnego_response({}), der_of(0xa1, {})}) {
+    for (const Bytes &token : {Bytes{}, Bytes{0x00}, bytes("NTLMSSP and more"), Bytes{0x60, 0x80},
+                               spnego_response({}), der_of(0xa1, {})}) {
       const auto ours = initiator(wrapping);
       ASSERT_TRUE(ours->step({}));
       const auto refused = ours->step(token);
@@ -69,10 +72,10 @@ TEST(Initiator, TokensThatAreNone) {
 
 TEST(Initiator, AnApRepThatProvesNothing) {
   // AP-REP (RFC 4120 5.5.2) with 32 bytes that nobody encrypted.
-  const Bytes ap_rep =
-      der_of(0x6f, {der_of(0x30, {der_of(0xa0, {der_integer(5)}), der_of(0xa1, {der_integer(15)}),
-                                  der_of(0xa2, {der_of(0x30, {der_of(0xa0, {der_integer(18)}),
-                                                              der_of(0xa2, {der_of(0x04, {Bytes(64, 7)})})})})})});
+  const Bytes ap_rep = der_of(
+      0x6f, {der_of(0x30, {der_of(0xa0, {der_integer(5)}), der_of(0xa1, {der_integer(15)}),
+                           der_of(0xa2, {der_of(0x30, {der_of(0xa0, {der_integer(18)}),
+                                                       der_of(0xa2, {der_of(0x04, {Bytes(64, 7)})})})})})});
   const auto ours = initiator(Wrapping::raw);
   ASSERT_TRUE(ours->step({}));
   const auto refused = ours->step(framed(2, ap_rep));
@@ -83,7 +86,8 @@ TEST(Initiator, AnApRepThatProvesNothing) {
 TEST(Initiator, TicketsThatCannotBeUsed) {
   const auto fails = [](TicketPtr ticket) {
     const auto made = make_initiator(std::move(ticket), {});
-    return made ? Error{.kind = Kind::ok, .code = 0, .text = "no error", .said = {}, .server_time = {}} : made.error();
+    return made ? Error{.kind = Kind::ok, .code = 0, .text = "no error", .said = {}, .server_time = {}}
+                : made.error();
   };
   EXPECT_EQ(to_string(fails(nullptr).kind), "no-credentials");
   const Error over = fails(fake_ticket({.server = spn, .starts = std::chrono::system_clock::now() - 11h}));

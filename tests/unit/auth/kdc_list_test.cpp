@@ -23,9 +23,11 @@ std::uint32_t last(std::uint32_t n) { return n - 1; }
 
 TEST(KdcList, Kdcinfo) {
   EXPECT_THAT(
-      texts(parse_kdcinfo("10.0.0.1\n10.0.0.2:1088\n\n  [2001:db8::1]:89 \r\n2001:db8::2\n# a comment\n"
-                          "kdc1.corp.test:88 # the old one\nnot a kdc\nhttps://proxy.corp.test/KdcProxy\n10.0.0.3:0")),
-      ElementsAre("10.0.0.1:88", "10.0.0.2:1088", "[2001:db8::1]:89", "[2001:db8::2]:88", "kdc1.corp.test:88"));
+      texts(parse_kdcinfo(
+          "10.0.0.1\n10.0.0.2:1088\n\n  [2001:db8::1]:89 \r\n2001:db8::2\n# a comment\n"
+          "kdc1.corp.test:88 # the old one\nnot a kdc\nhttps://proxy.corp.test/KdcProxy\n10.0.0.3:0")),
+      ElementsAre("10.0.0.1:88", "10.0.0.2:1088", "[2001:db8::1]:89", "[2001:db8::2]:88",
+                  "kdc1.corp.test:88"));
   EXPECT_THAT(parse_kdcinfo(""), IsEmpty());
   std::string many;
   for (int i = 0; i < 1000; ++i)
@@ -54,7 +56,8 @@ TEST(KdcList, SrvByWeightAmongEquals) {
   EXPECT_EQ(picks(100), "heavy:88");
   EXPECT_THAT(texts(order_srv(records, last)), ElementsAre("heavy:88", "light:88", "zero:88"));
   std::uint32_t asked = 0;
-  order_srv({srv("0 10 88 a"), srv("0 90 88 b")}, [&](std::uint32_t n) { return (asked = std::max(asked, n)), 0u; });
+  order_srv({srv("0 10 88 a"), srv("0 90 88 b")},
+            [&](std::uint32_t n) { return (asked = std::max(asked, n)), 0u; });
   EXPECT_EQ(asked, 101u) << "from 0 to the sum of the weights, both included";
 }
 

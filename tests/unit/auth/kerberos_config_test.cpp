@@ -55,9 +55,10 @@ TEST(KerberosConfig, Loads) {
   EXPECT_EQ(config.default_realm, "CORP.TEST");
   EXPECT_EQ(config.clock_skew, 120s);
   EXPECT_THAT(texts(config, "CORP.TEST"),
-              ElementsAre("kdc1.corp.test:88", "kdc2.corp.test:18088", "127.0.0.1:88", "[::1]:1088", "[2001:db8::1]:88",
-                          "[2001:db8::2]:88", "kdc3.corp.test:99", "kdc4.corp.test:88",
-                          "https https://proxy.corp.test/KdcProxy", "https https://proxy.corp.test:8443/KdcProxy"));
+              ElementsAre("kdc1.corp.test:88", "kdc2.corp.test:18088", "127.0.0.1:88", "[::1]:1088",
+                          "[2001:db8::1]:88", "[2001:db8::2]:88", "kdc3.corp.test:99", "kdc4.corp.test:88",
+                          "https https://proxy.corp.test/KdcProxy",
+                          "https https://proxy.corp.test:8443/KdcProxy"));
   EXPECT_THAT(texts(config, "OTHER.TEST"), ElementsAre("kdc.other.test:88"));
   EXPECT_EQ(config.kdcs.count("EMPTY.TEST"), 0u);
   const std::map<std::string, std::string> domains{
@@ -79,7 +80,8 @@ TEST(KerberosConfig, SeveralFilesWhereTheFirstWins) {
   const std::string first = folder.write("a", "[libdefaults]\n default_realm = FIRST.TEST\n");
   const std::string second =
       folder.write("b", "[libdefaults]\n default_realm = SECOND.TEST\n[domain_realm]\n b = SECOND.TEST\n");
-  const KerberosConfig config = value(load_kerberos_config(first + ":" + folder.file("absent") + ":" + second));
+  const KerberosConfig config =
+      value(load_kerberos_config(first + ":" + folder.file("absent") + ":" + second));
   EXPECT_EQ(config.default_realm, "FIRST.TEST");
   EXPECT_EQ(config.realm_of("b"), "SECOND.TEST");
 }
@@ -91,7 +93,8 @@ TEST(KerberosConfig, Errors) {
       {folder.write("syntax", "[libdefaults\n"), "syntax: "},
       {folder.write("relation", "[libdefaults]\n no equals sign\n"), "relation: "},
       {folder.write("skew", "[libdefaults]\n clockskew = soon\n"), "clockskew is no duration"},
-      {folder.write("port", "[realms]\n R = {\n kdc = kdc1:99999\n }\n"), "realm R: kdc = kdc1:99999 is none of"},
+      {folder.write("port", "[realms]\n R = {\n kdc = kdc1:99999\n }\n"),
+       "realm R: kdc = kdc1:99999 is none of"},
       {folder.write("port0", "[realms]\n R = {\n kdc = kdc1:0\n }\n"), "kdc1:0"},
       {folder.write("bracket", "[realms]\n R = {\n kdc = [::1\n }\n"), "[::1"},
       {folder.write("v6", "[realms]\n R = {\n kdc = [kdc1]:88\n }\n"), "[kdc1]:88"},
@@ -138,7 +141,8 @@ TEST(KerberosConfig, RealmOfAHost) {
 TEST(KerberosConfig, KdcAddressText) {
   EXPECT_EQ((KdcAddress{"127.0.0.1", 18088, false}.text()), "127.0.0.1:18088");
   EXPECT_EQ((KdcAddress{"::1", 88, false}.text()), "[::1]:88");
-  EXPECT_EQ((KdcAddress{"proxy.corp.test", 443, true, "/KdcProxy"}.text()), "https://proxy.corp.test/KdcProxy");
+  EXPECT_EQ((KdcAddress{"proxy.corp.test", 443, true, "/KdcProxy"}.text()),
+            "https://proxy.corp.test/KdcProxy");
   EXPECT_EQ((KdcAddress{"::1", 8443, true, ""}.text()), "https://[::1]:8443");
 }
 
@@ -161,11 +165,13 @@ TEST(KerberosConfig, DnsLookupKdc) {
                                                 {"dns_lookup_kdc = true\n", true},
                                                 {"dns_lookup_kdc = no\n", false}};
   for (const auto &[line, looks] : rows) {
-    const auto config = load_kerberos_config(folder.write("krb5.conf", std::string("[libdefaults]\n") + line));
+    const auto config =
+        load_kerberos_config(folder.write("krb5.conf", std::string("[libdefaults]\n") + line));
     ASSERT_TRUE(config) << line;
     EXPECT_EQ(config->dns_lookup_kdc, looks) << line;
   }
-  const auto wrong = load_kerberos_config(folder.write("krb5.conf", "[libdefaults]\ndns_lookup_kdc = perhaps\n"));
+  const auto wrong =
+      load_kerberos_config(folder.write("krb5.conf", "[libdefaults]\ndns_lookup_kdc = perhaps\n"));
   ASSERT_FALSE(wrong);
   EXPECT_NE(wrong.error().text.find("dns_lookup_kdc is neither true nor false"), std::string::npos)
       << wrong.error().text;
@@ -186,7 +192,8 @@ std::string setting(krb5_context context, const char *name) {
 
 TEST(KerberosContext, OurSettingsWinAndTheOthersStay) {
   const Folder folder;
-  const std::string text = "[libdefaults]\n kdc_timesync = 1\n dns_lookup_kdc = true\n default_realm = CORP.TEST\n";
+  const std::string text =
+      "[libdefaults]\n kdc_timesync = 1\n dns_lookup_kdc = true\n default_realm = CORP.TEST\n";
   const std::string path = folder.write("krb5.conf", text);
   for (int i = 0; i < 3; ++i) {
     const Context context = value(make_context(path));
@@ -221,7 +228,8 @@ TEST(KerberosContext, OnFourThreads) {
     thread.join();
 }
 
-// sqlshim makes itself undumpable, and /proc/self then belongs to root: our settings, which are read by way of it, must still be there.
+// sqlshim makes itself undumpable, and /proc/self then belongs to root: our settings, which are read by way
+// of it, must still be there.
 TEST(KerberosContext, InAProcessThatIsNotDumpable) {
   const Folder folder;
   const std::string path = folder.write("krb5.conf", "[libdefaults]\n kdc_timesync = 1\n");

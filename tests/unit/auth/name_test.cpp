@@ -15,8 +15,12 @@ using testing::IsEmpty;
 using Records = std::vector<DnsRecord>;
 
 DnsRecord a(const std::string &name, const std::string &address) { return {name, DnsType::a, address, 60s}; }
-DnsRecord aaaa(const std::string &name, const std::string &address) { return {name, DnsType::aaaa, address, 60s}; }
-DnsRecord cname(const std::string &name, const std::string &target) { return {name, DnsType::cname, target, 60s}; }
+DnsRecord aaaa(const std::string &name, const std::string &address) {
+  return {name, DnsType::aaaa, address, 60s};
+}
+DnsRecord cname(const std::string &name, const std::string &target) {
+  return {name, DnsType::cname, target, 60s};
+}
 
 struct Reply {
   DnsOutcome outcome = DnsOutcome::ok;
@@ -38,7 +42,8 @@ Target named(const std::string &host) {
 
 using End = std::variant<std::monostate, NameFacts, NameError>;
 
-/// Plays a script; each round must ask for its name, A and AAAA at once. monostate: more is asked than the script answers.
+/// Plays a script; each round must ask for its name, A and AAAA at once. monostate: more is
+/// asked than the script answers.
 End play(Canonicaliser &machine, const std::vector<Round> &script) {
   for (const Round &round : script) {
     const auto action = machine.next();
@@ -135,7 +140,8 @@ std::vector<Found> found_rows() {
       {"by the second suffix",
        "sql1",
        search,
-       {{full, nxdomain, nxdomain}, {"sql1.other.test", {.records = {a("sql1.other.test", "10.0.0.1")}}, nodata}},
+       {{full, nxdomain, nxdomain},
+        {"sql1.other.test", {.records = {a("sql1.other.test", "10.0.0.1")}}, nodata}},
        "sql1.other.test",
        {"sql1.other.test"},
        {"10.0.0.1"}},
@@ -158,7 +164,8 @@ std::vector<Found> found_rows() {
       {"ndots 2: the list first",
        "sql1.eu",
        {{"corp.test"}, 2},
-       {{"sql1.eu.corp.test", nxdomain, nxdomain}, {"sql1.eu", {.records = {a("sql1.eu", "10.0.0.1")}}, nodata}},
+       {{"sql1.eu.corp.test", nxdomain, nxdomain},
+        {"sql1.eu", {.records = {a("sql1.eu", "10.0.0.1")}}, nodata}},
        "sql1.eu",
        {"sql1.eu"},
        {"10.0.0.1"}},
@@ -257,7 +264,8 @@ TEST(Canonicaliser, AFailureAtEveryStep) {
         ASSERT_TRUE(error) << "a later suffix must not win over a name that may exist";
         EXPECT_EQ(error->outcome, outcome);
         EXPECT_EQ(error->name, script.back().asks);
-        EXPECT_THAT(error->detail, testing::EndsWith(script.back().asks + ": " + std::string(to_string(outcome))));
+        EXPECT_THAT(error->detail,
+                    testing::EndsWith(script.back().asks + ": " + std::string(to_string(outcome))));
       }
 }
 
@@ -290,7 +298,12 @@ TEST(Canonicaliser, Loses) {
        DnsOutcome::no_data,
        "x.test",
        "x.test: nodata"},
-      {"an answer without records", "x.test.", {{"x.test", {}, {}}}, DnsOutcome::no_data, "x.test", "x.test: nodata"},
+      {"an answer without records",
+       "x.test.",
+       {{"x.test", {}, {}}},
+       DnsOutcome::no_data,
+       "x.test",
+       "x.test: nodata"},
       {"records of others only",
        "x.test.",
        {{"x.test", {.records = {a("y.test", "10.0.0.1")}}, nodata}},
@@ -331,7 +344,9 @@ TEST(Canonicaliser, Loses) {
        "n0.test -> n1.test -> n2.test -> n3.test -> n4.test -> n5.test -> n6.test -> n7.test -> n8.test: malformed"},
       {"an alias that would be a realm",
        "a.test",
-       {{"a.test", {.records = {cname("a.test", "sql1@EVIL.TEST"), a("sql1@evil.test", "10.0.0.1")}}, nodata}},
+       {{"a.test",
+         {.records = {cname("a.test", "sql1@EVIL.TEST"), a("sql1@evil.test", "10.0.0.1")}},
+         nodata}},
        DnsOutcome::malformed,
        "a.test",
        "a.test: malformed"},
@@ -446,7 +461,8 @@ NameFacts run(const std::string &typed, Procedures procedures, const Zone &zone,
       if (asked) asked->push_back(std::string(to_string(question.type)) + " " + question.name);
       const auto found = zone.find({question.name, question.type});
       const Reply &reply = found == zone.end() ? nxdomain : found->second;
-      answers.push_back({.question = question, .outcome = reply.outcome, .records = reply.records, .server = {}});
+      answers.push_back(
+          {.question = question, .outcome = reply.outcome, .records = reply.records, .server = {}});
     }
     machine.answer(std::move(answers));
   }
@@ -458,7 +474,8 @@ DnsRecord ptr(const std::string &owner, const std::string &name) { return {owner
 
 const std::string r1 = "1.0.0.10.in-addr.arpa", r2 = "2.0.0.10.in-addr.arpa";
 
-/// sql1 with a PTR; sqlalias, an alias of an alias; pair with two addresses and PTRs that differ; odd ones by the name of their fault.
+/// sql1 with a PTR; sqlalias, an alias of an alias; pair with two addresses and PTRs that differ; odd ones
+/// by the name of their fault.
 Zone corp() {
   const auto host = [](const std::string &name, const std::string &address) {
     return Reply{.records = {a(name, address)}};
@@ -467,15 +484,18 @@ Zone corp() {
       {{full, DnsType::a}, host(full, "10.0.0.1")},
       {{r1, DnsType::ptr}, {.records = {ptr(r1, "SQL1.Corp.Test.")}}},
       {{"sqlalias.corp.test", DnsType::a},
-       {.records = {cname("sqlalias.corp.test", "mid.corp.test"), cname("mid.corp.test", full), a(full, "10.0.0.1")}}},
-      {{"pair.corp.test", DnsType::a}, {.records = {a("pair.corp.test", "10.0.0.2"), a("pair.corp.test", "10.0.0.1")}}},
+       {.records = {cname("sqlalias.corp.test", "mid.corp.test"), cname("mid.corp.test", full),
+                    a(full, "10.0.0.1")}}},
+      {{"pair.corp.test", DnsType::a},
+       {.records = {a("pair.corp.test", "10.0.0.2"), a("pair.corp.test", "10.0.0.1")}}},
       {{r2, DnsType::ptr},
        {.records = {ptr(r2, "node2.corp.test"), ptr(r2, "other.corp.test"), ptr(r2, "node2.corp.test")}}},
       {{"noptr.corp.test", DnsType::a}, host("noptr.corp.test", "10.0.0.3")},
       {{"mute.corp.test", DnsType::a}, host("mute.corp.test", "10.0.0.4")},
       {{"4.0.0.10.in-addr.arpa", DnsType::ptr}, {DnsOutcome::timeout}},
       {{"bad.corp.test", DnsType::a}, host("bad.corp.test", "10.0.0.5")},
-      {{"5.0.0.10.in-addr.arpa", DnsType::ptr}, {.records = {ptr("x", "sql1@EVIL.TEST"), ptr("x", "10.0.0.9")}}},
+      {{"5.0.0.10.in-addr.arpa", DnsType::ptr},
+       {.records = {ptr("x", "sql1@EVIL.TEST"), ptr("x", "10.0.0.9")}}},
       {{"cidr.corp.test", DnsType::a}, host("cidr.corp.test", "10.0.0.6")},
       {{"6.0.0.10.in-addr.arpa", DnsType::ptr},
        {.records = {cname("6.0.0.10.in-addr.arpa", "6.0/25.0.0.10.in-addr.arpa"),
@@ -526,8 +546,10 @@ TEST(Canonicaliser, ByEachProcedure) {
       {"sql1", {}, "sql1", as_typed},
   };
   for (const auto &row : rows) {
-    SCOPED_TRACE(std::string(row.typed) + " by " + (row.order.empty() ? "" : std::string(to_string(row.order[0]))));
-    const auto facts = run(row.typed, {row.order, {{"NO*", "Mapped.Corp.Test."}, {"127.*", "sql9.corp.test"}}}, corp());
+    SCOPED_TRACE(std::string(row.typed) + " by " +
+                 (row.order.empty() ? "" : std::string(to_string(row.order[0]))));
+    const auto facts =
+        run(row.typed, {row.order, {{"NO*", "Mapped.Corp.Test."}, {"127.*", "sql9.corp.test"}}}, corp());
     EXPECT_EQ(facts.canonical, row.canonical);
     EXPECT_EQ(to_string(facts.by), to_string(row.by));
     EXPECT_FALSE(facts.addresses.empty());
@@ -580,12 +602,14 @@ TEST(Canonicaliser, OfManyAddressesAFewAreAsked) {
 
 TEST(Canonicaliser, NamesOfPtrRecords) {
   EXPECT_EQ(reverse_name("10.1.2.254"), "254.2.1.10.in-addr.arpa");
-  EXPECT_EQ(reverse_name("2001:db8::5"), "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+  EXPECT_EQ(reverse_name("2001:db8::5"),
+            "5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
   EXPECT_EQ(reverse_name("sql1"), "");
 }
 
 TEST(Canonicaliser, SpellingsOfProcedures) {
-  for (const std::string_view text : {"as-typed", "short-only", "forward", "forward-reverse", "reverse", "map"})
+  for (const std::string_view text :
+       {"as-typed", "short-only", "forward", "forward-reverse", "reverse", "map"})
     EXPECT_EQ(to_string(find_procedure(text).value()), text);
   EXPECT_FALSE(find_procedure("backward"));
 }

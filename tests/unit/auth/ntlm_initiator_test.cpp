@@ -32,9 +32,9 @@ protected:
   ~NtlmInitiatorTest() override { ::unsetenv("NTLM_USER_FILE"); }
 
   std::shared_ptr<const Identity> identity(std::string_view with = password) {
-    return value(
-        load_identity({"reports", Source::password_file, folder_.write("password", with), "svc-reports@CORP.TEST"},
-                      folder_.write("krb5.conf", plain_config)));
+    return value(load_identity(
+        {"reports", Source::password_file, folder_.write("password", with), "svc-reports@CORP.TEST"},
+        folder_.write("krb5.conf", plain_config)));
   }
   std::unique_ptr<Initiator> initiator(NtlmOptions options = {}, std::string_view with = password) {
     options.account = R"(CORP\svc-reports)";
@@ -50,9 +50,10 @@ protected:
     GssName client;
     OM_uint32 minor = 0;
     auto bindings = bindings_to(channel);
-    const auto major = gss_accept_sec_context(&minor, context_.out(), GSS_C_NO_CREDENTIAL, &in,
-                                              channel.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, client.out(),
-                                              nullptr, out.out(), &accepted_.flags, nullptr, nullptr);
+    const auto major =
+        gss_accept_sec_context(&minor, context_.out(), GSS_C_NO_CREDENTIAL, &in,
+                               channel.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, client.out(), nullptr,
+                               out.out(), &accepted_.flags, nullptr, nullptr);
     if (GSS_ERROR(major)) return std::unexpected(gss_error(major, minor, &ntlm_oid));
     accepted_.complete = !(major & GSS_S_CONTINUE_NEEDED);
     if (accepted_.complete) {
@@ -145,7 +146,8 @@ void forget_time(Bytes &challenge) {
 TEST_F(NtlmInitiatorTest, AChallengeWithoutTime) {
   for (const auto wrapping : {Wrapping::raw, Wrapping::spnego}) {
     start_anew();
-    const auto refused = answer(*initiator({.account = {}, .service = {}, .wrapping = wrapping}), forget_time);
+    const auto refused =
+        answer(*initiator({.account = {}, .service = {}, .wrapping = wrapping}), forget_time);
     ASSERT_FALSE(refused);
     EXPECT_EQ(to_string(refused.error().kind), "no-mic");
     EXPECT_THAT(refused.error().text, HasSubstr("does not tell its time"));

@@ -20,8 +20,8 @@ const Bytes end_of_pairs = pair(0, {});
 /// MS-NLMP 2.2.1.2, with its TargetInfo behind the fixed part.
 Bytes challenge(const Bytes &pairs) {
   const auto size = static_cast<std::uint32_t>(pairs.size());
-  return join(
-      {head(2), Bytes(8), le(0, 4), Bytes(8, 7), Bytes(8), le(size, 2), le(size, 2), le(56, 4), Bytes(8), pairs});
+  return join({head(2), Bytes(8), le(0, 4), Bytes(8, 7), Bytes(8), le(size, 2), le(size, 2), le(56, 4),
+               Bytes(8), pairs});
 }
 
 /// MS-NLMP 2.2.1.3: an NTLMv2 answer with these pairs, at `offset`, and a MIC of 16 bytes `mic`.
@@ -29,8 +29,8 @@ Bytes authenticate(const Bytes &pairs, std::uint8_t mic, std::uint32_t offset = 
   const Bytes answer = join({Bytes(16, 9), {1, 1}, Bytes(6), Bytes(8), Bytes(8), Bytes(4), pairs});
   const auto size = static_cast<std::uint32_t>(answer.size());
   const Bytes none = join({le(0, 4), le(offset, 4)});
-  Bytes message = join({head(3), none, le(size, 2), le(size, 2), le(offset, 4), none, none, none, none, le(0, 4),
-                        Bytes(8), Bytes(16, mic)});
+  Bytes message = join({head(3), none, le(size, 2), le(size, 2), le(offset, 4), none, none, none, none,
+                        le(0, 4), Bytes(8), Bytes(16, mic)});
   message.resize(offset);
   return join({message, answer});
 }
@@ -53,7 +53,8 @@ TEST(NtlmMessage, TheTimeOfAChallenge) {
   EXPECT_EQ(tells_time(challenge(join({pair(2, Bytes(8, 'A')), time, end_of_pairs}))), true);
   EXPECT_EQ(tells_time(challenge(join({pair(2, Bytes(8, 'A')), end_of_pairs}))), false);
   EXPECT_EQ(tells_time(challenge(join({end_of_pairs, time}))), false) << "behind the end of the list";
-  EXPECT_EQ(tells_time(challenge(join({pair(7, Bytes(4, 1)), end_of_pairs}))), false) << "no time has four bytes";
+  EXPECT_EQ(tells_time(challenge(join({pair(7, Bytes(4, 1)), end_of_pairs}))), false)
+      << "no time has four bytes";
   EXPECT_EQ(tells_time(challenge({})), false) << "an old server sends none";
 }
 
@@ -76,7 +77,8 @@ TEST(NtlmMessage, TheProtectionOfAnAnswer) {
   };
   EXPECT_EQ(of(authenticate(with_mic, 5)), std::pair(true, true));
   EXPECT_EQ(of(authenticate(with_mic, 0)), std::pair(true, false)) << "an empty MIC is none";
-  EXPECT_EQ(of(authenticate(join({pair(6, le(1, 4)), end_of_pairs}), 5)), std::pair(true, false)) << "not announced";
+  EXPECT_EQ(of(authenticate(join({pair(6, le(1, 4)), end_of_pairs}), 5)), std::pair(true, false))
+      << "not announced";
   EXPECT_EQ(of(authenticate(end_of_pairs, 5)), std::pair(true, false)) << "not announced";
   EXPECT_EQ(of(authenticate(with_mic, 5, 80)), std::pair(true, false)) << "the answer stands in its place";
   auto v1 = authenticate(with_mic, 5);
@@ -87,7 +89,8 @@ TEST(NtlmMessage, TheProtectionOfAnAnswer) {
   EXPECT_EQ(of(other), std::pair(false, false)) << "no other version is known";
   const auto good = authenticate(with_mic, 5);
   for (std::size_t size = 0; size < good.size(); ++size)
-    EXPECT_EQ(of(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size))), std::pair(false, false))
+    EXPECT_EQ(of(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(size))),
+              std::pair(false, false))
         << size;
 }
 

@@ -36,7 +36,11 @@ TEST(Spn, Candidates) {
        "",
        "USERS.TEST",
        {{"MSSQLSvc/sql1.corp.test:1433@CORP.TEST", Why::port, "domain-realm"}}},
-      {"odd.corp.test", 14330, "", "", {{"MSSQLSvc/odd.corp.test:14330@ODD.TEST", Why::port, "domain-realm"}}},
+      {"odd.corp.test",
+       14330,
+       "",
+       "",
+       {{"MSSQLSvc/odd.corp.test:14330@ODD.TEST", Why::port, "domain-realm"}}},
       {"sql1.other.test",
        1433,
        "",
@@ -69,12 +73,14 @@ TEST(Spn, Candidates) {
   for (const Row &row : rows) {
     SCOPED_TRACE(std::string(row.canonical) + " " + row.explicit_spn);
     EXPECT_EQ(spn_candidates(facts(row.canonical), row.port, row.explicit_spn, config(),
-                             {.identity = row.identity_realm, .srv = {}}, {.order = {Why::explicit_spn, Why::port}}),
+                             {.identity = row.identity_realm, .srv = {}},
+                             {.order = {Why::explicit_spn, Why::port}}),
               row.expected);
   }
 }
 
-NameFacts facts_of(const std::string &typed, const std::string &canonical, std::vector<ReverseFact> reverse = {}) {
+NameFacts facts_of(const std::string &typed, const std::string &canonical,
+                   std::vector<ReverseFact> reverse = {}) {
   NameFacts result;
   result.target = *parse_target(typed);
   result.canonical = canonical;
@@ -86,7 +92,8 @@ NameFacts facts_of(const std::string &typed, const std::string &canonical, std::
 
 std::vector<std::string> spns(const NameFacts &facts, std::uint16_t port, const SpnRules &rules = {}) {
   std::vector<std::string> texts;
-  for (const auto &one : spn_candidates(facts, port, "", config(), {.identity = "CORP.TEST", .srv = {}}, rules))
+  for (const auto &one :
+       spn_candidates(facts, port, "", config(), {.identity = "CORP.TEST", .srv = {}}, rules))
     texts.push_back(std::string(to_string(one.why)) + " " + one.spn.substr(9, one.spn.rfind('@') - 9));
   return texts;
 }
@@ -97,7 +104,8 @@ TEST(Spn, EachReasonInTheOrderOfTheRules) {
   EXPECT_THAT(spns(facts_of("sql1.corp.test.,1433", "sql1.corp.test"), 1433),
               ElementsAre("port sql1.corp.test:1433", "bare sql1.corp.test"))
       << "each once";
-  EXPECT_THAT(spns(facts_of("sql1.corp.test,14330", "sql1.corp.test"), 14330), ElementsAre("port sql1.corp.test:14330"))
+  EXPECT_THAT(spns(facts_of("sql1.corp.test,14330", "sql1.corp.test"), 14330),
+              ElementsAre("port sql1.corp.test:14330"))
       << "the bare one is another service's";
   EXPECT_THAT(spns(facts_of("sql1.corp.test\\INST,1433", "sql1.corp.test"), 1433),
               ElementsAre("port sql1.corp.test:1433", "instance sql1.corp.test:INST"));
@@ -109,8 +117,9 @@ TEST(Spn, EachReasonInTheOrderOfTheRules) {
               ElementsAre("instance sql1.corp.test:INST", "typed sqlalias:INST"));
   const auto reversed =
       facts_of("sql1", "sql1.corp.test", {{"10.0.0.5", DnsOutcome::ok, {"a.corp.test", "b.corp.test"}}});
-  EXPECT_THAT(spns(reversed, 1433, {.order = {Why::reverse, Why::port}}),
-              ElementsAre("reverse a.corp.test:1433", "reverse b.corp.test:1433", "port sql1.corp.test:1433"));
+  EXPECT_THAT(
+      spns(reversed, 1433, {.order = {Why::reverse, Why::port}}),
+      ElementsAre("reverse a.corp.test:1433", "reverse b.corp.test:1433", "port sql1.corp.test:1433"));
   EXPECT_THAT(spns(reversed, 1433, {.order = {Why::port}}), ElementsAre("port sql1.corp.test:1433"))
       << "off where it is not named";
   EXPECT_THAT(spns(reversed, 1433, {.order = {}}), IsEmpty());
@@ -132,9 +141,21 @@ TEST(Spn, RealmByTheFirstSourceThatKnows) {
        {domain_realm, srv, referral, default_realm},
        "CORP.TEST",
        "domain-realm"},
-      {"sql1.corp.test", {"ID.TEST", "SRV.TEST"}, {srv, domain_realm, referral, default_realm}, "SRV.TEST", "srv"},
-      {"sql1.else.test", {"ID.TEST", "SRV.TEST"}, {domain_realm, srv, referral, default_realm}, "SRV.TEST", "srv"},
-      {"sql1.else.test", {"ID.TEST", ""}, {domain_realm, srv, referral, default_realm}, "ID.TEST", "referral"},
+      {"sql1.corp.test",
+       {"ID.TEST", "SRV.TEST"},
+       {srv, domain_realm, referral, default_realm},
+       "SRV.TEST",
+       "srv"},
+      {"sql1.else.test",
+       {"ID.TEST", "SRV.TEST"},
+       {domain_realm, srv, referral, default_realm},
+       "SRV.TEST",
+       "srv"},
+      {"sql1.else.test",
+       {"ID.TEST", ""},
+       {domain_realm, srv, referral, default_realm},
+       "ID.TEST",
+       "referral"},
       {"sql1.else.test", {"", ""}, {domain_realm, srv, referral, default_realm}, "DEFAULT.TEST", "default"},
       {"sql1.else.test", {"ID.TEST", ""}, {domain_realm, default_realm, referral}, "DEFAULT.TEST", "default"},
       {"sql1.else.test", {"ID.TEST", "SRV.TEST"}, {explicit_realm, domain_realm}, "", ""},
@@ -178,8 +199,10 @@ TEST(Spn, SrvQuestionsFromTheLongestSuffix) {
 
 TEST(Spn, SrvAnswersTellTheRealm) {
   const auto answer = [](const std::string &suffix, DnsOutcome outcome, DnsType type = DnsType::srv) {
-    DnsAnswer made{
-        .question = {"_kerberos._tcp." + suffix, DnsType::srv}, .outcome = outcome, .records = {}, .server = {}};
+    DnsAnswer made{.question = {"_kerberos._tcp." + suffix, DnsType::srv},
+                   .outcome = outcome,
+                   .records = {},
+                   .server = {}};
     if (outcome == DnsOutcome::ok)
       made.records.push_back({made.question.name, type, "0 0 88 kdc.corp.test", std::chrono::seconds(60)});
     return made;
@@ -216,15 +239,16 @@ TEST(Spn, TheArticlesFourShapesAndTheLookupToBlame) {
       {"address, nothing asked", facts_of("123.123.123.123", "123.123.123.123"), "123.123.123.123",
        "address (an address as typed, and no PTR asked)"},
       {"wrong domain", facts_of("SQLSERVER1", right, ptr("sqlserver1.antarctica.corp.test")),
-       "sqlserver1.antarctica.corp.test", "wrong-domain (PTR of 123.123.123.123: sqlserver1.antarctica.corp.test)"},
-      {"extra label", facts_of("SQLSERVER1", right, ptr("sqlserver1.dns.na.corp.test")), "sqlserver1.dns.na.corp.test",
-       "extra-label (PTR of 123.123.123.123: sqlserver1.dns.na.corp.test)"},
+       "sqlserver1.antarctica.corp.test",
+       "wrong-domain (PTR of 123.123.123.123: sqlserver1.antarctica.corp.test)"},
+      {"extra label", facts_of("SQLSERVER1", right, ptr("sqlserver1.dns.na.corp.test")),
+       "sqlserver1.dns.na.corp.test", "extra-label (PTR of 123.123.123.123: sqlserver1.dns.na.corp.test)"},
       {"another host", facts_of("SQLSERVER1", right, ptr("sql9.na.corp.test")), "sql9.na.corp.test",
        "other-host (PTR of 123.123.123.123: sql9.na.corp.test)"},
       {"an address's own PTR", facts_of("123.123.123.123", "sql9.na.corp.test", ptr("sql9.na.corp.test")),
        "sql9.na.corp.test", ""},
-      {"a PTR that nobody used", facts_of("SQLSERVER1", right, ptr("sql9.na.corp.test")), "sqlserver1.na.corp.test",
-       ""},
+      {"a PTR that nobody used", facts_of("SQLSERVER1", right, ptr("sql9.na.corp.test")),
+       "sqlserver1.na.corp.test", ""},
   };
   for (const auto &row : rows) {
     SCOPED_TRACE(row.name);

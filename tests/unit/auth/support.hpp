@@ -55,7 +55,8 @@ private:
 
 /// Of a thing that must have worked: it, or an exception with the reason.
 template <class T> T value(Result<T> result) {
-  if (!result) throw std::runtime_error(std::string(to_string(result.error().kind)) + ": " + result.error().text);
+  if (!result)
+    throw std::runtime_error(std::string(to_string(result.error().kind)) + ": " + result.error().text);
   return std::move(*result);
 }
 inline void check(krb5_error_code code, const char *what) {
@@ -73,7 +74,8 @@ inline Bytes join(std::initializer_list<Bytes> parts) {
 inline Bytes der_of(std::uint8_t tag, std::initializer_list<Bytes> parts) {
   const Bytes contents = join(parts);
   Bytes result{tag};
-  if (contents.size() >= 0x80) result.insert(result.end(), {0x82, static_cast<std::uint8_t>(contents.size() >> 8)});
+  if (contents.size() >= 0x80)
+    result.insert(result.end(), {0x82, static_cast<std::uint8_t>(contents.size() >> 8)});
   result.push_back(static_cast<std::uint8_t>(contents.size()));
   result.insert(result.end(), contents.begin(), contents.end());
   return result;
@@ -83,7 +85,9 @@ inline Bytes der_integer(std::uint8_t value) { return {0x02, 0x01, value}; }
 const Bytes krb5_oid{0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x12, 0x01, 0x02, 0x02};
 
 /// The framing of RFC 4121 4.1 around a Kerberos message: 3 is KRB-ERROR, 2 AP-REP.
-inline Bytes framed(std::uint8_t id, const Bytes &message) { return der_of(0x60, {krb5_oid, {id, 0x00}, message}); }
+inline Bytes framed(std::uint8_t id, const Bytes &message) {
+  return der_of(0x60, {krb5_oid, {id, 0x00}, message});
+}
 /// NegTokenResp (RFC 4178 4.2.2) with negState reject, the mechanism, and this response token.
 inline Bytes spnego_response(const Bytes &token) {
   return der_of(0xa1, {der_of(0x30, {der_of(0xa0, {{0x0a, 0x01, 0x02}}), der_of(0xa1, {krb5_oid}),
@@ -122,7 +126,8 @@ struct FakeTicket {
   std::uint8_t kvno = 3;
 };
 
-/// Calls `use(context, credentials)` with credentials that libkrb5 takes for real: only a KDC or the service could tell.
+/// Calls `use(context, credentials)` with credentials that libkrb5 takes for real: only a KDC
+/// or the service could tell.
 template <class Use> void with_credentials(const FakeTicket &fake, Use use) {
   const Context context = value(make_bare_context());
   Principal client(context.get()), server(context.get());
@@ -134,19 +139,21 @@ template <class Use> void with_credentials(const FakeTicket &fake, Use use) {
   // Ticket (RFC 4120 5.3)
   Bytes ticket = der_of(
       0x61,
-      {der_of(0x30,
-              {der_of(0xa0, {der_integer(5)}),
-               der_of(0xa1, {der_of(0x1b, {bytes({server->realm.data, server->realm.length})})}),
-               der_of(0xa2, {der_of(0x30, {der_of(0xa0, {der_integer(2)}), der_of(0xa1, {der_of(0x30, {names})})})}),
-               der_of(0xa3, {der_of(0x30, {der_of(0xa0, {der_integer(ENCTYPE_AES256_CTS_HMAC_SHA1_96)}),
-                                           der_of(0xa1, {der_integer(fake.kvno)}),
-                                           der_of(0xa2, {der_of(0x04, {Bytes(64, 0x5a)})})})})})});
+      {der_of(0x30, {der_of(0xa0, {der_integer(5)}),
+                     der_of(0xa1, {der_of(0x1b, {bytes({server->realm.data, server->realm.length})})}),
+                     der_of(0xa2, {der_of(0x30, {der_of(0xa0, {der_integer(2)}),
+                                                 der_of(0xa1, {der_of(0x30, {names})})})}),
+                     der_of(0xa3, {der_of(0x30, {der_of(0xa0, {der_integer(ENCTYPE_AES256_CTS_HMAC_SHA1_96)}),
+                                                 der_of(0xa1, {der_integer(fake.kvno)}),
+                                                 der_of(0xa2, {der_of(0x04, {Bytes(64, 0x5a)})})})})})});
   krb5_creds credentials{};
   credentials.client = client.get();
   credentials.server = server.get();
   credentials.ticket.data = reinterpret_cast<char *>(ticket.data());
   credentials.ticket.length = static_cast<unsigned>(ticket.size());
-  const auto stamp = [](Time time) { return static_cast<krb5_timestamp>(std::chrono::system_clock::to_time_t(time)); };
+  const auto stamp = [](Time time) {
+    return static_cast<krb5_timestamp>(std::chrono::system_clock::to_time_t(time));
+  };
   credentials.times.authtime = stamp(fake.starts);
   credentials.times.starttime = stamp(fake.starts);
   credentials.times.endtime = stamp(fake.starts + fake.life);
@@ -158,13 +165,15 @@ template <class Use> void with_credentials(const FakeTicket &fake, Use use) {
 
 inline TicketPtr fake_ticket(const FakeTicket &fake = {}) {
   TicketPtr ticket;
-  with_credentials(
-      fake, [&](krb5_context context, krb5_creds &credentials) { ticket = value(make_ticket(context, credentials)); });
+  with_credentials(fake, [&](krb5_context context, krb5_creds &credentials) {
+    ticket = value(make_ticket(context, credentials));
+  });
   return ticket;
 }
 
 /// A ccache of `owner` with these tickets: a file, or a name with its type ("MEMORY:x").
-inline void write_ccache(const std::string &path, const std::string &owner, const std::vector<FakeTicket> &tickets) {
+inline void write_ccache(const std::string &path, const std::string &owner,
+                         const std::vector<FakeTicket> &tickets) {
   const Context context = value(make_bare_context());
   Principal principal(context.get());
   OpenCcache ccache(context.get());
@@ -199,13 +208,15 @@ inline void write_keytab(const std::string &path, const std::vector<FakeKey> &ke
   }
 }
 
-/// Heap in use. libkrb5 keeps MEMORY ccaches and keytabs in tables of its own, where no leak detector sees what was forgotten.
+/// Heap in use. libkrb5 keeps MEMORY ccaches and keytabs in tables of its own, where no leak
+/// detector sees what was forgotten.
 #if defined(SQLSHIM_TEST_ASAN) || defined(SQLSHIM_TEST_TSAN)
 inline std::size_t allocated_bytes() { return __sanitizer_get_current_allocated_bytes(); }
 constexpr double nothing = 1;
 #else
 inline std::size_t allocated_bytes() { return mallinfo2().uordblks; }
-constexpr double nothing = 300; // malloc counts the free blocks that it keeps at hand; a forgotten ccache is larger
+constexpr double nothing =
+    300; // malloc counts the free blocks that it keeps at hand; a forgotten ccache is larger
 #endif
 
 /// While one lives, no leak is reported: for places where libkrb5 or gss-ntlmssp itself forgets something.

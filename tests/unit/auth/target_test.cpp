@@ -141,7 +141,8 @@ const Bad bad_rows[] = {
     {"sql1;x", "a character"},
     {"\xc3\xa4.test", "xn--"},
     {std::string(64, 'a'), "63"},
-    {std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." + std::string(63, 'd'),
+    {std::string(63, 'a') + "." + std::string(63, 'b') + "." + std::string(63, 'c') + "." +
+         std::string(63, 'd'),
      "253"},
 };
 

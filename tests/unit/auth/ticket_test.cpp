@@ -6,7 +6,8 @@ namespace auth_test {
 namespace {
 
 TEST(Ticket, FromCredentialsAndBack) {
-  const FakeTicket fake{.client = "svc-reports@CORP.TEST", .server = "MSSQLSvc/sql1.corp.test:1433@CORP.TEST"};
+  const FakeTicket fake{.client = "svc-reports@CORP.TEST",
+                        .server = "MSSQLSvc/sql1.corp.test:1433@CORP.TEST"};
   const TicketPtr ticket = fake_ticket(fake);
   EXPECT_EQ(ticket->client, fake.client);
   EXPECT_EQ(ticket->server, fake.server);
@@ -44,7 +45,8 @@ TEST(Ticket, PrivateCcacheHoldsItAndNothingElse) {
   PrivateCcache again(context.get());
   ASSERT_EQ(krb5_cc_resolve(context.get(), ("MEMORY:" + name).c_str(), again.out()), 0);
   Principal owner(context.get());
-  EXPECT_EQ(krb5_cc_get_principal(context.get(), again.get(), owner.out()), KRB5_FCC_NOFILE) << "it is still there";
+  EXPECT_EQ(krb5_cc_get_principal(context.get(), again.get(), owner.out()), KRB5_FCC_NOFILE)
+      << "it is still there";
 }
 
 TEST(Ticket, SavedForAnotherProgram) {

@@ -24,12 +24,13 @@ TEST(Trace, HashesOfKeysGo) {
 }
 
 TEST(Trace, AllElseStays) {
-  for (const auto *line :
-       {"[1] 1795416143.001826: Getting initial credentials for alice@CORP.TEST",
-        "Received error from KDC: -1765328359/Additional pre-authentication required",
-        "Retrieving svc@CORP.TEST from FILE:/etc/reports.keytab (vno 0, enctype aes256-cts) with result: 0/Success",
-        "Creating authenticator for a@B -> MSSQLSvc/CAFE:1433@CORP.TEST, seqnum 0, subkey (null)",
-        "MSSQLSvc/0123456789abcdef.corp.test", "x0123456789ABCDEF", "", "aes256-cts/12345"})
+  for (
+      const auto *line :
+      {"[1] 1795416143.001826: Getting initial credentials for alice@CORP.TEST",
+       "Received error from KDC: -1765328359/Additional pre-authentication required",
+       "Retrieving svc@CORP.TEST from FILE:/etc/reports.keytab (vno 0, enctype aes256-cts) with result: 0/Success",
+       "Creating authenticator for a@B -> MSSQLSvc/CAFE:1433@CORP.TEST, seqnum 0, subkey (null)",
+       "MSSQLSvc/0123456789abcdef.corp.test", "x0123456789ABCDEF", "", "aes256-cts/12345"})
     EXPECT_EQ(loggable_trace(line), line);
 }
 

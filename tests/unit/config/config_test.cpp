@@ -31,7 +31,8 @@ TEST(Config, GlobsMatch) {
            {"[a]", "a", false}, // no other special characters
            {"a.c", "abc", false},
        })
-    EXPECT_EQ(glob_match(row.glob, row.text), row.matches) << '"' << row.glob << "\" against \"" << row.text << '"';
+    EXPECT_EQ(glob_match(row.glob, row.text), row.matches)
+        << '"' << row.glob << "\" against \"" << row.text << '"';
 }
 
 TEST(Config, AGlobOfManyStarsEndsSoon) {
@@ -53,8 +54,9 @@ TEST(Config, AttemptsAsText) {
 }
 
 TEST(Config, WordsOfTls) {
-  for (const auto &[value, word] :
-       {std::pair{ListenerTls::off, "off"}, {ListenerTls::optional, "optional"}, {ListenerTls::required, "required"}})
+  for (const auto &[value, word] : {std::pair{ListenerTls::off, "off"},
+                                    {ListenerTls::optional, "optional"},
+                                    {ListenerTls::required, "required"}})
     EXPECT_EQ(to_string(value), word);
   for (const auto &[value, word] : {std::pair{Encrypt::off, "off"},
                                     {Encrypt::login, "login"},

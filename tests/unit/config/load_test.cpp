@@ -18,7 +18,8 @@ using testing::Not;
 
 namespace fs = std::filesystem;
 
-/// A folder of its own for each test, which is the home too, and none of the variables that the loader looks at.
+/// A folder of its own for each test, which is the home too, and none of the variables
+/// that the loader looks at.
 class Load : public testing::Test {
 protected:
   Load() {
@@ -44,7 +45,9 @@ protected:
     fs::permissions(folder / name, mode);
     return folder / name;
   }
-  Loaded parse(std::string_view text) const { return config::parse(text, folder / "f", folder / "resolv.conf"); }
+  Loaded parse(std::string_view text) const {
+    return config::parse(text, folder / "f", folder / "resolv.conf");
+  }
   /// The problems, without the folder.
   std::vector<std::string> problems(std::string_view text) const {
     std::vector<std::string> texts;
@@ -281,7 +284,8 @@ class LoadProblems : public Load, public testing::WithParamInterface<Row> {};
 
 TEST_P(LoadProblems, AreNamed) {
   EXPECT_THAT(problems(GetParam().text), testing::ElementsAreArray(GetParam().problems));
-  EXPECT_EQ(parse(GetParam().text).ok(), std::ranges::all_of(GetParam().problems, [](const std::string &problem) {
+  EXPECT_EQ(parse(GetParam().text).ok(),
+            std::ranges::all_of(GetParam().problems, [](const std::string &problem) {
               return problem.find(": warning: ") != std::string::npos;
             }));
 }
@@ -295,8 +299,12 @@ const Row rows[] = {
       "\"127.0.0.1:14330\"",
       "f: route: there is none, so every login would be refused; write [[route]] with name, target and identity"}},
     {"UnknownTable", with("[kerberso]\n"), {"f:12:2: kerberso: unknown key; did you mean \"kerberos\"?"}},
-    {"UnknownKey", with("tarpet = \"x\"\n"), {"f:12:1: route[0].tarpet: unknown key; did you mean \"target\"?"}},
-    {"LaterKey", with("smb_port = 445\n"), {"f:12:1: route[0].smb_port: not supported by this version; take it out"}},
+    {"UnknownKey",
+     with("tarpet = \"x\"\n"),
+     {"f:12:1: route[0].tarpet: unknown key; did you mean \"target\"?"}},
+    {"LaterKey",
+     with("smb_port = 445\n"),
+     {"f:12:1: route[0].smb_port: not supported by this version; take it out"}},
     {"RouteAsTable",
      std::string(listener) + "[route]\n",
      {"f:4:1: route: there may be several of them; write [[route]] with two brackets"}},
@@ -412,11 +420,13 @@ const Row rows[] = {
       "f:6:11: listener[1].address: \"[fe80::1]:1433\" is not loopback, and callers from other machines cannot be proven; "
       "write \"[::1]:1433\""}},
     {"ListenerMappedAddress",
-     "[[listener]]\nname = \"a\"\naddress = \"[::ffff:127.0.0.1]:1433\"\n" + std::string(identity) + std::string(route),
+     "[[listener]]\nname = \"a\"\naddress = \"[::ffff:127.0.0.1]:1433\"\n" + std::string(identity) +
+         std::string(route),
      {"f:3:11: listener[0].address: \"[::ffff:127.0.0.1]:1433\" is not loopback, and callers from other machines cannot be "
       "proven; write \"127.0.0.1:1433\""}},
     {"ListenerByName",
-     "[[listener]]\nname = \"a\"\naddress = \"localhost:1433\"\n" + std::string(identity) + std::string(route),
+     "[[listener]]\nname = \"a\"\naddress = \"localhost:1433\"\n" + std::string(identity) +
+         std::string(route),
      {"f:3:11: listener[0].address: \"localhost:1433\" is a name; write the address, \"127.0.0.1:1433\""}},
     {"ListenersAlikeInOtherWords",
      with("[[listener]]\nname = \"a\"\naddress = \"[::1]:1433\"\n"
@@ -505,10 +515,12 @@ const Row rows[] = {
      with_identity("ccache = \"KEYRING:session:x\"\n"),
      {"f:4:1: identity[0]: has keytab and ccache; write one of them, and another [[identity]] for the other"}},
     {"IdentityWithoutPrincipal",
-     std::string(listener) + "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\n" + std::string(route),
+     std::string(listener) + "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\n" +
+         std::string(route),
      {"f:4:1: identity[0].principal: is missing; a keytab needs one, write principal = \"NAME@REALM\""}},
     {"IdentityPrincipal",
-     std::string(listener) + "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\nprincipal = \"svc\"\n" +
+     std::string(listener) +
+         "[[identity]]\nname = \"svc\"\nkeytab = \"reports.keytab\"\nprincipal = \"svc\"\n" +
          std::string(route),
      {"f:7:13: identity[0].principal: \"svc\" has no realm; write NAME@REALM, as \"svc-reports@CORP.TEST\""}},
     {"IdentityFromClient", of_whom("from = \"client\"\n"), {}},
@@ -545,7 +557,8 @@ const Row rows[] = {
      {"f:7:10: identity[0].ccache: \"MEMORY:%{uid}\" is of a type that cannot be used here; write a path like "
       "\"/tmp/krb5cc_%{uid}\""}},
     {"IdentityFromClientsOfIntegratedLogins",
-     std::string(listener) + "client_auth = \"integrated\"\n[[identity]]\nname = \"svc\"\nfrom = \"client\"\n" +
+     std::string(listener) +
+         "client_auth = \"integrated\"\n[[identity]]\nname = \"svc\"\nfrom = \"client\"\n" +
          std::string(route),
      {"f:11:12: route[0].identity: warning: can never log in: \"svc\" takes the client's user and password, and listener "
       "reports takes integrated logins only; change its client_auth"}},
@@ -573,7 +586,8 @@ const Row rows[] = {
      std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\n",
      {"f:4:1: route[0].identity: is missing; tcp+kerberos needs one, write the name of an [[identity]]"}},
     {"RouteIdentityUnknown",
-     std::string(listener) + std::string(identity) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"svd\"\n",
+     std::string(listener) + std::string(identity) +
+         "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"svd\"\n",
      {"f:11:12: route[0].identity: \"svd\" is unknown; did you mean \"svc\"?"}},
     {"RouteIdentityOfNone",
      std::string(listener) + "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"svc\"\n",
@@ -584,7 +598,9 @@ const Row rows[] = {
       "f:12:40: route[0].attempts[2]: \"np+kerberos\" is not built yet; write \"tcp+kerberos\"",
       "f:12:55: route[0].attempts[3]: \"tcp+kerbero\" is unknown; did you mean \"tcp+kerberos\"?",
       "f:12:70: route[0].attempts[4]: \"tcp+kerberos\" stands here twice; take one out"}},
-    {"AttemptsNone", with("attempts = []\n"), {"f:12:12: route[0].attempts: is empty; write [\"tcp+kerberos\"]"}},
+    {"AttemptsNone",
+     with("attempts = []\n"),
+     {"f:12:12: route[0].attempts: is empty; write [\"tcp+kerberos\"]"}},
     {"PasswordOverVerifiedTls", with_password(""), {}},
     {"PasswordOverStrict", with_password("encrypt = \"strict\"\n"), {}},
     {"PasswordOverVerifiedTlsNeedsNoConsent", with_password("unprotected = \"accept\"\n"), {}},
@@ -759,8 +775,9 @@ const Row rows[] = {
       "f:13:48: route[0].fallback_on[3]: \"spn-missing\" stands here twice; take one out",
       "f:14:12: route[0].fallback: \"offf\" is unknown; did you mean \"off\"?"}},
     {"FallbackNever",
-     with("attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"preauth-failed\", \"spn-wrong-account\", "
-          "\"certificate-name\"]\n"),
+     with(
+         "attempts = [\"tcp+kerberos\", \"tcp+sql\"]\nfallback_on = [\"preauth-failed\", \"spn-wrong-account\", "
+         "\"certificate-name\"]\n"),
      {"f:13:16: route[0].fallback_on[0]: no other attempt is ever made after preauth-failed: the next attempt is for the "
       "same account, and could lock it; take it out",
       "f:13:34: route[0].fallback_on[1]: no other attempt is ever made after spn-wrong-account: the server had a ticket and "
@@ -836,7 +853,9 @@ const Row rows[] = {
      with("spn_order = [\"port\", \"reverse\"]\n"),
      {"f:12:13: route[0].spn_order: warning: \"reverse\" has no name to offer, since no procedure of names asks for one; "
       "write names = [\"forward-reverse\", \"forward\"]"}},
-    {"DnsFailures", with("[dns]\nfailures = 5\n"), {"f:13:12: dns.failures: 5 has no unit; write \"5s\" or \"5ms\""}},
+    {"DnsFailures",
+     with("[dns]\nfailures = 5\n"),
+     {"f:13:12: dns.failures: 5 has no unit; write \"5s\" or \"5ms\""}},
     {"Timeouts",
      with("timeouts = { connect = 5, dns = \"2\", kdc = \"-1s\", login = \"0s\", total = \"1s\" }\n"),
      {"f:12:24: route[0].timeouts.connect: 5 has no unit; write \"5s\" or \"5ms\"",
@@ -864,8 +883,8 @@ const Row rows[] = {
       "uid " +
       std::to_string(::getuid()) + " here); add them to its callers"}},
     {"MatchCallerOfAGroup",
-     std::string(listener) + "callers = [4242]\n" + std::string(identity) + "allow = [4242]\n" + std::string(route) +
-         "match = { caller = \"@root\" }\n",
+     std::string(listener) + "callers = [4242]\n" + std::string(identity) + "allow = [4242]\n" +
+         std::string(route) + "match = { caller = \"@root\" }\n",
      {}},
     {"IdentityForNobodyWhoComes",
      std::string(listener) + "callers = [4242, 4243]\n" + std::string(identity) + "allow = [4244]\n" +
@@ -890,8 +909,9 @@ const Row rows[] = {
       "f:9:15: route[0].unprotected: warning: passwords of applications go over the network to the server readable by "
       "anybody"}},
     {"RouteNeverReachedOverOneListener",
-     with("match = { listener = \"reports\" }\n[[route]]\nname = \"b\"\ntarget = \"sql2\"\nidentity = \"svc\"\n"
-          "match = { listener = \"r*\" }\n"),
+     with(
+         "match = { listener = \"reports\" }\n[[route]]\nname = \"b\"\ntarget = \"sql2\"\nidentity = \"svc\"\n"
+         "match = { listener = \"r*\" }\n"),
      {"f:13:1: route[1]: warning: is never reached: route[0] (\"reports\") stands before it and matches all that it matches; "
       "put it first, or give it a narrower match"}},
     {"RouteNeverReached",
@@ -927,10 +947,12 @@ TEST_F(Load, ARouteIsShadowedOnlyByOneThatMatchesAllOfIt) {
            {"", "caller = [0]", true},
        }) {
     const auto table = [](const char *match) {
-      return "[[route]]\ntarget = \"sql1\"\nidentity = \"svc\"\nmatch = { " + std::string(match) + " }\nname = ";
+      return "[[route]]\ntarget = \"sql1\"\nidentity = \"svc\"\nmatch = { " + std::string(match) +
+             " }\nname = ";
     };
-    const auto found = problems(std::string(listener) + "callers = [0, 1]\n" + std::string(identity) +
-                                "allow = [0, 1]\n" + table(pair.first) + "\"a\"\n" + table(pair.second) + "\"b\"\n");
+    const auto found =
+        problems(std::string(listener) + "callers = [0, 1]\n" + std::string(identity) + "allow = [0, 1]\n" +
+                 table(pair.first) + "\"a\"\n" + table(pair.second) + "\"b\"\n");
     EXPECT_EQ(!found.empty(), pair.shadowed) << pair.first << " before " << pair.second;
     if (pair.shadowed) {
       EXPECT_THAT(found, ElementsAre(HasSubstr("route[1]: warning: is never reached"))) << pair.first;
@@ -942,8 +964,9 @@ TEST_F(Load, SecretsThatEverybodyCanReadAreRefused) {
   write("reports.keytab", "", fs::perms(0644));
   EXPECT_THAT(
       problems(with("")),
-      ElementsAre("f:6:10: identity[0].keytab: reports.keytab can be read or written by everybody on this machine; run "
-                  "chmod 0600 reports.keytab"));
+      ElementsAre(
+          "f:6:10: identity[0].keytab: reports.keytab can be read or written by everybody on this machine; run "
+          "chmod 0600 reports.keytab"));
   EXPECT_FALSE(parse(with("")).ok());
   write("reports.keytab", "", fs::perms(0640));
   EXPECT_THAT(problems(with("")), IsEmpty());
@@ -955,8 +978,9 @@ TEST_F(Load, TheKeyOfAListenerIsASecretToo) {
   write("l.key", "", fs::perms(0644));
   EXPECT_THAT(
       problems(text),
-      ElementsAre("f:5:7: listener[0].key: l.key can be read or written by everybody on this machine; run chmod "
-                  "0600 l.key"));
+      ElementsAre(
+          "f:5:7: listener[0].key: l.key can be read or written by everybody on this machine; run chmod "
+          "0600 l.key"));
   write("l.key", "", fs::perms(0640));
   EXPECT_THAT(problems(text), IsEmpty());
 }
@@ -973,9 +997,9 @@ TEST_F(Load, AKeyThatThisUserCannotReadIsWarnedOf) {
   if (root) {
     ASSERT_EQ(::seteuid(0), 0);
   }
-  EXPECT_THAT(found,
-              ElementsAre(AllOf(testing::StartsWith("f:5:7: listener[0].key: warning: l.key cannot be read by uid "),
-                                testing::EndsWith("so give it to the user who runs it"))));
+  EXPECT_THAT(found, ElementsAre(AllOf(
+                         testing::StartsWith("f:5:7: listener[0].key: warning: l.key cannot be read by uid "),
+                         testing::EndsWith("so give it to the user who runs it"))));
 }
 
 TEST_F(Load, AStateDirectoryThatEverybodyCanWriteIsRefused) {
@@ -984,9 +1008,11 @@ TEST_F(Load, AStateDirectoryThatEverybodyCanWriteIsRefused) {
   fs::create_directory(folder / "state");
   EXPECT_THAT(problems(text), IsEmpty());
   fs::permissions(folder / "state", fs::perms(0777));
-  EXPECT_THAT(problems(text),
-              ElementsAre("f:13:13: state.directory: state can be written by everybody on this machine, who could put "
-                          "another certificate there; run chmod 0700 state"));
+  EXPECT_THAT(
+      problems(text),
+      ElementsAre(
+          "f:13:13: state.directory: state can be written by everybody on this machine, who could put "
+          "another certificate there; run chmod 0700 state"));
 }
 
 TEST_F(Load, WhereTheStateIsKept) {
@@ -1013,15 +1039,16 @@ TEST_F(Load, TheEnvironmentNamesKrb5Conf) {
 
 TEST_F(Load, CcachesOfOtherTypesAreNames) {
   for (const char *name : {"KEYRING:persistent:0", "KCM:", "DIR:/tmp/x"}) {
-    const Loaded loaded =
-        parse(std::string(listener) + "[[identity]]\nname = \"svc\"\nccache = \"" + name + "\"\n" + std::string(route));
+    const Loaded loaded = parse(std::string(listener) + "[[identity]]\nname = \"svc\"\nccache = \"" + name +
+                                "\"\n" + std::string(route));
     EXPECT_EQ(loaded.config.identities.at(0).source, name);
   }
 }
 
 TEST_F(Load, FilesThatCannotBeRead) {
-  EXPECT_THAT(load(folder / "absent").problems.at(0).text(),
-              AllOf(HasSubstr("absent: cannot be read: No such file or directory"), HasSubstr("--config FILE")));
+  EXPECT_THAT(
+      load(folder / "absent").problems.at(0).text(),
+      AllOf(HasSubstr("absent: cannot be read: No such file or directory"), HasSubstr("--config FILE")));
   EXPECT_THAT(load(folder).problems.at(0).text(), HasSubstr(": is a folder; name the file"));
   const fs::path large = write("large", std::string(largest_file + 1, '#'));
   EXPECT_THAT(load(large).problems.at(0).text(), HasSubstr("large: is larger than 1048576 bytes"));
@@ -1029,8 +1056,8 @@ TEST_F(Load, FilesThatCannotBeRead) {
 }
 
 TEST_F(Load, AFileIsReadWhole) {
-  const Loaded loaded = load(
-      write("good.toml", with("[dns]\nservers = [\"10.0.0.9\"]\nsearch = []\n") + std::string(largest_file / 2, '#')));
+  const Loaded loaded = load(write("good.toml", with("[dns]\nservers = [\"10.0.0.9\"]\nsearch = []\n") +
+                                                    std::string(largest_file / 2, '#')));
   EXPECT_TRUE(loaded.ok()) << loaded.problems[0].text();
   EXPECT_THAT(loaded.config.dns.servers, ElementsAre(Address{"10.0.0.9", 53}));
   EXPECT_THAT(loaded.config.dns.search, IsEmpty());
@@ -1054,18 +1081,20 @@ TEST(Problem, AsText) {
   problem.warning = true;
   EXPECT_EQ(problem.text(), "sqlshim.toml:12:3: route[0].tarpet: warning: unknown key");
   EXPECT_EQ(
-      (Problem{.file = "f", .line = 0, .column = 0, .key = {}, .what = "cannot be read", .warning = false}.text()),
+      (Problem{.file = "f", .line = 0, .column = 0, .key = {}, .what = "cannot be read", .warning = false}
+           .text()),
       "f: cannot be read");
 }
 
 // Nothing that a file may hold may end the process.
 TEST_F(Load, OddInputIsAProblemAndNoMore) {
-  for (const std::string &text :
-       {std::string("\0", 1), std::string("\xff\xfe"), std::string("a = \"\\uD800\""), std::string(300, '['),
-        "a = " + std::string(100'000, '['),
-        std::string("route = 1\nlistener = \"x\"\nidentity = [1]\nlog = []\ndns = 1"),
-        std::string(
-            "[[route]]\nmatch = 1\ntimeouts = []\nname = 1\ntarget = 2\nidentity = []\nattempts = 1\nspn = 1.5")}) {
+  for (
+      const std::string &text :
+      {std::string("\0", 1), std::string("\xff\xfe"), std::string("a = \"\\uD800\""), std::string(300, '['),
+       "a = " + std::string(100'000, '['),
+       std::string("route = 1\nlistener = \"x\"\nidentity = [1]\nlog = []\ndns = 1"),
+       std::string(
+           "[[route]]\nmatch = 1\ntimeouts = []\nname = 1\ntarget = 2\nidentity = []\nattempts = 1\nspn = 1.5")}) {
     const Loaded loaded = parse(text);
     EXPECT_FALSE(loaded.ok()) << text.substr(0, 20);
     EXPECT_THAT(loaded.problems, Not(IsEmpty()));
@@ -1094,16 +1123,19 @@ TEST_F(Load, CcachesOfOtherUsersNeedACapability) {
   const auto warnings = [&](const std::string &text, std::string_view capabilities) {
     write("status", "Name:\tsqlshim\nCapEff:\t" + std::string(capabilities) + "\n");
     std::vector<std::string> found;
-    for (const auto &problem : config::parse(text, folder / "f", folder / "resolv.conf", folder / "status").problems)
+    for (const auto &problem :
+         config::parse(text, folder / "f", folder / "resolv.conf", folder / "status").problems)
       found.push_back(problem.key + " " + problem.what);
     return found;
   };
-  EXPECT_THAT(warnings(with_others, "0000000000000000"),
-              ElementsAre(AllOf(HasSubstr("identity[0].from uid " + std::to_string(::geteuid()) + " cannot read"),
-                                HasSubstr("AmbientCapabilities=CAP_DAC_READ_SEARCH"), HasSubstr("not setcap"))));
+  EXPECT_THAT(
+      warnings(with_others, "0000000000000000"),
+      ElementsAre(AllOf(HasSubstr("identity[0].from uid " + std::to_string(::geteuid()) + " cannot read"),
+                        HasSubstr("AmbientCapabilities=CAP_DAC_READ_SEARCH"), HasSubstr("not setcap"))));
   EXPECT_THAT(warnings(with_others, "0000000000000004"), IsEmpty());
   EXPECT_THAT(warnings(of_whom("from = \"caller\"\n"), "0000000000000000"), IsEmpty()) << "one's own";
-  EXPECT_THAT(warnings(of_whom("from = \"client\"\nallow = [4242, \"self\"]\n"), "0000000000000000"), IsEmpty());
+  EXPECT_THAT(warnings(of_whom("from = \"client\"\nallow = [4242, \"self\"]\n"), "0000000000000000"),
+              IsEmpty());
 }
 
 } // namespace

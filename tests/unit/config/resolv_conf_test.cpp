@@ -21,7 +21,8 @@ TEST(ResolvConf, ServersSearchAndDots) {
 
 TEST(ResolvConf, TheLastOfSearchAndDomainCounts) {
   EXPECT_THAT(parse_resolv_conf("search a.test b.test\ndomain c.test\n").search, ElementsAre("c.test"));
-  EXPECT_THAT(parse_resolv_conf("domain c.test\nsearch a.test b.test\n").search, ElementsAre("a.test", "b.test"));
+  EXPECT_THAT(parse_resolv_conf("domain c.test\nsearch a.test b.test\n").search,
+              ElementsAre("a.test", "b.test"));
 }
 
 TEST(ResolvConf, NothingMeansTheLocalServer) {

@@ -53,13 +53,16 @@ TEST(Section, BooleansAreTrueOrFalse) {
   EXPECT_EQ(reading.top.boolean("b"), false);
   for (const char *key : {"c", "d", "e"})
     EXPECT_EQ(reading.top.boolean(key), std::nullopt) << key;
-  EXPECT_THAT(reading.problems(), ElementsAre("f:3:5: c: must be true or false, not a string; take the quotes away",
-                                              "f:4:5: d: must be true or false, not an integer"));
+  EXPECT_THAT(reading.problems(),
+              ElementsAre("f:3:5: c: must be true or false, not a string; take the quotes away",
+                          "f:4:5: d: must be true or false, not an integer"));
 }
 
 TEST(Section, ChoicesNameTheNearestWord) {
   Reading reading("a = \"of\"\nb = \"zzz\"\nc = \"on\"\n");
-  const auto choose = [&](std::string_view key) { return reading.top.choice<int>(key, {{"off", 0}, {"on", 1}}); };
+  const auto choose = [&](std::string_view key) {
+    return reading.top.choice<int>(key, {{"off", 0}, {"on", 1}});
+  };
   EXPECT_EQ(choose("a"), std::nullopt);
   EXPECT_EQ(choose("b"), std::nullopt);
   EXPECT_EQ(choose("c"), 1);
@@ -76,7 +79,8 @@ TEST(Section, ElementsHaveKeysAndPlacesOfTheirOwn) {
   EXPECT_EQ(reading.top.string(elements->at(1)), std::nullopt);
   ASSERT_TRUE(reading.top.elements("b", true));
   EXPECT_EQ(reading.top.elements("b", true)->at(0).key, "b");
-  EXPECT_THAT(reading.problems(), ElementsAre("f:2:6: a[1]: must be a string, not an integer; put it in quotes"));
+  EXPECT_THAT(reading.problems(),
+              ElementsAre("f:2:6: a[1]: must be a string, not an integer; put it in quotes"));
 }
 
 TEST(Section, TablesBelowHaveDottedNames) {
@@ -88,7 +92,8 @@ TEST(Section, TablesBelowHaveDottedNames) {
   ASSERT_TRUE(match);
   match->string("server");
   match->finish();
-  EXPECT_THAT(reading.problems(), ElementsAre("f:4:1: route[1].match.servre: unknown key; did you mean \"server\"?"));
+  EXPECT_THAT(reading.problems(),
+              ElementsAre("f:4:1: route[1].match.servre: unknown key; did you mean \"server\"?"));
 }
 
 TEST(Section, FinishNamesWhatNobodyAskedFor) {

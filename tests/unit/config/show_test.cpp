@@ -32,7 +32,8 @@ protected:
   ~Show() override { fs::remove_all(folder); }
   Loaded load(std::string_view text) const { return parse(text, folder / "f", folder / "resolv.conf"); }
 
-  /// What `text` says must be what its `show` says, read where there is another resolv.conf, in another folder and another environment.
+  /// What `text` says must be what its `show` says, read where there is another resolv.conf, in another
+  /// folder and another environment.
   std::string round_trip(std::string_view text) const {
     const Loaded first = load(text);
     EXPECT_TRUE(first.ok()) << first.problems.at(0).text();
@@ -57,31 +58,35 @@ TEST_F(Show, DomainAccountsStayAsWritten) {
 }
 
 TEST_F(Show, AliasesAndTheNameOfADriver) {
-  const std::string shown = round_trip("[aliases]\n\"Web.corp.test\" = 'sql1'\nfreetds_conf = \"/dev/null\"\n"
-                                       "[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
-                                       "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"svc@CORP.TEST\"\n"
-                                       "[[route]]\nname = \"r\"\ntarget = \"web.corp.test\"\nidentity = \"i\"\n"
-                                       "names = [\"driver:freetds\"]\n");
+  const std::string shown =
+      round_trip("[aliases]\n\"Web.corp.test\" = 'sql1'\nfreetds_conf = \"/dev/null\"\n"
+                 "[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
+                 "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"svc@CORP.TEST\"\n"
+                 "[[route]]\nname = \"r\"\ntarget = \"web.corp.test\"\nidentity = \"i\"\n"
+                 "names = [\"driver:freetds\"]\n");
   EXPECT_THAT(shown, HasSubstr("[aliases]\nfreetds_conf = [\"/dev/null\"]\n\"web.corp.test\" = \"sql1\"\n"));
   EXPECT_THAT(shown, HasSubstr("names = \"driver:freetds\"\n"));
 }
 
 TEST_F(Show, DefaultsAreWrittenOut) {
-  const std::string shown = round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
-                                       "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"p@A.TEST\"\n"
-                                       "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n");
+  const std::string shown =
+      round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:14330\"\n"
+                 "[[identity]]\nname = \"i\"\nkeytab = \"k\"\nprincipal = \"p@A.TEST\"\n"
+                 "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n");
   for (
       const std::string &line : {
           "[state]\ndirectory = \"" + load("").config.state.directory.string() + "\"\n",
           "decisions = \"" + (folder / "decisions.jsonl").string() + "\"\nlevel = \"info\"\n",
-          std::string("[limits]\nhandshakes = 64\nhandshakes_per_uid = 16\nconnections = 4096\ndrain = \"30s\"\n"
-                      "client_login = \"10s\"\n"),
+          std::string(
+              "[limits]\nhandshakes = 64\nhandshakes_per_uid = 16\nconnections = 4096\ndrain = \"30s\"\n"
+              "client_login = \"10s\"\n"),
           std::string(
               "servers = [\"10.0.0.2:53\", \"[fd00::53]:53\"]\nsearch = [\"corp.test\", \"lab.test\"]\nndots = 3\n"
               "hosts = \"/etc/hosts\"\nresolver = \"own\"\nfailures = \"5s\"\n"),
           std::string("[kerberos]\nconfig = \"/etc/krb5.conf\"\nrefusals = \"5s\"\n\n[state]\n"),
-          std::string("callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"
-                      "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
+          std::string(
+              "callers = [\"self\"]  # self: uid 1000\nclient_auth = \"any\"\nversion = \"16.0.0.0\"\n"
+              "tls = \"optional\"\ncertificate = \"\"\nkey = \"\"\n"),
           "keytab = \"" + (folder / "k").string() + "\"\nprincipal = \"p@A.TEST\"\n",
           std::string(
               "attempts = [\"tcp+kerberos\"]\nfallback_on = []\nfallback = \"on\"\nencrypt = \"require\"\nca_file = \"\"\nhost_name_in_certificate = \"\"\n"
@@ -133,7 +138,8 @@ TEST_F(Show, EveryKeyComesBack) {
         "login = \"1h\", idle = \"2m\" }\n",
         "\"LAB&CO\" = \"LAB.TEST\"\n", "ccache = \"KEYRING:session:x\"\n", "from = \"client\"\n\n",
         "from = \"caller\"\nccache = \"/tmp/krb5cc_%{uid}\"\n", "/cc/%{uid}\"\n", "encrypt = \"off\"\n",
-        "encrypt = \"strict\"\n", "tls = \"required\"\n", "multi_subnet = true\nfailover_partner = \"sql2\\\\INST\"\n",
+        "encrypt = \"strict\"\n", "tls = \"required\"\n",
+        "multi_subnet = true\nfailover_partner = \"sql2\\\\INST\"\n",
         "[browser]\naddress = \"[::1]:1434\"\ninstances = { \"A$\" = \"six\", \"INST\" = \"six\" }\n",
         "fallback_on = [\"spn-missing\", \"kdc-unreachable\"]\nfallback = \"audit\"\n",
         "tls_min = \"1.0\"\nredirect_within = [\"a.test\", \"b.test\"]\n",
@@ -144,11 +150,12 @@ TEST_F(Show, EveryKeyComesBack) {
 
 TEST_F(Show, APathFromTheEnvironmentIsMadeAbsolute) {
   ::setenv("KRB5_CONFIG", "some/krb5.conf:/other", 1);
-  const std::string shown =
-      round_trip("[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:0\"\n"
-                 "[[route]]\nname = \"s\"\ntarget = \"x\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n");
+  const std::string shown = round_trip(
+      "[[listener]]\nname = \"l\"\naddress = \"127.0.0.1:0\"\n"
+      "[[route]]\nname = \"s\"\ntarget = \"x\"\nattempts = [\"tcp+sql\"]\nunprotected = \"accept\"\n");
   ::unsetenv("KRB5_CONFIG");
-  EXPECT_THAT(shown, HasSubstr("config = \"" + (fs::current_path() / "some/krb5.conf").string() + ":/other\"\n"));
+  EXPECT_THAT(shown,
+              HasSubstr("config = \"" + (fs::current_path() / "some/krb5.conf").string() + ":/other\"\n"));
 }
 
 } // namespace

@@ -108,7 +108,8 @@ TEST(Value, Versions) {
   EXPECT_EQ(parse_version("16.0"), (tds::ServerVersion{16, 0, 0, 0}));
   EXPECT_EQ(parse_version("16.0.600"), (tds::ServerVersion{16, 0, 600, 0}));
   EXPECT_EQ(parse_version("9.255.65535.7"), (tds::ServerVersion{9, 255, 65535, 7}));
-  for (const char *text : {"", "16", "16.", ".16", "256.0.0", "16.0.65536", "1.2.3.4.5", "16.0.0-CU1", "-1.0"})
+  for (const char *text :
+       {"", "16", "16.", ".16", "256.0.0", "16.0.65536", "1.2.3.4.5", "16.0.0-CU1", "-1.0"})
     EXPECT_THAT(complaint(parse_version(text)), HasSubstr("is no version; write MAJOR.MINOR.BUILD")) << text;
 }
 
@@ -127,8 +128,9 @@ TEST(Value, Modes) {
 }
 
 TEST(Value, Spns) {
-  for (const char *text : {"MSSQLSvc/sql1", "MSSQLSvc/sql1.corp.test:1433", "MSSQLSvc/sql1.corp.test:1433@CORP.TEST",
-                           "MSSQLSvc/sql1.corp.test:INST@CORP.TEST", "MSSQLSvc/10.0.0.1:1433"})
+  for (const char *text :
+       {"MSSQLSvc/sql1", "MSSQLSvc/sql1.corp.test:1433", "MSSQLSvc/sql1.corp.test:1433@CORP.TEST",
+        "MSSQLSvc/sql1.corp.test:INST@CORP.TEST", "MSSQLSvc/10.0.0.1:1433"})
     EXPECT_EQ(parse_spn(text), text);
   struct Row {
     const char *text, *complaint;
@@ -156,7 +158,8 @@ TEST(Value, Principals) {
   EXPECT_EQ(parse_principal("svc-reports@CORP.TEST", domains), "svc-reports@CORP.TEST");
   EXPECT_EQ(parse_principal("host/a.corp.test@CORP.TEST", {}), "host/a.corp.test@CORP.TEST");
   EXPECT_EQ(parse_principal("CORP\\svc-reports", domains), "svc-reports@CORP.TEST");
-  EXPECT_EQ(parse_principal("corp\\host$", domains), "host$@CORP.TEST") << "capitals of a NetBIOS name do not count";
+  EXPECT_EQ(parse_principal("corp\\host$", domains), "host$@CORP.TEST")
+      << "capitals of a NetBIOS name do not count";
   struct Row {
     const char *text, *complaint;
   };
@@ -203,7 +206,8 @@ TEST(Value, HostNamesAndDomains) {
     for (const std::string &text :
          {std::string(), std::string("."), std::string("a..b"), std::string("a b"), std::string("a:1"),
           std::string("a\n"), std::string("\xC3\xBC"), std::string(64, 'a'), std::string("\0", 1)})
-      EXPECT_THAT(complaint(parse(text)), testing::AnyOf(HasSubstr("is no "), HasSubstr("without * or dot"))) << text;
+      EXPECT_THAT(complaint(parse(text)), testing::AnyOf(HasSubstr("is no "), HasSubstr("without * or dot")))
+          << text;
     std::string longest;
     while (longest.size() < 250)
       longest += "abcdefghi.";
@@ -212,7 +216,8 @@ TEST(Value, HostNamesAndDomains) {
   }
   EXPECT_EQ(parse_host_name("0:0::1"), "::1");
   EXPECT_THAT(complaint(parse_host_name("*.corp.test")), HasSubstr("is a pattern; write one name"));
-  EXPECT_THAT(complaint(parse_host_name(".corp.test")), HasSubstr("is no host name; write it as \"sql1.corp.test\""));
+  EXPECT_THAT(complaint(parse_host_name(".corp.test")),
+              HasSubstr("is no host name; write it as \"sql1.corp.test\""));
   EXPECT_THAT(complaint(parse_domain("::1")), HasSubstr("is no domain; write it as \"corp.test\""));
   for (const char *text : {".corp.test", "*.corp.test", "*", "."})
     EXPECT_THAT(complaint(parse_domain(text)), HasSubstr("write it without * or dot in front")) << text;

@@ -37,7 +37,8 @@ protected:
     ::unlink(path_.c_str());
   }
 
-  const std::string path_ = std::filesystem::temp_directory_path() / ("sqlshim-notify-" + std::to_string(::getpid()));
+  const std::string path_ =
+      std::filesystem::temp_directory_path() / ("sqlshim-notify-" + std::to_string(::getpid()));
   int fd_ = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 };
 
@@ -65,7 +66,8 @@ TEST_F(ServiceManager, CannotBeTold) {
   EXPECT_EQ(tell_service_manager("READY=1"), "NOTIFY_SOCKET " + path_ + ": No such file or directory");
   for (const auto &name : {std::string("run/notify"), "/" + std::string(sizeof sockaddr_un::sun_path, 'x')}) {
     ::setenv("NOTIFY_SOCKET", name.c_str(), 1);
-    EXPECT_EQ(tell_service_manager("READY=1"), "NOTIFY_SOCKET is neither a path nor an abstract name: " + name);
+    EXPECT_EQ(tell_service_manager("READY=1"),
+              "NOTIFY_SOCKET is neither a path nor an abstract name: " + name);
   }
 }
 

@@ -1,4 +1,5 @@
-// Shared by the unit tests of shim/: an event loop of the test's own, and small partners on loopback that do what a test tells them.
+// Shared by the unit tests of shim/: an event loop of the test's own, and small partners on loopback that
+// do what a test tells them.
 #pragma once
 
 #include "auth/error.hpp"
@@ -50,7 +51,8 @@ public:
   }
   void spawn(Task<> task) { asio::co_spawn(io, std::move(task), asio::detached); }
 
-  /// Runs what is due, one thing at a time, until `condition` holds. False: it never will, or patience is at an end.
+  /// Runs what is due, one thing at a time, until `condition` holds. False: it never will,
+  /// or patience is at an end.
   bool until(const std::function<bool()> &condition) {
     const auto deadline = Clock::now() + patience;
     io.restart();
@@ -113,17 +115,20 @@ public:
     acceptor_.open(Tcp::v4());
     acceptor_.bind(loopback());
     acceptor_.listen(0);
-    for (int filler = 0; filler < 4; ++filler) { // one fits in, the next may be half-open, the others make sure
+    for (int filler = 0; filler < 4;
+         ++filler) { // one fits in, the next may be half-open, the others make sure
       auto &socket = fillers_.emplace_back(executor);
       socket.open(Tcp::v4());
       socket.non_blocking(true);
       const auto where = endpoint();
-      (void)::connect(socket.native_handle(), where.data(), static_cast<socklen_t>(where.size())); // Asio's would wait
+      (void)::connect(socket.native_handle(), where.data(),
+                      static_cast<socklen_t>(where.size())); // Asio's would wait
     }
   }
   Tcp::endpoint endpoint() const { return acceptor_.local_endpoint(); }
 
-  /// From now on connections stand, those that hang after a second. Counts those that are not our own, and every byte that comes.
+  /// From now on connections stand, those that hang after a second. Counts those that are not our own,
+  /// and every byte that comes.
   void open_up(Executor executor) { asio::co_spawn(executor, accept(), asio::detached); }
   int strangers() const { return strangers_; }
   std::size_t received() const { return received_; }
@@ -134,7 +139,8 @@ private:
       auto [error, socket] = co_await acceptor_.async_accept(as_result);
       if (error) co_return;
       const auto from = socket.remote_endpoint();
-      if (std::ranges::none_of(fillers_, [&](const TcpSocket &filler) { return filler.local_endpoint() == from; }))
+      if (std::ranges::none_of(fillers_,
+                               [&](const TcpSocket &filler) { return filler.local_endpoint() == from; }))
         ++strangers_;
       asio::co_spawn(acceptor_.get_executor(), read(std::move(socket)), asio::detached);
     }
@@ -190,7 +196,8 @@ public:
 
   /// Scripts.
   static Script answers(auth::Bytes message) {
-    return [message](TcpSocket &socket, int) -> Task<> { return write_and_wait(socket, with_length(message)); };
+    return
+        [message](TcpSocket &socket, int) -> Task<> { return write_and_wait(socket, with_length(message)); };
   }
   static Script sends(auth::Bytes raw) {
     return [raw](TcpSocket &socket, int) -> Task<> { return write(socket, raw); };

@@ -17,8 +17,9 @@ TEST(Markdown, Split) {
 TEST(Markdown, TheTableOfAHeadingByTheNamesInItsRows) {
   const lab::TemporaryFolder folder;
   const auto file = folder.path() / "README.md";
-  lab::write_file(file, "| name | other |\n|---|---|\n| x | 1 |\n\n"
-                        "| name | age | |\n|---|---|---|\n| `a`, `b` | 2 | of both |\n| c | 3 | |\n\n| d | 4 |\n");
+  lab::write_file(file,
+                  "| name | other |\n|---|---|\n| x | 1 |\n\n"
+                  "| name | age | |\n|---|---|---|\n| `a`, `b` | 2 | of both |\n| c | 3 | |\n\n| d | 4 |\n");
   EXPECT_THAT(markdown_table(file, "| name | age |"),
               ElementsAre(Pair("`a`", ElementsAre("2", "of both")), Pair("`b`", ElementsAre("2", "of both")),
                           Pair("c", ElementsAre("3"))));

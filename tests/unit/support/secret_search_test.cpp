@@ -25,17 +25,21 @@ std::string utf16(const std::string &text) {
 std::string hex(const std::string &bytes, const char *separator = "", bool upper = false) {
   std::string text;
   for (const char c : bytes)
-    text += fmt::format(fmt::runtime(upper ? "{:02X}{}" : "{:02x}{}"), static_cast<unsigned char>(c), separator);
+    text +=
+        fmt::format(fmt::runtime(upper ? "{:02X}{}" : "{:02x}{}"), static_cast<unsigned char>(c), separator);
   return text;
 }
 /// By another way than the search's: whole groups of three bytes, RFC 4648.
 std::string base64(std::string bytes, const char *last_two = "+/") {
-  const std::string alphabet = std::string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") + last_two;
+  const std::string alphabet =
+      std::string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") + last_two;
   const std::size_t missing = (3 - bytes.size() % 3) % 3;
   bytes.append(missing, '\0');
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const auto byte = [&](std::size_t j) { return static_cast<unsigned>(static_cast<unsigned char>(bytes[i + j])); };
+    const auto byte = [&](std::size_t j) {
+      return static_cast<unsigned>(static_cast<unsigned char>(bytes[i + j]));
+    };
     const unsigned group = byte(0) << 16 | byte(1) << 8 | byte(2);
     for (const int shift : {18, 12, 6, 0})
       text += alphabet[group >> shift & 63];
@@ -47,7 +51,8 @@ std::string on_the_wire(const std::string &text) {
   tds::Login7 login;
   login.tds_version = tds::tds_7_4;
   const auto wide = utf16(text);
-  login.password = tds::Secret(tds::ByteView(reinterpret_cast<const std::uint8_t *>(wide.data()), wide.size()));
+  login.password =
+      tds::Secret(tds::ByteView(reinterpret_cast<const std::uint8_t *>(wide.data()), wide.size()));
   const auto bytes = tds::encode_login7(login).value();
   return {bytes.begin(), bytes.end()};
 }
@@ -74,16 +79,19 @@ INSTANTIATE_TEST_SUITE_P(
     Values(std::pair{"Raw", password}, std::pair{"Utf16", utf16(password)},
            std::pair{"OnTheWire", on_the_wire(password)}, std::pair{"Hex", hex(password)},
            std::pair{"HexUpper", hex(password, "", true)}, std::pair{"HexWithBlanks", hex(password, " ")},
-           std::pair{"HexWithColons", hex(password, ":", true)}, std::pair{"HexOfUtf16", hex(utf16(password))},
+           std::pair{"HexWithColons", hex(password, ":", true)},
+           std::pair{"HexOfUtf16", hex(utf16(password))},
            std::pair{"HexOfTheWire", hex(on_the_wire(password))}, std::pair{"Base64", base64(password)},
-           std::pair{"Base64OffByOne", base64("x" + password)}, std::pair{"Base64OffByTwo", base64("xy" + password)},
+           std::pair{"Base64OffByOne", base64("x" + password)},
+           std::pair{"Base64OffByTwo", base64("xy" + password)},
            std::pair{"Base64OfUtf16", base64("a" + utf16(password))},
            std::pair{"Base64OfTheWire", base64(on_the_wire(password))},
            std::pair{"Base64OfTheWireForUrls", base64(on_the_wire(password), "-_")},
            std::pair{"Base64InLines", base64(password).insert(7, "\n")},
            std::pair{"JsonOfUtf16", nlohmann::json(utf16(password)).dump()},
            std::pair{"EscapedAsC", std::string(R"(Geheim\x21\x43anary\0564\x32)")},
-           std::pair{"HexInUtf16", utf16(hex(password))}, std::pair{"Base64InUtf16", utf16(base64("ab" + password))},
+           std::pair{"HexInUtf16", utf16(hex(password))},
+           std::pair{"Base64InUtf16", utf16(base64("ab" + password))},
            std::pair{"ArrayOfBytes", "0x" + hex(password.substr(0, 15), ", 0x") + "32"},
            std::pair{"Printable", shim::printable("user " + password)}),
     [](const auto &row) { return row.param.first; });
@@ -144,7 +152,8 @@ TEST(SecretSearch, RefusesWhatItCannotLookFor) {
   SecretSearch search;
   EXPECT_THROW(search.add("short", "abc"), std::invalid_argument);
   EXPECT_THROW(search.add("empty", std::string(100, '\0')), std::invalid_argument);
-  EXPECT_THROW(search.add("text", "This is a text of many words and of no secret at all"), std::invalid_argument);
+  EXPECT_THROW(search.add("text", "This is a text of many words and of no secret at all"),
+               std::invalid_argument);
 }
 
 } // namespace

@@ -20,8 +20,11 @@ Prelogin asked_with(std::uint8_t encryption_byte, std::uint8_t mars_byte = 0) {
 }
 
 Prelogin told_with(std::uint8_t mars_byte = 0, std::uint8_t encryption_byte = 2) {
-  return {
-      {{version, shown_bytes}, {encryption, {encryption_byte}}, {instopt, {0}}, {threadid, {}}, {mars, {mars_byte}}}};
+  return {{{version, shown_bytes},
+           {encryption, {encryption_byte}},
+           {instopt, {0}},
+           {threadid, {}},
+           {mars, {mars_byte}}}};
 }
 
 struct AnswerRow {
@@ -51,7 +54,9 @@ const AnswerRow answers[] = {
 };
 
 class AnswerPrelogin : public testing::TestWithParam<AnswerRow> {};
-TEST_P(AnswerPrelogin, holds_what_was_asked) { EXPECT_EQ(answer_prelogin(GetParam().asked, shown), GetParam().answer); }
+TEST_P(AnswerPrelogin, holds_what_was_asked) {
+  EXPECT_EQ(answer_prelogin(GetParam().asked, shown), GetParam().answer);
+}
 INSTANTIATE_TEST_SUITE_P(rows, AnswerPrelogin, testing::ValuesIn(answers), RowName());
 
 TEST(AnswerPrelogin, takes_another_encryption_and_says_none_unasked) {
@@ -103,7 +108,8 @@ using Check = std::function<void(const AcceptLogin &, const AcceptAction &)>;
 
 enum class How { in_clear, login_only, in_tls };
 
-Check login_is(Version version, std::optional<Prelogin> asked, std::optional<Prelogin> told, How how = How::in_clear) {
+Check login_is(Version version, std::optional<Prelogin> asked, std::optional<Prelogin> told,
+               How how = How::in_clear) {
   return [=](const AcceptLogin &machine, const AcceptAction &action) {
     const auto &request = std::get<LoginRequest>(action);
     expect_equal(request.login, login_of(version));
@@ -139,9 +145,11 @@ void not_answered(const AcceptLogin &, const AcceptAction &action) {
 
 using AcceptScript = Script<AcceptLogin>;
 
-AcceptScript script(std::string name, std::vector<Step> steps, std::string outcome, std::string detail, Check check) {
-  return {std::move(name), [] { return AcceptLogin(shown); }, std::move(steps), std::move(outcome), std::move(detail),
-          std::move(check)};
+AcceptScript script(std::string name, std::vector<Step> steps, std::string outcome, std::string detail,
+                    Check check) {
+  return {std::move(name),   [] { return AcceptLogin(shown); },
+          std::move(steps),  std::move(outcome),
+          std::move(detail), std::move(check)};
 }
 
 // The same for a listener with this policy.
@@ -168,27 +176,31 @@ std::vector<AcceptScript> accept_scripts() {
 
   std::vector<AcceptScript> scripts{
       script("off", {prelogin(off), told, login7()}, "login", "", login_is(tds_7_4, off, told_with())),
-      script("not_sup", {prelogin(not_sup), told, login7()}, "login", "", login_is(tds_7_4, not_sup, told_with())),
+      script("not_sup", {prelogin(not_sup), told, login7()}, "login", "",
+             login_is(tds_7_4, not_sup, told_with())),
       script("mars", {prelogin(with_mars), answer(told_with(1)), login7()}, "login", "",
              login_is(tds_7_4, with_mars, told_with(1))),
-      script("without_encryption", {prelogin(without_encryption), answer(told_no_encryption), login7()}, "login", "",
-             login_is(tds_7_4, without_encryption, told_no_encryption)),
-      script("tds_7_2", {prelogin(off), told, login7(tds_7_2)}, "login", "", login_is(tds_7_2, off, told_with())),
+      script("without_encryption", {prelogin(without_encryption), answer(told_no_encryption), login7()},
+             "login", "", login_is(tds_7_4, without_encryption, told_no_encryption)),
+      script("tds_7_2", {prelogin(off), told, login7(tds_7_2)}, "login", "",
+             login_is(tds_7_2, off, told_with())),
       script("tds_7_0_without_prelogin", {login7(tds_7_0)}, "login", "", login_is(tds_7_0, {}, {})),
       script("tds_7_1_without_prelogin", {login7(tds_7_1)}, "login", "", login_is(tds_7_1, {}, {})),
       script("tds_7_4_without_prelogin", {login7()}, "login", "", login_is(tds_7_4, {}, {})),
       script("login_in_many_packets", {prelogin(off), told, large_login7()}, "login", "", has_large_token),
-      script("login_that_does_not_wait_for_the_answer", {Gets{joined({prelogin(off).bytes, login})}, told}, "login", "",
-             login_is(tds_7_4, off, told_with())),
+      script("login_that_does_not_wait_for_the_answer", {Gets{joined({prelogin(off).bytes, login})}, told},
+             "login", "", login_is(tds_7_4, off, told_with())),
 
-      script("unknown_encryption", {prelogin(asked_with(7))}, "protocol_violation", "ENCRYPTION", answered_in(tds_7_4)),
+      script("unknown_encryption", {prelogin(asked_with(7))}, "protocol_violation", "ENCRYPTION",
+             answered_in(tds_7_4)),
       script("tls_first", {Gets{hex("16")}}, "client_requires_tls", "strict", answered_in(tds_7_4)),
-      at_once(script("tls_client_hello", {Gets{joined({hex("16 0301 0100 01"), Bytes(255)})}}, "client_requires_tls",
-                     "Encrypt=optional", answered_in(tds_7_4))),
+      at_once(script("tls_client_hello", {Gets{joined({hex("16 0301 0100 01"), Bytes(255)})}},
+                     "client_requires_tls", "Encrypt=optional", answered_in(tds_7_4))),
 
       script("tds_4_header", {Gets{prefix(tds4_login, 8)}}, "tds_too_old", "tds version = 7.4",
              answered_in(Version{}, true)),
-      at_once(script("tds_4_login", {Gets{tds4_login}}, "tds_too_old", "TDS 4.2", answered_in(Version{}, true))),
+      at_once(
+          script("tds_4_login", {Gets{tds4_login}}, "tds_too_old", "TDS 4.2", answered_in(Version{}, true))),
       script("tds_5_0_in_login7", {broken_login7(tds_7_4, 4, hex("00000005"))}, "tds_too_old", "0x05000000",
              answered_in(tds_7_4)),
       script("tds_version_0", {broken_login7(tds_7_4, 4, hex("00000000"))}, "tds_too_old", "0x00000000",
@@ -196,8 +208,8 @@ std::vector<AcceptScript> accept_scripts() {
 
       script("http", {Gets{hex("47")}}, "protocol_violation", "first byte (71)", answered_in(tds_7_4)),
       script("batch_first", {Gets{hex("01")}}, "protocol_violation", "first byte (1)", answered_in(tds_7_4)),
-      script("malformed_prelogin", {gets(PacketType::prelogin, hex("ff"))}, "protocol_violation", "PRELOGIN VERSION",
-             answered_in(tds_7_4)),
+      script("malformed_prelogin", {gets(PacketType::prelogin, hex("ff"))}, "protocol_violation",
+             "PRELOGIN VERSION", answered_in(tds_7_4)),
       script("empty_prelogin", {gets(PacketType::prelogin, {})}, "protocol_violation", "PRELOGIN",
              answered_in(tds_7_4)),
       script("largest_prelogin",
@@ -208,37 +220,39 @@ std::vector<AcceptScript> accept_scripts() {
              answered_in(tds_7_4)),
       script("packet_length_too_small", {Gets{hex("12 01 0007 0000 01 00")}}, "protocol_violation", "below 8",
              answered_in(tds_7_4)),
-      script("prelogin_twice", {prelogin(off), told, Gets{hex("12")}}, "protocol_violation", "second PRELOGIN",
-             answered_in(tds_7_4)),
-      script("batch_instead_of_login", {prelogin(off), told, Gets{hex("01")}}, "protocol_violation", "type 1 ",
-             answered_in(tds_7_4)),
+      script("prelogin_twice", {prelogin(off), told, Gets{hex("12")}}, "protocol_violation",
+             "second PRELOGIN", answered_in(tds_7_4)),
+      script("batch_instead_of_login", {prelogin(off), told, Gets{hex("01")}}, "protocol_violation",
+             "type 1 ", answered_in(tds_7_4)),
       script("tls_after_not_sup", {prelogin(off), told, Gets{hex("16")}}, "protocol_violation", "type 22 ",
              answered_in(tds_7_4)),
       script("malformed_login_of_tds_7_1", {broken_login7(tds_7_1, 36, hex("0000"))}, "protocol_violation",
              "LOGIN7 ibHostName", answered_in(tds_7_1)),
       script("malformed_login_of_tds_7_3", {prelogin(off), told, broken_login7(tds_7_3, 0, hex("00"))},
              "protocol_violation", "LOGIN7 Length", answered_in(tds_7_3)),
-      script("login_of_an_unknown_version", {broken_login7(tds_7_4, 4, hex("00000075"))}, "protocol_violation",
-             "LOGIN7 TDSVersion", answered_in(tds_7_4)),
-      script("login_of_8_bytes", {gets(PacketType::login7, hex("08000000 01000071"))}, "protocol_violation", "LOGIN7",
-             answered_in(tds_7_1)),
+      script("login_of_an_unknown_version", {broken_login7(tds_7_4, 4, hex("00000075"))},
+             "protocol_violation", "LOGIN7 TDSVersion", answered_in(tds_7_4)),
+      script("login_of_8_bytes", {gets(PacketType::login7, hex("08000000 01000071"))}, "protocol_violation",
+             "LOGIN7", answered_in(tds_7_1)),
       script("login_of_4_bytes", {gets(PacketType::login7, hex("04000000"))}, "protocol_violation", "LOGIN7",
              answered_in(tds_7_4)),
       script("login_changes_packet_type",
              {Gets{joined({hex("10 00 000c 0000 01 00"), Bytes(4), hex("12 01 000c 0000 02 00")})}},
              "protocol_violation", "", answered_in(tds_7_4)),
-      at_once(script("bytes_after_login", {prelogin(off), told, Gets{joined({login, hex("01")})}}, "protocol_violation",
-                     "after LOGIN7", answered_in(tds_7_4))),
+      at_once(script("bytes_after_login", {prelogin(off), told, Gets{joined({login, hex("01")})}},
+                     "protocol_violation", "after LOGIN7", answered_in(tds_7_4))),
       at_once(script("batch_after_login_of_tds_7_1",
-                     {Gets{joined({login7(tds_7_1).bytes, hex("01 01 000a 0000 01 00 4100")})}}, "protocol_violation",
-                     "after LOGIN7", answered_in(tds_7_1))),
+                     {Gets{joined({login7(tds_7_1).bytes, hex("01 01 000a 0000 01 00 4100")})}},
+                     "protocol_violation", "after LOGIN7", answered_in(tds_7_1))),
 
       script("closed_at_once", {Ends{}}, "closed", "first message", not_answered),
-      script("closed_within_prelogin", {Gets{hex("12 01 00")}, Ends{}}, "closed", "first message", not_answered),
-      script("closed_within_tds_4_header", {Gets{hex("02 00 02")}, Ends{}}, "closed", "first message", not_answered),
+      script("closed_within_prelogin", {Gets{hex("12 01 00")}, Ends{}}, "closed", "first message",
+             not_answered),
+      script("closed_within_tds_4_header", {Gets{hex("02 00 02")}, Ends{}}, "closed", "first message",
+             not_answered),
       script("closed_after_the_answer", {prelogin(off), told, Ends{}}, "closed", "LOGIN7", not_answered),
-      script("closed_within_login", {prelogin(off), told, Gets{prefix(login, login.size() - 1)}, Ends{}}, "closed",
-             "LOGIN7", not_answered),
+      script("closed_within_login", {prelogin(off), told, Gets{prefix(login, login.size() - 1)}, Ends{}},
+             "closed", "LOGIN7", not_answered),
   };
   return scripts;
 }
@@ -291,8 +305,8 @@ AcceptScript script_of(const AcceptCell &cell) {
     return under(cell.policy, script(cell.name, steps, "login", "", login_is(tds_7_4, asked, told, how)));
   };
   const auto refuses = [&](std::string fault, std::string detail) {
-    return under(cell.policy,
-                 script(cell.name, {prelogin(asked), answer(told)}, std::move(fault), std::move(detail), not_answered));
+    return under(cell.policy, script(cell.name, {prelogin(asked), answer(told)}, std::move(fault),
+                                     std::move(detail), not_answered));
   };
   switch (cell.then) {
   case AcceptThen::in_clear:
@@ -330,11 +344,14 @@ std::vector<AcceptScript> accept_tls_scripts() {
     scripts.push_back(script_of(cell));
 
   // With TLS first, whatever ENCRYPTION says: 8 is no value of MS-TDS.
-  const auto with_tls_first = [&](std::string name, ClientTls policy, std::optional<std::uint8_t> asked_byte) {
+  const auto with_tls_first = [&](std::string name, ClientTls policy,
+                                  std::optional<std::uint8_t> asked_byte) {
     const Prelogin asked = with_encryption(client_version, asked_byte);
-    const Prelogin told = with_encryption(shown_bytes, asked_byte ? std::optional<std::uint8_t>(2) : std::nullopt);
-    return under(policy, script("tls_first_" + name, {hello, tls_first, prelogin(asked), answer(told), login7(tds_8_0)},
-                                "login", "", login_is(tds_8_0, asked, told, How::in_tls)));
+    const Prelogin told =
+        with_encryption(shown_bytes, asked_byte ? std::optional<std::uint8_t>(2) : std::nullopt);
+    return under(policy, script("tls_first_" + name,
+                                {hello, tls_first, prelogin(asked), answer(told), login7(tds_8_0)}, "login",
+                                "", login_is(tds_8_0, asked, told, How::in_tls)));
   };
   scripts.insert(
       scripts.end(),
@@ -348,38 +365,40 @@ std::vector<AcceptScript> accept_tls_scripts() {
           with_tls_first("required", required, 2),
           with_tls_first("required_off", required, 0),
           with_tls_first("required_none", required, std::nullopt),
-          under(optional,
-                script("tls_first_and_tds_7_4", {hello, tls_first, prelogin(asked_with(2)), told_not_sup, login7()},
-                       "login", "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls))),
+          under(optional, script("tls_first_and_tds_7_4",
+                                 {hello, tls_first, prelogin(asked_with(2)), told_not_sup, login7()}, "login",
+                                 "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls))),
           under(optional,
                 script("tls_first_and_a_login_that_does_not_wait",
-                       {hello, tls_first, Gets{joined({prelogin(asked_with(2)).bytes, login7().bytes})}, told_not_sup},
+                       {hello, tls_first, Gets{joined({prelogin(asked_with(2)).bytes, login7().bytes})},
+                        told_not_sup},
                        "login", "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls))),
-          at_once(under(optional, script("tls_first_with_all_of_its_hello",
-                                         {long_hello, Starts{TlsFraming::bare, long_hello.bytes},
-                                          prelogin(asked_with(2)), told_not_sup, login7()},
-                                         "login", "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls)))),
+          at_once(under(optional,
+                        script("tls_first_with_all_of_its_hello",
+                               {long_hello, Starts{TlsFraming::bare, long_hello.bytes},
+                                prelogin(asked_with(2)), told_not_sup, login7()},
+                               "login", "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls)))),
           under(optional, script("tls_first_twice", {hello, tls_first, hello}, "protocol_violation",
                                  "byte 22 came in TLS", answered_in_tls())),
           under(optional, script("tls_first_without_prelogin", {hello, tls_first, Gets{hex("10")}},
                                  "protocol_violation", "byte 16 came in TLS", answered_in_tls())),
-          under(optional, script("tls_first_and_tds_4", {hello, tls_first, Gets{hex("02")}}, "protocol_violation",
-                                 "byte 2 came in TLS", answered_in_tls())),
+          under(optional, script("tls_first_and_tds_4", {hello, tls_first, Gets{hex("02")}},
+                                 "protocol_violation", "byte 2 came in TLS", answered_in_tls())),
           under(optional, script("tls_first_and_prelogin_twice",
                                  {hello, tls_first, prelogin(asked_with(2)), told_not_sup, Gets{hex("12")}},
                                  "protocol_violation", "second PRELOGIN", answered_in_tls())),
           under(optional, script("tls_first_and_again_in_place_of_the_login",
-                                 {hello, tls_first, prelogin(asked_with(1)), told_not_sup, hello}, "protocol_violation",
-                                 "type 22 ", answered_in_tls())),
-          under(optional,
-                script("tls_first_and_a_malformed_login",
-                       {hello, tls_first, prelogin(asked_with(2)), told_not_sup, broken_login7(tds_8_0, 0, hex("00"))},
-                       "protocol_violation", "LOGIN7 Length", answered_in(tds_8_0, false, true))),
-          under(optional,
-                script("closed_after_tls_first", {hello, tls_first, Ends{}}, "closed", "first message", not_answered)),
+                                 {hello, tls_first, prelogin(asked_with(1)), told_not_sup, hello},
+                                 "protocol_violation", "type 22 ", answered_in_tls())),
+          under(optional, script("tls_first_and_a_malformed_login",
+                                 {hello, tls_first, prelogin(asked_with(2)), told_not_sup,
+                                  broken_login7(tds_8_0, 0, hex("00"))},
+                                 "protocol_violation", "LOGIN7 Length", answered_in(tds_8_0, false, true))),
+          under(optional, script("closed_after_tls_first", {hello, tls_first, Ends{}}, "closed",
+                                 "first message", not_answered)),
           script("tls_first_under_off", {hello}, "client_requires_tls", "\"optional\"", answered_in(tds_7_4)),
-          at_once(script("tls_first_under_off_with_all_of_its_hello", {long_hello}, "client_requires_tls", "strict",
-                         answered_in(tds_7_4))),
+          at_once(script("tls_first_under_off_with_all_of_its_hello", {long_hello}, "client_requires_tls",
+                         "strict", answered_in(tds_7_4))),
 
           // Login-only TLS ends with the first packet.
           under(optional,
@@ -394,79 +413,86 @@ std::vector<AcceptScript> accept_tls_scripts() {
                       EXPECT_FALSE(machine.encrypted());
                     })),
           at_once(under(optional, script("login_only_with_the_second_packet_in_tls",
-                                         {prelogin(off_asked), told_off, starts(), two_packets}, "protocol_violation",
-                                         "login-only TLS ends", answered_in(tds_7_4)))),
-          at_once(under(optional,
-                        script("login_only_with_all_packets_in_tls", {prelogin(off_asked), told_off, starts(), large},
-                               "protocol_violation", "login-only TLS ends", answered_in(tds_7_4)))),
+                                         {prelogin(off_asked), told_off, starts(), two_packets},
+                                         "protocol_violation", "login-only TLS ends", answered_in(tds_7_4)))),
+          at_once(under(optional, script("login_only_with_all_packets_in_tls",
+                                         {prelogin(off_asked), told_off, starts(), large},
+                                         "protocol_violation", "login-only TLS ends", answered_in(tds_7_4)))),
           at_once(under(optional, script("login_only_with_a_byte_behind_its_first_packet",
                                          {prelogin(off_asked), told_off, starts(),
                                           Gets{joined({first_packet_of(large).bytes, hex("10")})}},
                                          "protocol_violation", "login-only TLS ends", answered_in(tds_7_4)))),
-          at_once(under(optional,
-                        script("login_only_with_a_byte_behind_its_only_packet",
-                               {prelogin(off_asked), told_off, starts(), Gets{joined({login7().bytes, hex("10")})}},
-                               "protocol_violation", "login-only TLS ends", answered_in(tds_7_4)))),
-          under(optional, script("login_only_with_a_short_first_packet",
-                                 {prelogin(off_asked), told_off, starts(), short_first_packet, Stops{}, behind_it},
-                                 "login", "", login_is(tds_7_4, off_asked, told_with(0, 0), How::login_only))),
+          at_once(under(optional, script("login_only_with_a_byte_behind_its_only_packet",
+                                         {prelogin(off_asked), told_off, starts(),
+                                          Gets{joined({login7().bytes, hex("10")})}},
+                                         "protocol_violation", "login-only TLS ends", answered_in(tds_7_4)))),
           under(optional,
-                script("login_only_and_tls_goes_on",
-                       {prelogin(off_asked), told_off, starts(), first_packet_of(large), Stops{}, Gets{hex("17")}},
-                       "protocol_violation", "type 23 ", answered_in(tds_7_4))),
+                script("login_only_with_a_short_first_packet",
+                       {prelogin(off_asked), told_off, starts(), short_first_packet, Stops{}, behind_it},
+                       "login", "", login_is(tds_7_4, off_asked, told_with(0, 0), How::login_only))),
+          under(optional, script("login_only_and_tls_goes_on",
+                                 {prelogin(off_asked), told_off, starts(), first_packet_of(large), Stops{},
+                                  Gets{hex("17")}},
+                                 "protocol_violation", "type 23 ", answered_in(tds_7_4))),
+          under(optional, script("login_only_and_a_malformed_login",
+                                 {prelogin(off_asked), told_off, starts(),
+                                  broken_login7(tds_7_3, 0, hex("00")), Stops{}},
+                                 "protocol_violation", "LOGIN7 Length", answered_in(tds_7_3))),
           under(optional,
-                script("login_only_and_a_malformed_login",
-                       {prelogin(off_asked), told_off, starts(), broken_login7(tds_7_3, 0, hex("00")), Stops{}},
-                       "protocol_violation", "LOGIN7 Length", answered_in(tds_7_3))),
-          under(optional, script("login_only_and_no_login", {prelogin(off_asked), told_off, starts(), Gets{hex("01")}},
-                                 "protocol_violation", "type 1 ", answered_in(tds_7_4))),
-          under(optional, script("login_only_closed_after_the_first_packet",
-                                 {prelogin(off_asked), told_off, starts(), first_packet_of(large), Stops{}, Ends{}},
-                                 "closed", "LOGIN7", not_answered)),
+                script("login_only_and_no_login", {prelogin(off_asked), told_off, starts(), Gets{hex("01")}},
+                       "protocol_violation", "type 1 ", answered_in(tds_7_4))),
+          under(optional,
+                script("login_only_closed_after_the_first_packet",
+                       {prelogin(off_asked), told_off, starts(), first_packet_of(large), Stops{}, Ends{}},
+                       "closed", "LOGIN7", not_answered)),
 
           // Full TLS.
-          under(optional, script("full_in_many_packets", {prelogin(on_asked), told_on, starts(), large}, "login", "",
-                                 has_large_token)),
-          under(optional, script("full_and_a_malformed_login",
-                                 {prelogin(on_asked), told_on, starts(), broken_login7(tds_7_4, 36, hex("0000"))},
-                                 "protocol_violation", "LOGIN7 ibHostName", answered_in_tls())),
-          at_once(
-              under(optional, script("full_and_bytes_after_login",
-                                     {prelogin(on_asked), told_on, starts(), Gets{joined({login7().bytes, hex("01")})}},
-                                     "protocol_violation", "after LOGIN7", answered_in_tls()))),
-          under(optional, script("closed_after_the_handshake", {prelogin(on_asked), told_on, starts(), Ends{}},
-                                 "closed", "LOGIN7", not_answered)),
+          under(optional, script("full_in_many_packets", {prelogin(on_asked), told_on, starts(), large},
+                                 "login", "", has_large_token)),
+          under(optional,
+                script("full_and_a_malformed_login",
+                       {prelogin(on_asked), told_on, starts(), broken_login7(tds_7_4, 36, hex("0000"))},
+                       "protocol_violation", "LOGIN7 ibHostName", answered_in_tls())),
+          at_once(under(optional, script("full_and_bytes_after_login",
+                                         {prelogin(on_asked), told_on, starts(),
+                                          Gets{joined({login7().bytes, hex("01")})}},
+                                         "protocol_violation", "after LOGIN7", answered_in_tls()))),
+          under(optional,
+                script("closed_after_the_handshake", {prelogin(on_asked), told_on, starts(), Ends{}},
+                       "closed", "LOGIN7", not_answered)),
 
-          // What comes in clear behind a PRELOGIN that TLS follows is nobody's: it must not be taken for what TLS brings.
+          // What comes in clear behind a PRELOGIN that TLS follows is nobody's: it must not be
+          // taken for what TLS brings.
           at_once(under(optional, script("plaintext_before_full_tls",
                                          {Gets{joined({prelogin(on_asked).bytes, login7().bytes})}, told_on},
                                          "protocol_violation", "plaintext before TLS", not_answered))),
-          at_once(under(optional,
-                        script("a_byte_before_full_tls", {Gets{joined({prelogin(on_asked).bytes, hex("12")})}, told_on},
-                               "protocol_violation", "plaintext before TLS", not_answered))),
-          at_once(under(optional, script("plaintext_before_login_only_tls",
-                                         {Gets{joined({prelogin(off_asked).bytes, login7().bytes})}, told_off},
+          at_once(under(optional, script("a_byte_before_full_tls",
+                                         {Gets{joined({prelogin(on_asked).bytes, hex("12")})}, told_on},
                                          "protocol_violation", "plaintext before TLS", not_answered))),
-          at_once(under(required,
-                        script("plaintext_before_tls_that_the_listener_wants",
-                               {Gets{joined({prelogin(off_asked).bytes, login7().bytes})}, answer(told_with(0, 3))},
-                               "protocol_violation", "plaintext before TLS", not_answered))),
+          at_once(
+              under(optional, script("plaintext_before_login_only_tls",
+                                     {Gets{joined({prelogin(off_asked).bytes, login7().bytes})}, told_off},
+                                     "protocol_violation", "plaintext before TLS", not_answered))),
+          at_once(under(required, script("plaintext_before_tls_that_the_listener_wants",
+                                         {Gets{joined({prelogin(off_asked).bytes, login7().bytes})},
+                                          answer(told_with(0, 3))},
+                                         "protocol_violation", "plaintext before TLS", not_answered))),
 
           // No way past `required`.
-          under(required, script("required_and_no_prelogin", {login7()}, "listener_requires_tls", "encrypt=true",
-                                 answered_in(tds_7_4))),
-          under(required, script("required_and_no_prelogin_in_tds_7_1", {login7(tds_7_1)}, "listener_requires_tls",
-                                 "\"required\"", answered_in(tds_7_1))),
-          under(required, script("required_and_tds_5_0", {broken_login7(tds_7_4, 4, hex("00000005"))}, "tds_too_old",
-                                 "0x05000000", answered_in(tds_7_4))),
+          under(required, script("required_and_no_prelogin", {login7()}, "listener_requires_tls",
+                                 "encrypt=true", answered_in(tds_7_4))),
+          under(required, script("required_and_no_prelogin_in_tds_7_1", {login7(tds_7_1)},
+                                 "listener_requires_tls", "\"required\"", answered_in(tds_7_1))),
+          under(required, script("required_and_tds_5_0", {broken_login7(tds_7_4, 4, hex("00000005"))},
+                                 "tds_too_old", "0x05000000", answered_in(tds_7_4))),
           under(required, script("required_and_a_malformed_prelogin", {gets(PacketType::prelogin, hex("ff"))},
                                  "protocol_violation", "PRELOGIN VERSION", answered_in(tds_7_4))),
-          under(required, script("required_and_unknown_encryption", {prelogin(asked_with(8))}, "protocol_violation",
-                                 "ENCRYPTION", answered_in(tds_7_4))),
-          under(optional, script("optional_and_unknown_encryption", {prelogin(asked_with(8))}, "protocol_violation",
-                                 "ENCRYPTION", answered_in(tds_7_4))),
-          under(optional,
-                script("optional_and_no_prelogin", {login7(tds_7_1)}, "login", "", login_is(tds_7_1, {}, {}))),
+          under(required, script("required_and_unknown_encryption", {prelogin(asked_with(8))},
+                                 "protocol_violation", "ENCRYPTION", answered_in(tds_7_4))),
+          under(optional, script("optional_and_unknown_encryption", {prelogin(asked_with(8))},
+                                 "protocol_violation", "ENCRYPTION", answered_in(tds_7_4))),
+          under(optional, script("optional_and_no_prelogin", {login7(tds_7_1)}, "login", "",
+                                 login_is(tds_7_1, {}, {}))),
       });
   return scripts;
 }
@@ -476,19 +502,23 @@ TEST_P(AcceptLoginScript, plays) { expect_outcome(GetParam(), {}); }
 TEST_P(AcceptLoginScript, plays_byte_by_byte) {
   if (!GetParam().at_once) expect_outcome(GetParam(), {.chunk = 1});
 }
-TEST_P(AcceptLoginScript, is_closed_wherever_the_stream_ends) { expect_closed_wherever_the_stream_ends(GetParam()); }
-TEST_P(AcceptLoginScript, ends_however_the_input_is_damaged) { expect_an_end_however_the_input_is_damaged(GetParam()); }
+TEST_P(AcceptLoginScript, is_closed_wherever_the_stream_ends) {
+  expect_closed_wherever_the_stream_ends(GetParam());
+}
+TEST_P(AcceptLoginScript, ends_however_the_input_is_damaged) {
+  expect_an_end_however_the_input_is_damaged(GetParam());
+}
 INSTANTIATE_TEST_SUITE_P(scripts, AcceptLoginScript, testing::ValuesIn(accept_scripts()), RowName());
 INSTANTIATE_TEST_SUITE_P(tls, AcceptLoginScript, testing::ValuesIn(accept_tls_scripts()), RowName());
 
 TEST(AcceptLogin, a_hello_in_pieces_is_handed_on_as_far_as_it_was_read) {
   const Bytes hello = joined({hex("16 0301 0100 01"), Bytes(255)});
-  expect_outcome(
-      under(ClientTls::optional, script("",
-                                        {Gets{hello}, Starts{TlsFraming::bare, hello}, prelogin(asked_with(2)),
-                                         answer(told_with()), login7()},
-                                        "login", "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls))),
-      {.chunk = 7});
+  expect_outcome(under(ClientTls::optional,
+                       script("",
+                              {Gets{hello}, Starts{TlsFraming::bare, hello}, prelogin(asked_with(2)),
+                               answer(told_with()), login7()},
+                              "login", "", login_is(tds_7_4, asked_with(2), told_with(), How::in_tls))),
+                 {.chunk = 7});
 }
 
 TEST(AcceptLogin, nothing_is_encrypted_before_tls_stands) {

@@ -1,5 +1,5 @@
-// Real and published bytes. They are not part of the project: SQLSHIM_CAPTURES names their folder (default: shared/captures
-// beside the source tree), and without it these tests skip.
+// Real and published bytes. They are not part of the project: SQLSHIM_CAPTURES names their folder (default:
+// shared/captures beside the source tree), and without it these tests skip.
 #include "tds/connect_login.hpp"
 #include "tds/login7.hpp"
 #include "tds/prelogin.hpp"
@@ -93,8 +93,8 @@ TEST_P(CapturedPrelogin, goes_both_ways) {
 }
 INSTANTIATE_TEST_SUITE_P(files, CapturedPrelogin, testing::ValuesIn(prelogin_captures), RowName());
 
-// --- LOGIN7. All drivers here write what is not empty in our own order. They differ in the offsets of empty fields, which mean
-// nothing: two of them write what no rule of ours could foresee.
+// --- LOGIN7. All drivers here write what is not empty in our own order. They differ in the offsets of empty
+// fields, which mean nothing: two of them write what no rule of ours could foresee.
 
 // The bytes with the offset of each empty field set to 0.
 Bytes without_empty_offsets(Bytes login7) {
@@ -161,7 +161,8 @@ const LoginCapture login_captures[] = {
      0,
      {FeatureId::session_recovery, FeatureId::column_encryption, FeatureId::global_transactions,
       FeatureId::azure_sql_support},
-     false}, // SqlClient writes an offset within its FeatureExt for the empty SSPI, AtchDBFile and ChangePassword
+     // SqlClient writes an offset within its FeatureExt for the empty SSPI, AtchDBFile and ChangePassword
+     false},
     {"integrated_security",
      "pysqlbridge-sql2025-ntlm/03-client-login7-spnego-payload-no-header-netfx-sqlclient.hex",
      tds_7_4,
@@ -221,17 +222,19 @@ struct ReplyCapture {
 
 const ReplyCapture reply_captures[] = {
     {"login_7_2", "ms-tds-spec-section4/04-server-login-response-tds72.hex", tds_7_2, 8, "00000000"},
-    {"login_fedauth", "ms-tds-spec-section4/05-server-login-response-fedauth-featureextack-tds74.hex", tds_7_4, 9,
-     "0b0008cb"},
-    {"login_doneinproc", "ms-tds-spec-section4/21-server-login-response-doneinproc-before-loginack-azuresqlsupport.hex",
-     tds_7_4, 23, "0c0003e8"},
+    {"login_fedauth", "ms-tds-spec-section4/05-server-login-response-fedauth-featureextack-tds74.hex",
+     tds_7_4, 9, "0b0008cb"},
+    {"login_doneinproc",
+     "ms-tds-spec-section4/21-server-login-response-doneinproc-before-loginack-azuresqlsupport.hex", tds_7_4,
+     23, "0c0003e8"},
     {"login_2022", "packetbeat-sql2022-odbc17/08-server-login-response.hex", tds_7_4, 9, "10000258"},
     {"login_2008", "pytds-sql2008sp3/02-server-login-response.hex", tds_7_3, 8, "0a001588"},
-    {"login_2025", "pysqlbridge-sql2025-ntlm/05-server-login-response-tokens-no-header.hex", tds_7_4, 9, "110003e8",
-     Framing::bare},
+    {"login_2025", "pysqlbridge-sql2025-ntlm/05-server-login-response-tokens-no-header.hex", tds_7_4, 9,
+     "110003e8", Framing::bare},
     {"procedure", "ms-tds-spec-section4/09-server-rpc-reply.hex", tds_7_4, 3, ""},
     {"sessionstate", "ms-tds-spec-section4/18-server-reply-with-sessionstate.hex", tds_7_4, 3, ""},
-    {"sessionstate_2022", "packetbeat-sql2022-odbc17/10-server-batch-set-reply-sessionstate.hex", tds_7_4, 2, ""},
+    {"sessionstate_2022", "packetbeat-sql2022-odbc17/10-server-batch-set-reply-sessionstate.hex", tds_7_4, 2,
+     ""},
     {"transaction", "pytds-sql2008sp3/03-server-begin-tran-reply-envchange8.hex", tds_7_3, 2, ""},
     {"done_7_2", "ndpi-mssql-batches-rpc/02-server-s00-done-more-done.hex", tds_7_2, 2, ""},
     {"done_7_1", "ndpi-mssql-batches-rpc/06-server-s01-done-tds71-9byte.hex", tds_7_1, 1, ""},
@@ -247,7 +250,8 @@ TEST_P(CapturedReply, goes_both_ways) {
   for (const auto &token : *tokens)
     if (const auto *ack = std::get_if<LoginAck>(&token)) {
       EXPECT_EQ(ack->version, GetParam().version);
-      EXPECT_EQ(Bytes(ack->program_version.begin(), ack->program_version.end()), hex(GetParam().program_version));
+      EXPECT_EQ(Bytes(ack->program_version.begin(), ack->program_version.end()),
+                hex(GetParam().program_version));
       program_version = GetParam().program_version;
     }
   EXPECT_EQ(program_version, GetParam().program_version);
@@ -264,13 +268,16 @@ protected:
   }
 };
 
-// The specification's example 4.17 has one stray zero after its third token, and a header that does not count it.
+// The specification's example 4.17 has one stray zero after its third token, and a
+// header that does not count it.
 TEST_F(Captures, the_broken_example_of_the_specification_is_refused) {
   const Bytes bytes = read_hex(
-      captures() / "ms-tds-spec-section4/17-server-login-response-sessionrecovery-as-published-one-byte-too-long.hex");
+      captures() /
+      "ms-tds-spec-section4/17-server-login-response-sessionrecovery-as-published-one-byte-too-long.hex");
   const auto tokens = decode_tokens(ByteView(bytes).subspan(packet_header_size), tds_7_4);
   ASSERT_FALSE(tokens);
-  EXPECT_EQ(tokens.error(), (Error{"login reply", "token", "a token that has no place in a login reply (0)", 132}));
+  EXPECT_EQ(tokens.error(),
+            (Error{"login reply", "token", "a token that has no place in a login reply (0)", 132}));
 
   MessageReader reader(largest_login_reply);
   reader.feed(bytes);
@@ -292,13 +299,16 @@ TEST_F(Captures, an_sspi_message_goes_both_ways) {
 
 TEST_F(Captures, tokens_are_recognised) {
   const auto of = [](const char *file) { return recognise(read_hex(captures() / file)); };
-  EXPECT_EQ(of("pysqlbridge-sql2025-ntlm/04-client-login7-sspi-field-spnego-negtokeninit-ntlm.hex"), Mechanism::spnego);
-  EXPECT_EQ(of("sspi-tokens-windows-not-tds/06-server-ntlm-challenge-raw-win2016-go-mssqldb.hex"), Mechanism::ntlm);
+  EXPECT_EQ(of("pysqlbridge-sql2025-ntlm/04-client-login7-sspi-field-spnego-negtokeninit-ntlm.hex"),
+            Mechanism::spnego);
+  EXPECT_EQ(of("sspi-tokens-windows-not-tds/06-server-ntlm-challenge-raw-win2016-go-mssqldb.hex"),
+            Mechanism::ntlm);
 }
 
 TEST_F(Captures, an_sspi_token_of_windows_goes_both_ways) {
-  const std::vector<Token> tokens{SspiToken{read_hex(
-      captures() / "sspi-tokens-windows-not-tds/01-server-spnego-accept-completed-krb5-ap-rep-metasploit.hex")}};
+  const std::vector<Token> tokens{SspiToken{
+      read_hex(captures() /
+               "sspi-tokens-windows-not-tds/01-server-spnego-accept-completed-krb5-ap-rep-metasploit.hex")}};
   EXPECT_EQ(decode_tokens(encode_tokens(tokens, tds_7_4), tds_7_4), tokens);
 }
 
@@ -309,7 +319,8 @@ TEST_F(Captures, every_packet_header_goes_both_ways) {
     const std::string file = entry.path().filename();
     const bool framed = folder.starts_with("ms-tds") || folder.starts_with("ndpi") ||
                         folder.starts_with("packetbeat") || folder.starts_with("pytds");
-    if (!framed || entry.path().extension() != ".hex" || file.find("raw-record") != std::string::npos) continue;
+    if (!framed || entry.path().extension() != ".hex" || file.find("raw-record") != std::string::npos)
+      continue;
     const Bytes bytes = read_hex(entry.path());
     ByteView rest = bytes;
     while (rest.size() >= packet_header_size) {

@@ -42,7 +42,9 @@ const Bytes ap_req = hex("60 01");
 const Bytes ap_rep = hex("a1 02");
 const Bytes last_leg = hex("a1 03");
 
-Step sends_prelogin(bool mars = false) { return Sends{PacketType::prelogin, encode_prelogin(our_prelogin(mars))}; }
+Step sends_prelogin(bool mars = false) {
+  return Sends{PacketType::prelogin, encode_prelogin(our_prelogin(mars))};
+}
 
 Step sends_prelogin(Encryption encryption) {
   return Sends{PacketType::prelogin, encode_prelogin(our_prelogin(false, encryption))};
@@ -97,7 +99,8 @@ const Token in_procedure = Done{DoneKind::doneinproc, done_more | done_count, 0x
 const Token features = FeatureExtAck{{{FeatureId::utf8_support, {1}}}};
 
 ServerMessage message(bool error, std::uint32_t number, std::uint8_t severity) {
-  return {.error = error, .number = number, .state = 1, .severity = severity, .text = u"text", .server = u"srv"};
+  return {
+      .error = error, .number = number, .state = 1, .severity = severity, .text = u"text", .server = u"srv"};
 }
 const ServerMessage info = message(false, 5701, 0);
 const ServerMessage warning = message(true, 100, 10);
@@ -167,8 +170,8 @@ std::vector<Step> up_to_login_complete(std::vector<Step> then, Version version =
 }
 
 ConnectScript script(
-    std::string name, std::vector<Step> steps, std::string outcome, std::string detail = "", Check check = nullptr,
-    std::function<ConnectRequest()> request = [] { return integrated(); }) {
+    std::string name, std::vector<Step> steps, std::string outcome, std::string detail = "",
+    Check check = nullptr, std::function<ConnectRequest()> request = [] { return integrated(); }) {
   return {std::move(name),   [request] { return ConnectLogin(request()); },
           std::move(steps),  std::move(outcome),
           std::move(detail), std::move(check)};
@@ -188,29 +191,37 @@ std::vector<ConnectScript> accepted_scripts() {
 
   return {
       script("kerberos_with_the_proof_in_its_own_message",
-             up_to_login({replies({sspi}), Asks{ap_rep, {}, true}, replies(full)}), "login", "", reply_is(full_reply)),
+             up_to_login({replies({sspi}), Asks{ap_rep, {}, true}, replies(full)}), "login", "",
+             reply_is(full_reply)),
       script("kerberos_with_the_proof_before_loginack",
              up_to_login({replies({sspi, ack, done}), Asks{ap_rep, {}, true}}), "login", "", reply_is(plain)),
       script("kerberos_with_the_proof_in_the_middle",
              up_to_login({replies({database, info, sspi, ack, done}), Asks{ap_rep, {}, true}}), "login", "",
              reply_is({.tokens = {database, info, ack, done}, .database = u"db", .messages = {info}})),
       script("both_messages_in_one_read",
-             up_to_login({Gets{joined({replies({sspi}).bytes, replies({ack, done}).bytes})}, Asks{ap_rep, {}, true}}),
+             up_to_login(
+                 {Gets{joined({replies({sspi}).bytes, replies({ack, done}).bytes})}, Asks{ap_rep, {}, true}}),
              "login", "", reply_is(plain)),
       script("ntlm",
-             up_to_login({replies({sspi}), Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), replies({ack, done})}),
+             up_to_login(
+                 {replies({sspi}), Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), replies({ack, done})}),
              "login", "", reply_is(plain)),
       script("spnego_with_a_last_word_of_the_server",
              up_to_login({replies({sspi}), Asks{ap_rep, last_leg, false}, sends_sspi(last_leg),
-                          replies({SspiToken{hex("a1 04")}}), Asks{hex("a1 04"), {}, true}, replies({ack, done})}),
+                          replies({SspiToken{hex("a1 04")}}), Asks{hex("a1 04"), {}, true},
+                          replies({ack, done})}),
              "login", "", reply_is(plain)),
-      script("complete_without_any_proof", up_to_login_complete({replies({ack, done})}), "login", "", reply_is(plain)),
+      script("complete_without_any_proof", up_to_login_complete({replies({ack, done})}), "login", "",
+             reply_is(plain)),
       script("a_token_after_the_context_was_complete",
-             up_to_login_complete({replies({sspi, ack, done}), Asks{ap_rep, {}, true}}), "login", "", reply_is(plain)),
-      script("a_token_behind_loginack", up_to_login_complete({replies({ack, sspi, done}), Asks{ap_rep, {}, true}}),
-             "login", "", reply_is(plain)),
+             up_to_login_complete({replies({sspi, ack, done}), Asks{ap_rep, {}, true}}), "login", "",
+             reply_is(plain)),
+      script("a_token_behind_loginack",
+             up_to_login_complete({replies({ack, sspi, done}), Asks{ap_rep, {}, true}}), "login", "",
+             reply_is(plain)),
       script("a_token_that_is_not_needed_any_more_is_dropped",
-             up_to_login({replies({sspi, ack, done}), Asks{ap_rep, last_leg, true}}), "login", "", reply_is(plain)),
+             up_to_login({replies({sspi, ack, done}), Asks{ap_rep, last_leg, true}}), "login", "",
+             reply_is(plain)),
       script("tokens_of_earlier_messages_are_kept_in_order",
              up_to_login({replies({info, sspi, database}), Asks{ap_rep, {}, true}, replies({packet_size}),
                           replies({ack, done})}),
@@ -219,20 +230,25 @@ std::vector<ConnectScript> accepted_scripts() {
                        .database = u"db",
                        .packet_size = 4096,
                        .messages = {info}})),
-      script("an_empty_message_between", up_to_login_complete({replies({}), replies({ack, done})}), "login", "",
-             reply_is(plain)),
-      script("an_error_of_class_10_only_informs", up_to_login_complete({replies({warning, ack, done})}), "login", "",
-             reply_is({.tokens = {warning, ack, done}, .messages = {warning}})),
-      script("an_error_beside_loginack_is_passed_on", up_to_login_complete({replies({database_denied, ack, done})}),
-             "login", "", reply_is({.tokens = {database_denied, ack, done}, .messages = {database_denied}})),
-      script("opaque_tokens_are_passed_on",
-             up_to_login_complete({replies({OpaqueToken{0xE4, hex("01")}, OpaqueToken{0x79, Bytes(4)}, ack, done})}),
-             "login", "", reply_is({.tokens = {OpaqueToken{0xE4, hex("01")}, OpaqueToken{0x79, Bytes(4)}, ack, done}})),
-      script("encryption_off_goes_on_in_clear",
-             {sends_prelogin(), answers(0), Asks{{}, ap_req, true}, sends_login(ap_req), replies({ack, done})}, "login",
+      script("an_empty_message_between", up_to_login_complete({replies({}), replies({ack, done})}), "login",
              "", reply_is(plain)),
+      script("an_error_of_class_10_only_informs", up_to_login_complete({replies({warning, ack, done})}),
+             "login", "", reply_is({.tokens = {warning, ack, done}, .messages = {warning}})),
+      script("an_error_beside_loginack_is_passed_on",
+             up_to_login_complete({replies({database_denied, ack, done})}), "login", "",
+             reply_is({.tokens = {database_denied, ack, done}, .messages = {database_denied}})),
+      script("opaque_tokens_are_passed_on",
+             up_to_login_complete(
+                 {replies({OpaqueToken{0xE4, hex("01")}, OpaqueToken{0x79, Bytes(4)}, ack, done})}),
+             "login", "",
+             reply_is({.tokens = {OpaqueToken{0xE4, hex("01")}, OpaqueToken{0x79, Bytes(4)}, ack, done}})),
+      script(
+          "encryption_off_goes_on_in_clear",
+          {sends_prelogin(), answers(0), Asks{{}, ap_req, true}, sends_login(ap_req), replies({ack, done})},
+          "login", "", reply_is(plain)),
       script("mars_asked_and_granted",
-             {sends_prelogin(true), answers(2, 1), Asks{{}, ap_req, true}, sends_login(ap_req), replies({ack, done})},
+             {sends_prelogin(true), answers(2, 1), Asks{{}, ap_req, true}, sends_login(ap_req),
+              replies({ack, done})},
              "login", "", reply_is(plain),
              [] {
                ConnectRequest request = integrated();
@@ -244,22 +260,24 @@ std::vector<ConnectScript> accepted_scripts() {
               replies({ack, done})},
              "login", "", reply_is(plain)),
       script(
-          "user_and_password", {sends_prelogin(), answers(), password_login, replies({ack, done})}, "login", "",
+          "user_and_password", {sends_prelogin(), answers(), password_login, replies({ack, done})}, "login",
+          "",
           [check = reply_is(plain)](const ConnectLogin &machine, const ConnectAction &action) {
             check(machine, action);
             EXPECT_FALSE(machine.token_sent());
           },
           with_password),
       script("a_login_of_many_packets",
-             {sends_prelogin(), answers(), Asks{{}, large_token, true}, sends_login(large_token), replies({ack, done})},
+             {sends_prelogin(), answers(), Asks{{}, large_token, true}, sends_login(large_token),
+              replies({ack, done})},
              "login", "", reply_is(plain)),
       script("an_sspi_message_of_many_packets",
-             up_to_login(
-                 {replies({sspi}), Asks{ap_rep, large_token, true}, sends_sspi(large_token), replies({ack, done})}),
+             up_to_login({replies({sspi}), Asks{ap_rep, large_token, true}, sends_sspi(large_token),
+                          replies({ack, done})}),
              "login", "", reply_is(plain)),
       script("tds_7_1",
-             up_to_login_complete({replies({in_procedure, info, LoginAck{1, tds_7_1, u"SQL", {}}, done}, tds_7_1)},
-                                  tds_7_1),
+             up_to_login_complete(
+                 {replies({in_procedure, info, LoginAck{1, tds_7_1, u"SQL", {}}, done}, tds_7_1)}, tds_7_1),
              "login", "",
              reply_is({.tokens = {in_procedure, info, LoginAck{1, tds_7_1, u"SQL", {}}, done},
                        .version = tds_7_1,
@@ -285,11 +303,14 @@ std::vector<ConnectScript> accepted_scripts() {
                return request;
              }),
       script("the_smallest_packet_size",
-             up_to_login_complete({replies({ack, env(EnvChangeType::packet_size, u"512"), done})}), "login", "",
+             up_to_login_complete({replies({ack, env(EnvChangeType::packet_size, u"512"), done})}), "login",
+             "",
              reply_is({.tokens = {ack, env(EnvChangeType::packet_size, u"512"), done}, .packet_size = 512})),
-      script("the_largest_packet_size",
-             up_to_login_complete({replies({ack, env(EnvChangeType::packet_size, u"32767"), done})}), "login", "",
-             reply_is({.tokens = {ack, env(EnvChangeType::packet_size, u"32767"), done}, .packet_size = 32767})),
+      script(
+          "the_largest_packet_size",
+          up_to_login_complete({replies({ack, env(EnvChangeType::packet_size, u"32767"), done})}), "login",
+          "",
+          reply_is({.tokens = {ack, env(EnvChangeType::packet_size, u"32767"), done}, .packet_size = 32767})),
   };
 }
 
@@ -311,27 +332,33 @@ std::vector<ConnectScript> refused_scripts() {
 
   return {
       // The PRELOGIN answer.
-      script("mars_answered_0", {sends_prelogin(true), answers(2, 0)}, "mars_refused", "MARS", nullptr, mars_request),
-      script("mars_not_answered", {sends_prelogin(true), answers(2, std::nullopt)}, "mars_refused", "MARS", nullptr,
+      script("mars_answered_0", {sends_prelogin(true), answers(2, 0)}, "mars_refused", "MARS", nullptr,
              mars_request),
-      script("instance_name_refused", {sends_prelogin(), answers(2, 0, 1)}, "wrong_instance", "instance name refused"),
-      script("malformed_prelogin_answer", {sends_prelogin(), gets(PacketType::reply, hex("ff"))}, "protocol_violation",
-             "PRELOGIN VERSION"),
+      script("mars_not_answered", {sends_prelogin(true), answers(2, std::nullopt)}, "mars_refused", "MARS",
+             nullptr, mars_request),
+      script("instance_name_refused", {sends_prelogin(), answers(2, 0, 1)}, "wrong_instance",
+             "instance name refused"),
+      script("malformed_prelogin_answer", {sends_prelogin(), gets(PacketType::reply, hex("ff"))},
+             "protocol_violation", "PRELOGIN VERSION"),
       script("empty_prelogin_answer", {sends_prelogin(), gets(PacketType::reply, {})}, "protocol_violation",
              "PRELOGIN"),
-      script("prelogin_answer_of_another_type", {sends_prelogin(), Gets{hex("12")}}, "protocol_violation", "type 18 "),
+      script("prelogin_answer_of_another_type", {sends_prelogin(), Gets{hex("12")}}, "protocol_violation",
+             "type 18 "),
       script("tls_alert", {sends_prelogin(), Gets{hex("15")}}, "protocol_violation", "type 21 "),
-      script("prelogin_answer_too_large", {sends_prelogin(), Gets{hex("04 00 1001 0000 01 00")}}, "protocol_violation",
-             "4088 bytes"),
-      at_once(script("bytes_after_the_prelogin_answer",
-                     {sends_prelogin(), Gets{joined({gets(PacketType::reply, prelogin_answer(2)).bytes, hex("04")})}},
-                     "protocol_violation", "after the PRELOGIN answer")),
-      script("error_in_answer_to_prelogin", {sends_prelogin(), replies({login_failed, done})}, "refused_by_server",
-             "error 18456, state 1, class 14", server_error_is(login_failed, {login_failed})),
+      script("prelogin_answer_too_large", {sends_prelogin(), Gets{hex("04 00 1001 0000 01 00")}},
+             "protocol_violation", "4088 bytes"),
+      at_once(script(
+          "bytes_after_the_prelogin_answer",
+          {sends_prelogin(), Gets{joined({gets(PacketType::reply, prelogin_answer(2)).bytes, hex("04")})}},
+          "protocol_violation", "after the PRELOGIN answer")),
+      script("error_in_answer_to_prelogin", {sends_prelogin(), replies({login_failed, done})},
+             "refused_by_server", "error 18456, state 1, class 14",
+             server_error_is(login_failed, {login_failed})),
       script("only_a_warning_in_answer_to_prelogin", {sends_prelogin(), replies({warning, ack, done})},
              "protocol_violation", "no error"),
       script("garbage_behind_an_error_in_answer_to_prelogin",
-             {sends_prelogin(), gets(PacketType::reply, joined({encode_tokens({login_failed}, tds_7_4), hex("00")}))},
+             {sends_prelogin(),
+              gets(PacketType::reply, joined({encode_tokens({login_failed}, tds_7_4), hex("00")}))},
              "protocol_violation", "no place in a login reply"),
 
       // The login.
@@ -342,33 +369,37 @@ std::vector<ConnectScript> refused_scripts() {
                request.login.app_name = std::u16string(129, u'x');
                return request;
              }),
-      script("loginack_before_the_proof", up_to_login({replies({ack, done})}), "context_incomplete", "proven"),
-      script("loginack_while_a_round_is_open", up_to_login({replies({sspi, ack, done}), Asks{ap_rep, last_leg, false}}),
-             "context_incomplete", "proven"),
+      script("loginack_before_the_proof", up_to_login({replies({ack, done})}), "context_incomplete",
+             "proven"),
+      script("loginack_while_a_round_is_open",
+             up_to_login({replies({sspi, ack, done}), Asks{ap_rep, last_leg, false}}), "context_incomplete",
+             "proven"),
       script("loginack_after_an_unfinished_round",
-             up_to_login({replies({sspi}), Asks{ap_rep, last_leg, false}, sends_sspi(last_leg), replies({ack, done})}),
+             up_to_login({replies({sspi}), Asks{ap_rep, last_leg, false}, sends_sspi(last_leg),
+                          replies({ack, done})}),
              "context_incomplete", "proven"),
       script("loginack_with_routing_before_the_proof", up_to_login({replies({routing, ack, done})}),
              "context_incomplete", "proven"),
       script("login_failed", up_to_login({replies({login_failed, done})}), "refused_by_server",
              "error 18456, state 1, class 14", server_error_is(login_failed, {login_failed})),
       script("login_failed_after_the_proof",
-             up_to_login({replies({sspi}), Asks{ap_rep, {}, true}, replies({login_failed, done})}), "refused_by_server",
-             "error 18456", server_error_is(login_failed, {login_failed})),
+             up_to_login({replies({sspi}), Asks{ap_rep, {}, true}, replies({login_failed, done})}),
+             "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed})),
       script("the_first_real_error_counts",
-             up_to_login({replies({info, warning, database_denied, login_failed, done})}), "refused_by_server",
-             "error 4060", server_error_is(database_denied, {info, warning, database_denied, login_failed})),
+             up_to_login({replies({info, warning, database_denied, login_failed, done})}),
+             "refused_by_server", "error 4060",
+             server_error_is(database_denied, {info, warning, database_denied, login_failed})),
       script("an_error_beside_a_token",
-             up_to_login({replies({sspi, login_failed, done}), Asks{ap_rep, last_leg, true}}), "refused_by_server",
-             "error 18456", server_error_is(login_failed, {login_failed})),
+             up_to_login({replies({sspi, login_failed, done}), Asks{ap_rep, last_leg, true}}),
+             "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed})),
       script("routing_with_loginack", up_to_login_complete({replies({ack, routing, done})}), "redirect", "",
              goes_to({u"s2", 1433, u"", false}, true)),
       script("routing_without_loginack", up_to_login({replies({routing, done})}), "redirect", "",
              goes_to({u"s2", 1433, u"", false}, false)),
-      script("enhanced_routing", up_to_login_complete({replies({enhanced_routing, ack, done})}), "redirect", "",
-             goes_to({u"s2", 1433, u"d", true}, true)),
-      script("routing_twice", up_to_login_complete({replies({routing, ack, routing, done})}), "protocol_violation",
-             "two places"),
+      script("enhanced_routing", up_to_login_complete({replies({enhanced_routing, ack, done})}), "redirect",
+             "", goes_to({u"s2", 1433, u"d", true}, true)),
+      script("routing_twice", up_to_login_complete({replies({routing, ack, routing, done})}),
+             "protocol_violation", "two places"),
       script("routing_of_both_kinds", up_to_login_complete({replies({routing, enhanced_routing, ack, done})}),
              "protocol_violation", "two places"),
       script("malformed_routing",
@@ -382,18 +413,20 @@ std::vector<ConnectScript> refused_scripts() {
              {sends_prelogin(), answers(), Sends{PacketType::login7, *encode_login7(with_password().login)},
               replies({sspi})},
              "protocol_violation", "though none was sent", nullptr, with_password),
-      script("loginack_twice", up_to_login_complete({replies({ack, ack, done})}), "protocol_violation", "twice"),
+      script("loginack_twice", up_to_login_complete({replies({ack, ack, done})}), "protocol_violation",
+             "twice"),
       script("loginack_of_an_unknown_version",
-             up_to_login_complete({replies({LoginAck{1, {0x12345678}, u"", {}}, done})}), "protocol_violation",
-             "0x12345678"),
+             up_to_login_complete({replies({LoginAck{1, {0x12345678}, u"", {}}, done})}),
+             "protocol_violation", "0x12345678"),
       script("fedauthinfo", up_to_login_complete({replies({OpaqueToken{0xEE, hex("01")}, ack, done})}),
              "protocol_violation", "FEDAUTHINFO"),
       script("rows_in_the_reply",
-             up_to_login_complete({gets(PacketType::reply, joined({encode_tokens({ack}, tds_7_4), hex("81 0000")}))}),
+             up_to_login_complete(
+                 {gets(PacketType::reply, joined({encode_tokens({ack}, tds_7_4), hex("81 0000")}))}),
              "protocol_violation", "no place in a login reply"),
       script("short_done_in_tds_7_4",
-             up_to_login_complete(
-                 {gets(PacketType::reply, joined({encode_tokens({ack}, tds_7_4), encode_tokens({done}, tds_7_1)}))}),
+             up_to_login_complete({gets(PacketType::reply, joined({encode_tokens({ack}, tds_7_4),
+                                                                   encode_tokens({done}, tds_7_1)}))}),
              "protocol_violation", "DONE RowCount"),
       bad_packet_size("empty", u""),
       bad_packet_size("no_number", u"many"),
@@ -408,19 +441,22 @@ std::vector<ConnectScript> refused_scripts() {
                      "protocol_violation", "after the login reply")),
 
       // Closed.
-      script("closed_before_any_answer", {sends_prelogin(), Ends{}}, "closed", "PRELOGIN", token_was_sent(false)),
+      script("closed_before_any_answer", {sends_prelogin(), Ends{}}, "closed", "PRELOGIN",
+             token_was_sent(false)),
       script("closed_after_our_token", up_to_login({Ends{}}), "closed", "LOGIN7", token_was_sent(true)),
       script("closed_after_the_second_token",
-             up_to_login({replies({sspi}), Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), Ends{}}), "closed",
-             "LOGIN7", token_was_sent(true)),
-      script("closed_without_any_token_of_ours", {sends_prelogin(), answers(), Asks{}, sends_login({}), Ends{}},
-             "closed", "LOGIN7", token_was_sent(false)),
+             up_to_login({replies({sspi}), Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), Ends{}}),
+             "closed", "LOGIN7", token_was_sent(true)),
+      script("closed_without_any_token_of_ours",
+             {sends_prelogin(), answers(), Asks{}, sends_login({}), Ends{}}, "closed", "LOGIN7",
+             token_was_sent(false)),
       script("closed_after_a_token_that_came_late",
-             {sends_prelogin(), answers(), Asks{}, sends_login({}), replies({sspi}), Asks{ap_rep, last_leg, true},
-              sends_sspi(last_leg), Ends{}},
+             {sends_prelogin(), answers(), Asks{}, sends_login({}), replies({sspi}),
+              Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), Ends{}},
              "closed", "LOGIN7", token_was_sent(true)),
-      script("closed_within_the_reply", up_to_login_complete({Gets{prefix(replies({ack, done}).bytes, 20)}, Ends{}}),
-             "closed", "LOGIN7", token_was_sent(true)),
+      script("closed_within_the_reply",
+             up_to_login_complete({Gets{prefix(replies({ack, done}).bytes, 20)}, Ends{}}), "closed", "LOGIN7",
+             token_was_sent(true)),
   };
 }
 
@@ -449,7 +485,8 @@ constexpr ConnectCell cells[] = {
     {"off_on", ServerTls::off, Encryption::not_sup, 1, ConnectThen::server_requires_tls},
     {"off_not_sup", ServerTls::off, Encryption::not_sup, 2, ConnectThen::in_clear},
     {"off_req", ServerTls::off, Encryption::not_sup, 3, ConnectThen::server_requires_tls},
-    {"off_on_with_client_certificate", ServerTls::off, Encryption::not_sup, 0x81, ConnectThen::server_requires_tls},
+    {"off_on_with_client_certificate", ServerTls::off, Encryption::not_sup, 0x81,
+     ConnectThen::server_requires_tls},
     {"off_none", ServerTls::off, Encryption::not_sup, {}, ConnectThen::protocol_violation},
     {"off_unknown", ServerTls::off, Encryption::not_sup, 7, ConnectThen::protocol_violation},
     {"login_off", ServerTls::login, Encryption::off, 0, ConnectThen::login_only},
@@ -493,8 +530,8 @@ ConnectScript script_of(const ConnectCell &cell) {
     return script(cell.name, std::move(steps), "login", "", reply_is({.tokens = {ack, done}}), request);
   };
   const auto refuses = [&](std::string fault, std::string detail) {
-    return script(cell.name, {sends_prelogin(cell.asked), answers(cell.told)}, std::move(fault), std::move(detail),
-                  token_was_sent(false), request);
+    return script(cell.name, {sends_prelogin(cell.asked), answers(cell.told)}, std::move(fault),
+                  std::move(detail), token_was_sent(false), request);
   };
   const Step asks = Asks{{}, ap_req, true};
   const Step says = sends_prelogin(cell.asked);
@@ -520,7 +557,9 @@ ConnectScript script_of(const ConnectCell &cell) {
 }
 
 // A message's first packet, and what is behind it.
-SendsPart first_packet_of(const Bytes &message) { return {prefix(message, decode_packet_header(message)->length)}; }
+SendsPart first_packet_of(const Bytes &message) {
+  return {prefix(message, decode_packet_header(message)->length)};
+}
 SendsPart behind_first_packet_of(const Bytes &message) {
   return {Bytes(message.begin() + decode_packet_header(message)->length, message.end())};
 }
@@ -557,36 +596,43 @@ std::vector<ConnectScript> connect_tls_scripts() {
                   behind_first_packet_of(large_login), accepts},
                  "login", "", reply_is(plain), over(login)),
           script("login_only_and_more_rounds",
-                 {ask_off, answers(0), starts(), Asks{{}, ap_req, false}, sends_login(ap_req), Stops{}, replies({sspi}),
-                  Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), accepts},
+                 {ask_off, answers(0), starts(), Asks{{}, ap_req, false}, sends_login(ap_req), Stops{},
+                  replies({sspi}), Asks{ap_rep, last_leg, true}, sends_sspi(last_leg), accepts},
                  "login", "", reply_is(plain), over(login)),
-          script("login_only_with_user_and_password", {ask_off, answers(0), starts(), password_login, Stops{}, accepts},
-                 "login", "", reply_is(plain), [] { return with_password_over(login); }),
+          script("login_only_with_user_and_password",
+                 {ask_off, answers(0), starts(), password_login, Stops{}, accepts}, "login", "",
+                 reply_is(plain), [] { return with_password_over(login); }),
           script("login_only_closed_after_our_token",
                  {ask_off, answers(0), starts(), asks_large, first_packet_of(large_login), Stops{},
                   behind_first_packet_of(large_login), Ends{}},
                  "closed", "LOGIN7", token_was_sent(true), over(login)),
           script("login_only_refused",
-                 {ask_off, answers(0), starts(), asks, sends_login(ap_req), Stops{}, replies({login_failed, done})},
-                 "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed}), over(login)),
+                 {ask_off, answers(0), starts(), asks, sends_login(ap_req), Stops{},
+                  replies({login_failed, done})},
+                 "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed}),
+                 over(login)),
           script("login_only_and_tls_goes_on",
                  {ask_off, answers(0), starts(), asks, sends_login(ap_req), Stops{}, Gets{hex("17")}},
                  "protocol_violation", "type 23 ", nullptr, over(login)),
 
           // Full TLS.
-          script("full_in_many_packets", {ask_on, answers(1), starts(), asks_large, sends_login(large_token), accepts},
-                 "login", "", reply_is(plain), over(require)),
+          script("full_in_many_packets",
+                 {ask_on, answers(1), starts(), asks_large, sends_login(large_token), accepts}, "login", "",
+                 reply_is(plain), over(require)),
           script("full_asked_for_as_login_only_in_many_packets",
                  {ask_off, answers(3), starts(), asks_large, sends_login(large_token), accepts}, "login", "",
                  reply_is(plain), over(login)),
-          script("full_with_user_and_password", {ask_on, answers(1), starts(), password_login, accepts}, "login", "",
-                 reply_is(plain), [] { return with_password_over(require); }),
-          script("full_closed_after_the_handshake", {ask_on, answers(1), starts(), asks, sends_login(ap_req), Ends{}},
-                 "closed", "LOGIN7", token_was_sent(true), over(require)),
+          script("full_with_user_and_password", {ask_on, answers(1), starts(), password_login, accepts},
+                 "login", "", reply_is(plain), [] { return with_password_over(require); }),
+          script("full_closed_after_the_handshake",
+                 {ask_on, answers(1), starts(), asks, sends_login(ap_req), Ends{}}, "closed", "LOGIN7",
+                 token_was_sent(true), over(require)),
           script("full_and_an_error_in_answer_to_prelogin", {ask_on, replies({login_failed, done})},
-                 "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed}), over(require)),
+                 "refused_by_server", "error 18456", server_error_is(login_failed, {login_failed}),
+                 over(require)),
           script("full_and_mars_refused",
-                 {Sends{PacketType::prelogin, encode_prelogin(our_prelogin(true, Encryption::on))}, answers(1, 0)},
+                 {Sends{PacketType::prelogin, encode_prelogin(our_prelogin(true, Encryption::on))},
+                  answers(1, 0)},
                  "mars_refused", "MARS", nullptr,
                  [] {
                    ConnectRequest request = integrated_over(require);
@@ -597,25 +643,28 @@ std::vector<ConnectScript> connect_tls_scripts() {
                  "instance name refused", nullptr, over(require)),
 
           // What comes in clear behind the PRELOGIN answer must not be taken for what TLS brings.
-          at_once(script(
-              "plaintext_before_full_tls",
-              {ask_on, Gets{joined({gets(PacketType::reply, prelogin_answer(1)).bytes, replies({ack, done}).bytes})}},
-              "protocol_violation", "plaintext before TLS", token_was_sent(false), over(require))),
-          at_once(script("a_byte_before_login_only_tls",
-                         {ask_off, Gets{joined({gets(PacketType::reply, prelogin_answer(0)).bytes, hex("04")})}},
-                         "protocol_violation", "plaintext before TLS", token_was_sent(false), over(login))),
+          at_once(script("plaintext_before_full_tls",
+                         {ask_on, Gets{joined({gets(PacketType::reply, prelogin_answer(1)).bytes,
+                                               replies({ack, done}).bytes})}},
+                         "protocol_violation", "plaintext before TLS", token_was_sent(false), over(require))),
+          at_once(
+              script("a_byte_before_login_only_tls",
+                     {ask_off, Gets{joined({gets(PacketType::reply, prelogin_answer(0)).bytes, hex("04")})}},
+                     "protocol_violation", "plaintext before TLS", token_was_sent(false), over(login))),
           at_once(script("strict_and_bytes_after_the_prelogin_answer",
                          {starts_bare(), sends_prelogin(),
                           Gets{joined({gets(PacketType::reply, prelogin_answer(2)).bytes, hex("04")})}},
-                         "protocol_violation", "after the PRELOGIN answer", token_was_sent(false), over(strict))),
+                         "protocol_violation", "after the PRELOGIN answer", token_was_sent(false),
+                         over(strict))),
 
           // TDS 8.0. The reply has the layout of 7.4, whichever of the two LOGINACK names.
           script("strict_and_loginack_of_tds_8_0",
                  {starts_bare(), sends_prelogin(), answers(2), asks, sends_login(ap_req, tds_8_0),
                   replies({info, ack_8_0, in_procedure, features, done}, tds_8_0)},
                  "login", "",
-                 reply_is(
-                     {.tokens = {info, ack_8_0, in_procedure, features, done}, .version = tds_8_0, .messages = {info}}),
+                 reply_is({.tokens = {info, ack_8_0, in_procedure, features, done},
+                           .version = tds_8_0,
+                           .messages = {info}}),
                  over(strict, tds_8_0)),
           script("strict_and_loginack_of_tds_7_4",
                  {starts_bare(), sends_prelogin(), answers(2), asks, sends_login(ap_req, tds_8_0),
@@ -624,19 +673,20 @@ std::vector<ConnectScript> connect_tls_scripts() {
                  over(strict, tds_8_0)),
           script("strict_and_a_short_done",
                  {starts_bare(), sends_prelogin(), answers(2), asks, sends_login(ap_req, tds_8_0),
-                  gets(PacketType::reply, joined({encode_tokens({ack_8_0}, tds_8_0), encode_tokens({done}, tds_7_1)}))},
+                  gets(PacketType::reply,
+                       joined({encode_tokens({ack_8_0}, tds_8_0), encode_tokens({done}, tds_7_1)}))},
                  "protocol_violation", "DONE RowCount", nullptr, over(strict, tds_8_0)),
           script("strict_in_many_packets",
-                 {starts_bare(), sends_prelogin(), answers(2), asks_large, sends_login(large_token), accepts}, "login",
-                 "", reply_is(plain), over(strict)),
+                 {starts_bare(), sends_prelogin(), answers(2), asks_large, sends_login(large_token), accepts},
+                 "login", "", reply_is(plain), over(strict)),
           script("strict_and_an_error_in_answer_to_prelogin",
-                 {starts_bare(), sends_prelogin(), replies({login_failed, done})}, "refused_by_server", "error 18456",
-                 server_error_is(login_failed, {login_failed}), over(strict)),
+                 {starts_bare(), sends_prelogin(), replies({login_failed, done})}, "refused_by_server",
+                 "error 18456", server_error_is(login_failed, {login_failed}), over(strict)),
           script("strict_and_malformed_prelogin_answer",
                  {starts_bare(), sends_prelogin(), gets(PacketType::reply, hex("ff"))}, "protocol_violation",
                  "PRELOGIN VERSION", nullptr, over(strict)),
-          script("strict_closed_before_any_answer", {starts_bare(), sends_prelogin(), Ends{}}, "closed", "PRELOGIN",
-                 token_was_sent(false), over(strict)),
+          script("strict_closed_before_any_answer", {starts_bare(), sends_prelogin(), Ends{}}, "closed",
+                 "PRELOGIN", token_was_sent(false), over(strict)),
       });
   return scripts;
 }
@@ -646,7 +696,9 @@ TEST_P(ConnectLoginScript, plays) { expect_outcome(GetParam(), {}); }
 TEST_P(ConnectLoginScript, plays_byte_by_byte) {
   if (!GetParam().at_once) expect_outcome(GetParam(), {.chunk = 1});
 }
-TEST_P(ConnectLoginScript, is_closed_wherever_the_stream_ends) { expect_closed_wherever_the_stream_ends(GetParam()); }
+TEST_P(ConnectLoginScript, is_closed_wherever_the_stream_ends) {
+  expect_closed_wherever_the_stream_ends(GetParam());
+}
 TEST_P(ConnectLoginScript, ends_however_the_input_is_damaged) {
   expect_an_end_however_the_input_is_damaged(GetParam());
 }
@@ -685,7 +737,8 @@ std::size_t bytes_until_refused(const Bytes &bytes) {
 }
 
 TEST(ConnectLogin, one_message_without_end_is_refused) {
-  const Bytes packet = joined({hex("04 00 7fff 0000 01 00"), Bytes(largest_packet_size - packet_header_size)});
+  const Bytes packet =
+      joined({hex("04 00 7fff 0000 01 00"), Bytes(largest_packet_size - packet_header_size)});
   const std::size_t fed = bytes_until_refused(packet);
   EXPECT_GT(fed, largest_login_reply - largest_packet_size);
   EXPECT_LT(fed, largest_login_reply + 2 * largest_packet_size);
@@ -782,7 +835,8 @@ TEST(ConnectLogin, a_stream_that_ends_within_the_handshake_is_closed) {
   const auto action = machine.next();
   ASSERT_TRUE(std::holds_alternative<ConnectRefused>(action));
   EXPECT_EQ(std::get<ConnectRefused>(action).fault, ConnectFault::closed);
-  EXPECT_EQ(std::get<ConnectRefused>(action).detail, "The server closed the connection during the TLS handshake.");
+  EXPECT_EQ(std::get<ConnectRefused>(action).detail,
+            "The server closed the connection during the TLS handshake.");
 }
 
 TEST(ConnectLogin, what_it_asks_is_known_from_the_start) {

@@ -153,7 +153,8 @@ TEST_P(Login7Test, cut_anywhere_is_an_error) {
   for (std::size_t size = 0; size < GetParam().bytes.size(); ++size) {
     Bytes cut = prefix(GetParam().bytes, size);
     EXPECT_FALSE(decode_login7(cut)) << size;
-    // The same with a Length that fits: now a field must be found missing, or an empty one at the end was all that is gone.
+    // The same with a Length that fits: now a field must be found missing, or an empty one at the
+    // end was all that is gone.
     if (size < 4) continue;
     Writer length;
     length.u32_le(static_cast<std::uint32_t>(size));
@@ -281,7 +282,8 @@ const TextLimitRow text_limits[] = {
     {"Language", 128, 64, [](Login7 &login, std::u16string_view text) { login.language = text; }},
     {"Database", 128, 68, [](Login7 &login, std::u16string_view text) { login.database = text; }},
     {"AtchDBFile", 260, 82, [](Login7 &login, std::u16string_view text) { login.attach_db_file = text; }},
-    {"ChangePassword", 128, 86, [](Login7 &login, std::u16string_view text) { login.change_password = secret(text); }},
+    {"ChangePassword", 128, 86,
+     [](Login7 &login, std::u16string_view text) { login.change_password = secret(text); }},
 };
 
 class TextLimit : public testing::TestWithParam<TextLimitRow> {};
@@ -315,17 +317,18 @@ TEST_P(TextLimit, one_unit_more_is_not_decoded) {
   const auto decoded = decode_login7(bytes);
   ASSERT_FALSE(decoded);
   const std::string limit = std::to_string(GetParam().longest);
-  EXPECT_EQ(decoded.error(), (Error{"LOGIN7", std::string("cch") + GetParam().name,
-                                    "is too long (" + std::to_string(GetParam().longest + 1) + " > " + limit + ")",
-                                    GetParam().slot + 2}));
+  EXPECT_EQ(decoded.error(),
+            (Error{"LOGIN7", std::string("cch") + GetParam().name,
+                   "is too long (" + std::to_string(GetParam().longest + 1) + " > " + limit + ")",
+                   GetParam().slot + 2}));
 }
 TEST_P(TextLimit, an_offset_past_the_end_is_not_decoded) {
   Bytes bytes = every_field_bytes;
   bytes[GetParam().slot] = 0x80; // just behind the last byte
   const auto decoded = decode_login7(bytes);
   ASSERT_FALSE(decoded);
-  EXPECT_EQ(decoded.error(),
-            (Error{"LOGIN7", std::string("ib") + GetParam().name, "points past the end (130 > 128)", GetParam().slot}));
+  EXPECT_EQ(decoded.error(), (Error{"LOGIN7", std::string("ib") + GetParam().name,
+                                    "points past the end (130 > 128)", GetParam().slot}));
 }
 TEST_P(TextLimit, an_offset_far_past_the_end_is_not_decoded) {
   Bytes bytes = every_field_bytes;
@@ -485,13 +488,16 @@ const BadLoginRow bad_logins[] = {
     {"length_too_large", 0, hex("81000000"), "LOGIN7 Length at byte 0: says 129 bytes, there are 128"},
     {"length_enormous", 0, hex("ffffffff"), "LOGIN7 Length at byte 0: says 4294967295 bytes, there are 128"},
     {"tds_5_0", 4, hex("00000005"), "LOGIN7 TDSVersion at byte 4: is not 7.0 to 7.4 or 8.0 (0x05000000)"},
-    {"tds_version_unknown", 4, hex("78563412"), "LOGIN7 TDSVersion at byte 4: is not 7.0 to 7.4 or 8.0 (0x12345678)"},
+    {"tds_version_unknown", 4, hex("78563412"),
+     "LOGIN7 TDSVersion at byte 4: is not 7.0 to 7.4 or 8.0 (0x12345678)"},
     {"sspi_past_the_end", 80, hex("0f00"), "LOGIN7 ibSSPI at byte 78: points past the end (129 > 128)"},
-    {"sspi_in_the_fixed_part", 78, hex("0000"), "LOGIN7 ibSSPI at byte 78: points into the fixed part (94 > 0)"},
+    {"sspi_in_the_fixed_part", 78, hex("0000"),
+     "LOGIN7 ibSSPI at byte 78: points into the fixed part (94 > 0)"},
     {"text_length_enormous", 38, hex("ffff"), "LOGIN7 cchHostName at byte 38: is too long (65535 > 128)"},
     {"extension_too_short", 58, hex("0300"), "LOGIN7 cbExtension at byte 58: is not 4 (3)"},
     {"extension_too_long", 58, hex("0500"), "LOGIN7 cbExtension at byte 58: is not 4 (5)"},
-    {"extension_past_the_end", 56, hex("7d00"), "LOGIN7 ibExtension at byte 56: points past the end (129 > 128)"},
+    {"extension_past_the_end", 56, hex("7d00"),
+     "LOGIN7 ibExtension at byte 56: points past the end (129 > 128)"},
     {"features_in_the_fixed_part", 104, hex("5d000000"),
      "LOGIN7 ibFeatureExtLong at byte 104: points outside the variable part (93)"},
     {"features_behind_the_end", 104, hex("80000000"),
@@ -528,7 +534,8 @@ TEST(Login7, every_single_changed_byte_is_refused_or_survives_a_round_trip) {
       const auto login = decode_login7(bytes);
       login ? ++decoded : ++refused;
       if (!login) continue;
-      // A version before 7.2 makes the rest of the fixed part look like the variable part: fields may still be there.
+      // A version before 7.2 makes the rest of the fixed part look like the variable part:
+      // fields may still be there.
       const auto encoded = encode_login7(*login);
       ASSERT_TRUE(encoded) << "byte " << at << ": " << encoded.error().text();
       const auto again = decode_login7(*encoded);

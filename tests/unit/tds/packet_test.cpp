@@ -57,12 +57,14 @@ const MessageRow messages[] = {
     {"one_byte_more_than_a_packet", hex("aabbccddee"), 12,
      hex("12 00 000c 0035 01 00 aabbccdd 12 01 0009 0035 02 00 ee")},
     {"two_full_packets", hex("aabb"), 9, hex("12 00 0009 0035 01 00 aa 12 01 0009 0035 02 00 bb")},
-    {"a_size_too_small_for_any_payload", hex("aabb"), 0, hex("12 00 0009 0035 01 00 aa 12 01 0009 0035 02 00 bb")},
+    {"a_size_too_small_for_any_payload", hex("aabb"), 0,
+     hex("12 00 0009 0035 01 00 aa 12 01 0009 0035 02 00 bb")},
 };
 
 class MessageTest : public testing::TestWithParam<MessageRow> {};
 TEST_P(MessageTest, encode) {
-  EXPECT_EQ(encode_message(PacketType::prelogin, GetParam().payload, GetParam().packet_size, 0x35), GetParam().wire);
+  EXPECT_EQ(encode_message(PacketType::prelogin, GetParam().payload, GetParam().packet_size, 0x35),
+            GetParam().wire);
 }
 TEST_P(MessageTest, decode) {
   MessageReader reader(100);
@@ -218,7 +220,8 @@ TEST(MessageReader, limit_holds_from_the_next_message_on) {
 
 TEST(MessageReader, the_largest_packet_is_taken) {
   MessageReader reader(largest_packet_size);
-  const Bytes wire = encode_message(PacketType::reply, Bytes(largest_packet_size - 8, 7), largest_packet_size);
+  const Bytes wire =
+      encode_message(PacketType::reply, Bytes(largest_packet_size - 8, 7), largest_packet_size);
   EXPECT_EQ(prefix(wire, 4), hex("04 01 7fff"));
   reader.feed(wire);
   EXPECT_EQ((*reader.next())->payload.size(), largest_packet_size - 8);

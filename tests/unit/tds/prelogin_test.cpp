@@ -18,7 +18,11 @@ using enum PreloginToken;
 const PreloginRow prelogins[] = {
     {"version_alone", {{{version, version_9}}}, hex("00 0006 0006 ff 090000000000"), "VERSION 9.0.0"},
     {"freetds",
-     {{{version, version_9}, {encryption, {0}}, {instopt, hex("4d00")}, {threadid, hex("01020304")}, {mars, {0}}}},
+     {{{version, version_9},
+       {encryption, {0}},
+       {instopt, hex("4d00")},
+       {threadid, hex("01020304")},
+       {mars, {0}}}},
      hex("00 001a 0006 01 0020 0001 02 0021 0002 03 0023 0004 04 0027 0001 ff 090000000000 00 4d00 01020304 00"),
      "VERSION 9.0.0, ENCRYPTION off, INSTOPT, THREADID, MARS 0"},
     {"server_answer_with_empty_options",
@@ -51,7 +55,9 @@ TEST_P(PreloginTest, decode) {
   EXPECT_EQ(*prelogin, GetParam().prelogin);
 }
 TEST_P(PreloginTest, encode) { EXPECT_EQ(encode_prelogin(GetParam().prelogin), GetParam().bytes); }
-TEST_P(PreloginTest, is_described_in_one_line) { EXPECT_EQ(describe(GetParam().prelogin), GetParam().description); }
+TEST_P(PreloginTest, is_described_in_one_line) {
+  EXPECT_EQ(describe(GetParam().prelogin), GetParam().description);
+}
 TEST_P(PreloginTest, cut_anywhere_is_an_error) {
   for (std::size_t size = 0; size < GetParam().bytes.size(); ++size)
     EXPECT_FALSE(decode_prelogin(prefix(GetParam().bytes, size))) << size;
@@ -82,13 +88,16 @@ const BadPreloginRow bad_prelogins[] = {
      "PRELOGIN ENCRYPTION at byte 10: stands there twice"},
     {"unknown_twice", hex("00 0010 0006 42 0016 0001 42 0016 0001 ff 090000000000 02"),
      "PRELOGIN OPTION 66 at byte 10: stands there twice"},
-    {"into_the_table", hex("00 0005 0006 ff 090000000000"), "PRELOGIN VERSION at byte 0: points into the option table"},
-    {"past_the_end", hex("00 0007 0006 ff 090000000000"), "PRELOGIN VERSION at byte 0: points past the end (13 > 12)"},
+    {"into_the_table", hex("00 0005 0006 ff 090000000000"),
+     "PRELOGIN VERSION at byte 0: points into the option table"},
+    {"past_the_end", hex("00 0007 0006 ff 090000000000"),
+     "PRELOGIN VERSION at byte 0: points past the end (13 > 12)"},
     {"far_past_the_end", hex("00 ffff 0006 ff 090000000000"),
      "PRELOGIN VERSION at byte 0: points past the end (65541 > 12)"},
     {"unknown_past_the_end", hex("00 000b 0006 42 000b ffff ff 090000000000"),
      "PRELOGIN OPTION 66 at byte 5: points past the end (65546 > 17)"},
-    {"version_of_5_bytes", hex("00 0006 0005 ff 090000000000"), "PRELOGIN VERSION at byte 0: cannot have 5 bytes"},
+    {"version_of_5_bytes", hex("00 0006 0005 ff 090000000000"),
+     "PRELOGIN VERSION at byte 0: cannot have 5 bytes"},
     {"version_of_0_bytes", hex("00 0006 0000 ff"), "PRELOGIN VERSION at byte 0: cannot have 0 bytes"},
     {"encryption_of_0_bytes", hex("00 000b 0006 01 0011 0000 ff 090000000000"),
      "PRELOGIN ENCRYPTION at byte 5: cannot have 0 bytes"},
@@ -139,7 +148,9 @@ TEST(Prelogin, version_has_a_big_and_a_little_endian_half) {
 }
 
 TEST(Prelogin, encryption_is_the_low_six_bits) {
-  const auto of = [](std::uint8_t byte) { return Prelogin{{{PreloginToken::encryption, {byte}}}}.encryption(); };
+  const auto of = [](std::uint8_t byte) {
+    return Prelogin{{{PreloginToken::encryption, {byte}}}}.encryption();
+  };
   EXPECT_EQ(of(0x00), Encryption::off);
   EXPECT_EQ(of(0x01), Encryption::on);
   EXPECT_EQ(of(0x02), Encryption::not_sup);

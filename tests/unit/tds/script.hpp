@@ -1,7 +1,8 @@
-// Scripts for the login machines: what must be sent, what comes in, where TLS starts and stops, which tokens are asked for, and how
-// it ends. Each script is played as it stands, and then again with its input cut into single bytes, with the stream ending at every
-// Receive and within every handshake, and with its input truncated and corrupted. Every handshake succeeds at once: TLS itself is not
-// seen here, only what the machine takes to be in it.
+// Scripts for the login machines: what must be sent, what comes in, where TLS starts and stops, which tokens
+// are asked for, and how it ends. Each script is played as it stands, and then again with its input cut into
+// single bytes, with the stream ending at every Receive and within every handshake, and with its input
+// truncated and corrupted. Every handshake succeeds at once: TLS itself is not seen here, only what the
+// machine takes to be in it.
 #pragma once
 
 #include "tds/connect_login.hpp"
@@ -96,8 +97,9 @@ template <class Machine> struct Script {
 };
 
 struct Mode {
-  std::size_t chunk = std::numeric_limits<std::size_t>::max();  ///< bytes for each Receive
-  std::size_t end_at = std::numeric_limits<std::size_t>::max(); ///< the Receive that finds the end of the stream
+  std::size_t chunk = std::numeric_limits<std::size_t>::max(); ///< bytes for each Receive
+  std::size_t end_at =
+      std::numeric_limits<std::size_t>::max(); ///< the Receive that finds the end of the stream
   /// The input was damaged: the machine may leave the script, but it must come to an end.
   bool lenient = false;
 };
@@ -179,7 +181,8 @@ private:
     // Packet by packet, so that one that is too long shows.
     for (ByteView rest = send.bytes; !rest.empty();) {
       const auto header = decode_packet_header(rest);
-      if (!header || header->length > login_packet_size || header->length > rest.size()) return "! bad packet sent";
+      if (!header || header->length > login_packet_size || header->length > rest.size())
+        return "! bad packet sent";
       rest = rest.subspan(header->length);
     }
     MessageReader reader(largest_login7);
@@ -244,7 +247,8 @@ private:
 };
 
 template <class Machine> std::string detail_of(const ActionOf<Machine> &action) {
-  if (const auto *refused = std::get_if<std::variant_size_v<ActionOf<Machine>> - 1>(&action)) return refused->detail;
+  if (const auto *refused = std::get_if<std::variant_size_v<ActionOf<Machine>> - 1>(&action))
+    return refused->detail;
   return {};
 }
 
@@ -269,7 +273,8 @@ template <class Machine> std::size_t input_size(const Script<Machine> &script) {
 }
 
 template <class Machine> void expect_closed_wherever_the_stream_ends(const Script<Machine> &script) {
-  const std::size_t chunk = script.at_once ? std::numeric_limits<std::size_t>::max() : stride(input_size(script));
+  const std::size_t chunk =
+      script.at_once ? std::numeric_limits<std::size_t>::max() : stride(input_size(script));
   Play<Machine> whole(script, script.steps, {.chunk = chunk});
   whole.run();
   for (std::size_t end = 0; end < whole.receives(); ++end) {

@@ -18,7 +18,8 @@ Bytes answer(std::string_view data) {
 TEST(SsrpQuestion, is_the_name_and_a_nul) {
   EXPECT_EQ(encode_ssrp_question("INST"), hex("04 494e5354 00"));
   EXPECT_EQ(decode_ssrp_question(*encode_ssrp_question("INST")), SsrpQuestion(AskInstance{"INST"}));
-  EXPECT_EQ(decode_ssrp_question(hex("04 494e5354")), SsrpQuestion(AskInstance{"INST"})) << "servers take both";
+  EXPECT_EQ(decode_ssrp_question(hex("04 494e5354")), SsrpQuestion(AskInstance{"INST"}))
+      << "servers take both";
   EXPECT_EQ(decode_ssrp_question(hex("02")), SsrpQuestion(AskAll{}));
   EXPECT_EQ(decode_ssrp_question(hex("03")), SsrpQuestion(AskAll{}));
 }
@@ -58,7 +59,8 @@ TEST(SsrpAnswer, of_an_instance_that_does_not_listen_on_tcp) {
       decode_ssrp_answer(answer("servername;S;INSTANCENAME;I;IsClustered;Yes;Version;1;via;S,0:1433;;"), "I");
   ASSERT_TRUE(said) << said.error().text();
   EXPECT_EQ(*said,
-            (SsrpInstance{.server = "S", .instance = "I", .version = "1", .clustered = true, .port = {}, .pipe = {}}));
+            (SsrpInstance{
+                .server = "S", .instance = "I", .version = "1", .clustered = true, .port = {}, .pipe = {}}));
 }
 
 TEST(SsrpAnswer, ends_with_the_first_empty_name) {
@@ -76,7 +78,8 @@ const SsrpRow refused[] = {
     {"size_cut", hex("05 00"), "RESP_SIZE"},
     {"size_too_small", hex("05 0100 3b3b"), "RESP_SIZE"},
     {"size_too_large", hex("05 0300 3b3b"), "RESP_SIZE"},
-    {"longer_than_the_protocol_allows", answer(std::string(largest_ssrp_answer - 1, 'x') + ";;"), "RESP_SIZE"},
+    {"longer_than_the_protocol_allows", answer(std::string(largest_ssrp_answer - 1, 'x') + ";;"),
+     "RESP_SIZE"},
     {"no_end", answer("InstanceName;INST"), "RESP_DATA"},
     {"no_empty_name_at_the_end", answer("InstanceName;INST;"), "RESP_DATA"},
     {"name_without_value", answer("InstanceName;INST;tcp"), "RESP_DATA"},
@@ -96,8 +99,12 @@ TEST_P(SsrpRefused, with_the_place) {
 INSTANTIATE_TEST_SUITE_P(rows, SsrpRefused, testing::ValuesIn(refused), RowName());
 
 TEST(SsrpAnswer, holds_as_many_instances_as_fit) {
-  const SsrpInstance one{
-      .server = std::string(300, 's'), .instance = "I", .version = "1", .clustered = false, .port = 1, .pipe = {}};
+  const SsrpInstance one{.server = std::string(300, 's'),
+                         .instance = "I",
+                         .version = "1",
+                         .clustered = false,
+                         .port = 1,
+                         .pipe = {}};
   const auto bytes = encode_ssrp_answer(std::vector<SsrpInstance>(1000, one));
   EXPECT_LE(bytes.size(), 3u + 0xFFFF);
   EXPECT_GT(bytes.size(), 65'000u);

@@ -26,18 +26,24 @@ ServerMessage as_info(ServerMessage message) {
 }
 
 const TokenRow token_rows[] = {
-    {"error_7_4", tds_7_4, login_failed, hex("aa 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
-    {"error_8_0", tds_8_0, login_failed, hex("aa 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
-    {"error_7_2", tds_7_2, login_failed, hex("aa 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
-    {"error_7_1", tds_7_1, login_failed, hex("aa 1800 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 0201")},
-    {"error_7_0", tds_7_0, login_failed, hex("aa 1800 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 0201")},
+    {"error_7_4", tds_7_4, login_failed,
+     hex("aa 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
+    {"error_8_0", tds_8_0, login_failed,
+     hex("aa 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
+    {"error_7_2", tds_7_2, login_failed,
+     hex("aa 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
+    {"error_7_1", tds_7_1, login_failed,
+     hex("aa 1800 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 0201")},
+    {"error_7_0", tds_7_0, login_failed,
+     hex("aa 1800 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 0201")},
     {"info_7_4", tds_7_4, as_info(login_failed),
      hex("ab 1a00 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 02010000")},
     {"info_7_1", tds_7_1, as_info(login_failed),
      hex("ab 1800 18480000 01 0e 0200 6e006f00 03 730072007600 01 7000 0201")},
     {"loginack", tds_7_4, LoginAck{1, tds_7_4, u"SQL", {16, 0, 2, 0x58}},
      hex("ad 1000 01 74000004 03 530051004c00 10000258")},
-    {"loginack_of_another_version", tds_7_4, LoginAck{0, tds_7_1, u"", {}}, hex("ad 0a00 00 71000001 00 00000000")},
+    {"loginack_of_another_version", tds_7_4, LoginAck{0, tds_7_1, u"", {}},
+     hex("ad 0a00 00 71000001 00 00000000")},
     {"loginack_8_0", tds_8_0, LoginAck{1, tds_8_0, u"SQL", {16, 0, 2, 0x58}},
      hex("ad 1000 01 08000000 03 530051004c00 10000258")},
     {"envchange_database", tds_7_4, EnvChange{EnvChangeType::database, hex("01 6400 01 6d00")},
@@ -55,7 +61,8 @@ const TokenRow token_rows[] = {
      hex("fd 1200 c100 0807060504030201")},
     {"done_7_1", tds_7_1, Done{DoneKind::done, done_error, 0xC1, 0x01020304}, hex("fd 0200 c100 04030201")},
     {"doneproc_7_4", tds_7_4, Done{DoneKind::doneproc, 0, 0xE0, 0}, hex("fe 0000 e000 0000000000000000")},
-    {"doneinproc_7_2", tds_7_2, Done{DoneKind::doneinproc, done_more, 0xC0, 1}, hex("ff 0100 c000 0100000000000000")},
+    {"doneinproc_7_2", tds_7_2, Done{DoneKind::doneinproc, done_more, 0xC0, 1},
+     hex("ff 0100 c000 0100000000000000")},
     {"doneinproc_7_0", tds_7_0, Done{DoneKind::doneinproc, done_more, 0xC0, 1}, hex("ff 0100 c000 01000000")},
     {"sessionstate", tds_7_4, OpaqueToken{0xE4, hex("0100000001")}, hex("e4 05000000 0100000001")},
     {"fedauthinfo", tds_7_4, OpaqueToken{0xEE, hex("aabb")}, hex("ee 02000000 aabb")},
@@ -119,10 +126,12 @@ struct BadTokenRow {
 const BadTokenRow bad_tokens[] = {
     {"colmetadata", tds_7_4, hex("81 0000"),
      "login reply token at byte 0: a token that has no place in a login reply (129)"},
-    {"zero", tds_7_4, hex("00"), "login reply token at byte 0: a token that has no place in a login reply (0)"},
+    {"zero", tds_7_4, hex("00"),
+     "login reply token at byte 0: a token that has no place in a login reply (0)"},
     {"second_token_unknown", tds_7_4, hex("aeff d1"),
      "login reply token at byte 2: a token that has no place in a login reply (209)"},
-    {"length_past_the_end", tds_7_4, hex("ab ffff 00"), "login reply token at byte 3: needs 65535 bytes, 1 are left"},
+    {"length_past_the_end", tds_7_4, hex("ab ffff 00"),
+     "login reply token at byte 3: needs 65535 bytes, 1 are left"},
     {"long_length_past_the_end", tds_7_4, hex("e4 ffffffff 00"),
      "login reply token at byte 5: needs 4294967295 bytes, 1 are left"},
     {"feature_past_the_end", tds_7_4, hex("ae 0a ffffffff 01 ff"),
@@ -137,10 +146,12 @@ const BadTokenRow bad_tokens[] = {
      "ERROR LineNumber at byte 10: needs 4 bytes, 2 are left"},
     {"info_with_the_long_line_in_7_1", tds_7_1, hex("ab 0e00 00000000 01 0e 0000 00 00 00000000"),
      "INFO at byte 12: 2 bytes too many"},
-    {"loginack_too_long", tds_7_4, hex("ad 0b00 01 74000004 00 00000000 00"), "LOGINACK at byte 10: 1 bytes too many"},
+    {"loginack_too_long", tds_7_4, hex("ad 0b00 01 74000004 00 00000000 00"),
+     "LOGINACK at byte 10: 1 bytes too many"},
     {"loginack_program_too_long", tds_7_4, hex("ad 0a00 01 74000004 ff 00000000"),
      "LOGINACK ProgName at byte 6: needs 255 UTF-16 units, 4 bytes are left"},
-    {"envchange_without_type", tds_7_4, hex("e3 0000"), "ENVCHANGE Type at byte 0: needs 1 bytes, 0 are left"},
+    {"envchange_without_type", tds_7_4, hex("e3 0000"),
+     "ENVCHANGE Type at byte 0: needs 1 bytes, 0 are left"},
     {"short_done_in_7_4", tds_7_4, hex("fd 0000 0000 00000000"),
      "login reply DONE RowCount at byte 5: needs 8 bytes, 4 are left"},
 };
@@ -276,7 +287,8 @@ const BadRoutingRow bad_routings[] = {
     {"protocol_unknown", EnvChangeType::routing, hex("0900 01 9905 0200 73003200 0000"), "Protocol"},
     {"port_0", EnvChangeType::routing, hex("0900 00 0000 0200 73003200 0000"), "ProtocolProperty"},
     {"no_server", EnvChangeType::routing, hex("0500 00 9905 0000 0000"), "AlternateServer"},
-    {"server_past_the_value", EnvChangeType::routing, hex("0900 00 9905 0300 73003200 0000"), "AlternateServer"},
+    {"server_past_the_value", EnvChangeType::routing, hex("0900 00 9905 0300 73003200 0000"),
+     "AlternateServer"},
     {"enhanced_without_database", EnvChangeType::enhanced_routing, hex("0900 00 9905 0200 73003200 0000"),
      "AlternateDatabase"},
     {"plain_with_database", EnvChangeType::routing, hex("0d00 00 9905 0200 73003200 0100 6400 0000"), ""},
@@ -317,7 +329,9 @@ const RefusalRow refusals[] = {
 };
 
 class Refusal : public testing::TestWithParam<RefusalRow> {};
-TEST_P(Refusal, is_error_and_done) { EXPECT_EQ(encode_refusal(GetParam().dialect, login_failed), GetParam().bytes); }
+TEST_P(Refusal, is_error_and_done) {
+  EXPECT_EQ(encode_refusal(GetParam().dialect, login_failed), GetParam().bytes);
+}
 TEST_P(Refusal, is_an_error_even_when_made_from_an_info) {
   EXPECT_EQ(encode_refusal(GetParam().dialect, as_info(login_failed)), GetParam().bytes);
 }
@@ -379,7 +393,8 @@ TEST(Refusal, a_long_one_spans_packets) {
   const auto reply = reader.next();
   ASSERT_TRUE(reply && *reply);
   EXPECT_EQ((*reply)->type, PacketType::reply);
-  EXPECT_EQ(decode_tokens((*reply)->payload, tds_7_4), (std::vector<Token>{message, Done{.status = done_error}}));
+  EXPECT_EQ(decode_tokens((*reply)->payload, tds_7_4),
+            (std::vector<Token>{message, Done{.status = done_error}}));
 }
 
 } // namespace tds::test

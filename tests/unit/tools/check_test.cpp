@@ -22,7 +22,8 @@ protected:
     std::ostringstream out;
     const int status = commands::check(out, file);
     std::string printed = out.str();
-    for (std::size_t at = printed.find(file.string()); at != std::string::npos; at = printed.find(file.string(), at))
+    for (std::size_t at = printed.find(file.string()); at != std::string::npos;
+         at = printed.find(file.string(), at))
       printed.replace(at, file.string().size(), "FILE");
     return {status, printed};
   }
@@ -49,12 +50,14 @@ TEST_F(Check, WarningsAloneAreGood) {
 }
 
 TEST_F(Check, ShowPrintsAConfigurationThatChecksAndShowsTheSame) {
-  const std::string warned = std::string(good) + "[[route]]\nname = \"s\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
+  const std::string warned =
+      std::string(good) + "[[route]]\nname = \"s\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
   std::ofstream(file) << warned;
   std::ostringstream first, second;
   EXPECT_EQ(commands::check(first, file, true), 0);
-  EXPECT_THAT(first.str(), testing::AllOf(testing::StartsWith("# "), testing::HasSubstr(": warning: is never reached"),
-                                          testing::HasSubstr("[limits]\nhandshakes = 64\n")));
+  EXPECT_THAT(first.str(),
+              testing::AllOf(testing::StartsWith("# "), testing::HasSubstr(": warning: is never reached"),
+                             testing::HasSubstr("[limits]\nhandshakes = 64\n")));
   std::ofstream(file) << first.str();
   EXPECT_EQ(commands::check(second, file, true), 0);
   const auto values = [](const std::string &text) { return text.substr(text.find("[log]")); };
@@ -65,7 +68,8 @@ TEST_F(Check, ShowOfABadConfigurationIsItsProblems) {
   std::ofstream(file) << std::string(good) + "tarpet = \"x\"\n";
   std::ostringstream out;
   EXPECT_EQ(commands::check(out, file, true), 2);
-  EXPECT_THAT(out.str(), testing::AllOf(testing::HasSubstr("unknown key"), testing::Not(testing::HasSubstr("[log]"))));
+  EXPECT_THAT(out.str(),
+              testing::AllOf(testing::HasSubstr("unknown key"), testing::Not(testing::HasSubstr("[log]"))));
 }
 
 TEST_F(Check, EveryProblemIsPrintedAtOnce) {
@@ -86,12 +90,13 @@ TEST_F(Check, WhatTheFileHoldsCannotDriveTheTerminal) {
       "FILE:1:1: \\u001b[2J\\u000a: unknown key; known here: aliases, browser, dns, domains, identity, kerberos, limits, listener, log, route, state\n");
 }
 
-constexpr std::string_view encrypting = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
-                                        "[[listener]]\nname = \"b\"\nunix = \"b.sock\"\ntls = \"required\"\n"
-                                        "certificate = \"b.pem\"\nkey = \"b.key\"\n"
-                                        "[[listener]]\nname = \"c\"\nunix = \"c.sock\"\ntls = \"off\"\n"
-                                        "[state]\ndirectory = \"kept\"\n"
-                                        "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n";
+constexpr std::string_view encrypting =
+    "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
+    "[[listener]]\nname = \"b\"\nunix = \"b.sock\"\ntls = \"required\"\n"
+    "certificate = \"b.pem\"\nkey = \"b.key\"\n"
+    "[[listener]]\nname = \"c\"\nunix = \"c.sock\"\ntls = \"off\"\n"
+    "[state]\ndirectory = \"kept\"\n"
+    "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nattempts = [\"tcp+sql\"]\n";
 
 TEST_F(Check, SaysHowDriversTrustAListenersCertificate) {
   const fs::path folder = file.parent_path();
@@ -113,11 +118,15 @@ TEST_F(Check, SaysHowDriversTrustAListenersCertificate) {
          {"  FreeTDS         in freetds.conf: encryption = require, ca file = " + certificate + "\n",
           " -file " + certificate + " -keystore listener-",
           "cryptoCredentialsDetails: { ca: fs.readFileSync('" + certificate + "') }\n",
-          "Encrypt=strict;ServerCertificate=" + certificate + "\n", "encrypt=true&certificate=" + certificate + "\n"})
+          "Encrypt=strict;ServerCertificate=" + certificate + "\n",
+          "encrypt=true&certificate=" + certificate + "\n"})
       EXPECT_THAT(printed, testing::HasSubstr(line));
-  EXPECT_THAT(printed, testing::HasSubstr("  mssql-jdbc      keytool -importcert -noprompt -alias listener-b "));
-  EXPECT_THAT(printed, testing::HasSubstr("encrypt=true;trustStore=listener-b.p12;trustStorePassword=changeit\n"));
-  EXPECT_THAT(printed, testing::HasSubstr("  jTDS            ssl=require (encrypts, and checks no certificate)\n"));
+  EXPECT_THAT(printed,
+              testing::HasSubstr("  mssql-jdbc      keytool -importcert -noprompt -alias listener-b "));
+  EXPECT_THAT(printed,
+              testing::HasSubstr("encrypt=true;trustStore=listener-b.p12;trustStorePassword=changeit\n"));
+  EXPECT_THAT(printed,
+              testing::HasSubstr("  jTDS            ssl=require (encrypts, and checks no certificate)\n"));
 }
 
 TEST_F(Check, ShowKeepsThatInComments) {

@@ -18,8 +18,9 @@ TEST(DirectLogin, WhatFreeTdsIsTold) {
   EXPECT_EQ(freetds_conf(route(config::Encrypt::require), "10.0.0.1:1433"),
             "[server]\n\thost = 10.0.0.1\n\tport = 1433\n\ttds version = 7.4\n\tencryption = require\n"
             "\tca file = /etc/corp-ca.pem\n\tcheck certificate hostname = no\n");
-  EXPECT_THAT(*freetds_conf(route(config::Encrypt::login), "[fe80::1]:11433"),
-              AllOf(HasSubstr("host = fe80::1\n"), HasSubstr("port = 11433\n"), HasSubstr("encryption = request\n")));
+  EXPECT_THAT(
+      *freetds_conf(route(config::Encrypt::login), "[fe80::1]:11433"),
+      AllOf(HasSubstr("host = fe80::1\n"), HasSubstr("port = 11433\n"), HasSubstr("encryption = request\n")));
   EXPECT_THAT(*freetds_conf(route(config::Encrypt::off), "10.0.0.1:1"),
               AllOf(HasSubstr("encryption = off\n"), Not(HasSubstr("ca file"))));
 }

@@ -36,7 +36,14 @@ const std::vector<Event> until_plan = {
     LoginReceived{},
     PolicyDecided{"route alias", "allow", "alias", "reports", "the route of this target"},
     DnsAnswered{"sqlalias", "A", "nxdomain", 0, {}, "10.0.0.2:53", false, 1500},
-    DnsAnswered{"sqlalias.corp.test", "A", "ok", 60, {"CNAME sql1.corp.test", "A 10.0.0.1"}, "10.0.0.2:53", false, 250},
+    DnsAnswered{"sqlalias.corp.test",
+                "A",
+                "ok",
+                60,
+                {"CNAME sql1.corp.test", "A 10.0.0.1"},
+                "10.0.0.2:53",
+                false,
+                250},
     TargetResolved{"sqlalias", "sql1.corp.test", 1433, "dns", {"10.0.0.1:1433"}},
     PlanMade{{std::string("tcp+kerberos ") + spn}},
 };
@@ -47,7 +54,9 @@ std::vector<Event> operator+(std::vector<Event> left, const std::vector<Event> &
 }
 
 TEST(Explain, WhatSqlBrowserSaid) {
-  const auto text = [](BrowserAnswered event) { return commands::render(with({std::move(event)}), {}, false); };
+  const auto text = [](BrowserAnswered event) {
+    return commands::render(with({std::move(event)}), {}, false);
+  };
   EXPECT_THAT(text({"INST", "10.0.0.1:1434", 50002, false, "was at port 50001", 1500}),
               HasSubstr("SQL Browser  INST is at port 50002, was at port 50001 (10.0.0.1:1434, 1.500 ms)\n"));
   EXPECT_THAT(text({"INST", "", 50002, true, "", 0}), HasSubstr("INST is at port 50002 (kept)\n"));
@@ -57,68 +66,71 @@ TEST(Explain, WhatSqlBrowserSaid) {
 
 TEST(Explain, TheWholeStoryOfALogin) {
   auto explanation = with(
-      until_plan + std::vector<Event>{
-                       DnsAnswered{"kdc1.corp.test", "A", "ok", 9, {"A 10.0.0.3"}, "10.0.0.2:53", true, 0},
-                       KdcAnswered{"kdc1.corp.test:88", "AS", 25, "preauth", "2026-11-22T09:52:00.000000Z", -400, 1100},
-                       KdcAnswered{"kdc1.corp.test:88", "AS", 0, "", "2026-11-22T09:52:00.000000Z", -400, 1200},
-                       KdcAnswered{"kdc1.corp.test:88", "TGS", 0, "", "", 0, 1300},
-                       SpnTried{spn, "port", "ticket", "ok", "from the KDC", "svc-reports@CORP.TEST"},
-                       TicketChosen{spn, "svc-reports@CORP.TEST", "aes256", 3, "2026-11-22T19:52:00.000000Z", false},
-                       ServerConnected{"10.0.0.1:1433", 1, 90},
-                       PreloginAnswered{"server", "VERSION 16.0.0", "VERSION 15.0.0"},
-                       TokenExchanged{1, "spnego", 1200, 0, "0x2e", "0x13e", false},
-                       TokenExchanged{2, "spnego", 0, 180, "0x2e", "0x13e", true},
-                       ServerSaid{5701, 2, 10, "Changed database context to 'master'."},
-                       AttemptEnded{1, "ok"},
-                       LoginAnswered{true, "7.4", "master", 4096},
-                   });
+      until_plan +
+      std::vector<Event>{
+          DnsAnswered{"kdc1.corp.test", "A", "ok", 9, {"A 10.0.0.3"}, "10.0.0.2:53", true, 0},
+          KdcAnswered{"kdc1.corp.test:88", "AS", 25, "preauth", "2026-11-22T09:52:00.000000Z", -400, 1100},
+          KdcAnswered{"kdc1.corp.test:88", "AS", 0, "", "2026-11-22T09:52:00.000000Z", -400, 1200},
+          KdcAnswered{"kdc1.corp.test:88", "TGS", 0, "", "", 0, 1300},
+          SpnTried{spn, "port", "ticket", "ok", "from the KDC", "svc-reports@CORP.TEST"},
+          TicketChosen{spn, "svc-reports@CORP.TEST", "aes256", 3, "2026-11-22T19:52:00.000000Z", false},
+          ServerConnected{"10.0.0.1:1433", 1, 90},
+          PreloginAnswered{"server", "VERSION 16.0.0", "VERSION 15.0.0"},
+          TokenExchanged{1, "spnego", 1200, 0, "0x2e", "0x13e", false},
+          TokenExchanged{2, "spnego", 0, 180, "0x2e", "0x13e", true},
+          ServerSaid{5701, 2, 10, "Changed database context to 'master'."},
+          AttemptEnded{1, "ok"},
+          LoginAnswered{true, "7.4", "master", 4096},
+      });
   explanation.connect = true;
-  EXPECT_EQ(commands::render(explanation, {}, false),
-            "Target\n"
-            "  typed     sqlalias\n"
-            "  route     alias: the route of this target\n"
-            "  identity  reports (svc-reports@CORP.TEST), asked for by dba (uid 1000)\n"
-            "\n"
-            "Names\n"
-            "  sqlalias            A  -                                         nxdomain  10.0.0.2:53  1.500 ms\n"
-            "  sqlalias.corp.test  A  CNAME sql1.corp.test, A 10.0.0.1  ttl 60  ok        10.0.0.2:53  0.250 ms\n"
-            "  canonical name  sql1.corp.test (by dns)\n"
-            "  addresses       10.0.0.1:1433\n"
-            "\n"
-            "SPN candidates\n"
-            "  MSSQLSvc/sql1.corp.test:1433@CORP.TEST  canonical name and port  ticket: aes256, kvno 3, expires "
-            "2026-11-22T19:52:00.000000Z\n"
-            "\n"
-            "Plan\n"
-            "  1.  tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST  ok\n"
-            "\n"
-            "KDC\n"
-            "  kdc1.corp.test  A  A 10.0.0.3  ttl 9  ok  10.0.0.2:53  cached\n"
-            "  kdc1.corp.test:88  AS   asks for proof (25 preauth)  its clock is right  1.100 ms\n"
-            "  kdc1.corp.test:88  AS   ticket                       its clock is right  1.200 ms\n"
-            "  kdc1.corp.test:88  TGS  ticket                                           1.300 ms\n"
-            "\n"
-            "Server\n"
-            "  connected    10.0.0.1:1433 (attempt 1, 0.090 ms)\n"
-            "  PRELOGIN     asked     VERSION 16.0.0\n"
-            "               answered  VERSION 15.0.0\n"
-            "  token 1      spnego, 0 bytes received, 1200 sent, flags 0x2e asked, 0x13e granted\n"
-            "  token 2      spnego, 180 bytes received, 0 sent, flags 0x2e asked, 0x13e granted, the server has proven "
-            "itself\n"
-            "  server says  5701 (class 10, state 2): Changed database context to 'master'.\n"
-            "  LOGINACK     TDS 7.4, database master, packet size 4096\n"
-            "\n"
-            "Diagnosis\n"
-            "  ok: the login succeeds; the session's auth_scheme is KERBEROS.\n");
+  EXPECT_EQ(
+      commands::render(explanation, {}, false),
+      "Target\n"
+      "  typed     sqlalias\n"
+      "  route     alias: the route of this target\n"
+      "  identity  reports (svc-reports@CORP.TEST), asked for by dba (uid 1000)\n"
+      "\n"
+      "Names\n"
+      "  sqlalias            A  -                                         nxdomain  10.0.0.2:53  1.500 ms\n"
+      "  sqlalias.corp.test  A  CNAME sql1.corp.test, A 10.0.0.1  ttl 60  ok        10.0.0.2:53  0.250 ms\n"
+      "  canonical name  sql1.corp.test (by dns)\n"
+      "  addresses       10.0.0.1:1433\n"
+      "\n"
+      "SPN candidates\n"
+      "  MSSQLSvc/sql1.corp.test:1433@CORP.TEST  canonical name and port  ticket: aes256, kvno 3, expires "
+      "2026-11-22T19:52:00.000000Z\n"
+      "\n"
+      "Plan\n"
+      "  1.  tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST  ok\n"
+      "\n"
+      "KDC\n"
+      "  kdc1.corp.test  A  A 10.0.0.3  ttl 9  ok  10.0.0.2:53  cached\n"
+      "  kdc1.corp.test:88  AS   asks for proof (25 preauth)  its clock is right  1.100 ms\n"
+      "  kdc1.corp.test:88  AS   ticket                       its clock is right  1.200 ms\n"
+      "  kdc1.corp.test:88  TGS  ticket                                           1.300 ms\n"
+      "\n"
+      "Server\n"
+      "  connected    10.0.0.1:1433 (attempt 1, 0.090 ms)\n"
+      "  PRELOGIN     asked     VERSION 16.0.0\n"
+      "               answered  VERSION 15.0.0\n"
+      "  token 1      spnego, 0 bytes received, 1200 sent, flags 0x2e asked, 0x13e granted\n"
+      "  token 2      spnego, 180 bytes received, 0 sent, flags 0x2e asked, 0x13e granted, the server has proven "
+      "itself\n"
+      "  server says  5701 (class 10, state 2): Changed database context to 'master'.\n"
+      "  LOGINACK     TDS 7.4, database master, packet size 4096\n"
+      "\n"
+      "Diagnosis\n"
+      "  ok: the login succeeds; the session's auth_scheme is KERBEROS.\n");
 }
 
 TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
   auto explanation =
-      with(until_plan + std::vector<Event>{
-                            KdcAnswered{"10.0.0.3:88", "TGS", 7, "Server not found", "", 0, 1300},
-                            SpnTried{spn, "port", "refused", "service-unknown", "Server not found in database", ""},
-                            AttemptEnded{1, "spn-missing"},
-                        });
+      with(until_plan +
+           std::vector<Event>{
+               KdcAnswered{"10.0.0.3:88", "TGS", 7, "Server not found", "", 0, 1300},
+               SpnTried{spn, "port", "refused", "service-unknown", "Server not found in database", ""},
+               AttemptEnded{1, "spn-missing"},
+           });
   explanation.diagnosis = diagnose(explanation.records, {"ticket", Cause::spn_missing, "Server not found"});
   const auto text = commands::render(explanation, {}, false);
   EXPECT_THAT(text, HasSubstr("@CORP.TEST  canonical name and port  service-unknown: 7 Server not found\n"));
@@ -133,7 +145,8 @@ TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
 
 TEST(Explain, WithoutConnectItSaysHowFar) {
   auto explanation = with(until_plan + std::vector<Event>{SpnTried{spn, "port", "ticket", "ok", "", ""}});
-  EXPECT_THAT(commands::render(explanation, {}, false), HasSubstr("ok: a login would get as far as connecting."));
+  EXPECT_THAT(commands::render(explanation, {}, false),
+              HasSubstr("ok: a login would get as far as connecting."));
 }
 
 TEST(Explain, ARouteThatSendsThePasswordOn) {
@@ -165,18 +178,21 @@ TEST(Explain, EverySpnCandidateHasItsRow) {
 TEST(Explain, AClockThatIsOff) {
   auto explanation = with({KdcAnswered{"k", "AS", 37, "skew", "2026-11-22T09:52:00.000000Z", 599'600, 0},
                            KdcAnswered{"k", "AS", -1, "k: refused", "", 0, 0}});
-  EXPECT_THAT(commands::render(explanation, {}, false),
-              AllOf(HasSubstr("37 skew"), HasSubstr("its clock is +600 s off"), HasSubstr("no answer: k: refused")));
+  EXPECT_THAT(
+      commands::render(explanation, {}, false),
+      AllOf(HasSubstr("37 skew"), HasSubstr("its clock is +600 s off"), HasSubstr("no answer: k: refused")));
 }
 
 TEST(Explain, StringsFromOutsideAreEscaped) {
-  auto explanation = with({ServerSaid{1, 1, 14, "\x1b[2J\nDiagnosis"}, TargetResolved{"t", "h\u202e", 1, "dns", {}}});
+  auto explanation =
+      with({ServerSaid{1, 1, 14, "\x1b[2J\nDiagnosis"}, TargetResolved{"t", "h\u202e", 1, "dns", {}}});
   explanation.target = "a\x1b";
   Diagnosis diagnosis;
   diagnosis.said = "\x1b[31m";
   explanation.diagnosis = diagnosis;
   const auto text = commands::render(explanation, {}, false);
-  EXPECT_THAT(text, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\u202e")), HasSubstr("\\u001b[2J\\u000aDiagnosis")));
+  EXPECT_THAT(
+      text, AllOf(Not(HasSubstr("\x1b")), Not(HasSubstr("\u202e")), HasSubstr("\\u001b[2J\\u000aDiagnosis")));
 }
 
 TEST(Explain, ColourOnlyWhereItIsWanted) {
@@ -219,11 +235,23 @@ TEST(Explain, WhatFreeTdsSaysOfEachSpn) {
   auto explanation = with(until_plan);
   const std::vector<commands::SecondOpinion> opinions = {
       {.spn = "MSSQLSvc/a:1@R", .ours = "ok", .accepted = true, .said = "KERBEROS", .note = ""},
-      {.spn = "MSSQLSvc/bb:1@R", .ours = "spn-wrong-account", .accepted = false, .said = "18456 \033[2J", .note = ""},
-      {.spn = "MSSQLSvc/c:1@R", .ours = "ok", .accepted = false, .said = "18452", .note = "no channel binding"},
+      {.spn = "MSSQLSvc/bb:1@R",
+       .ours = "spn-wrong-account",
+       .accepted = false,
+       .said = "18456 \033[2J",
+       .note = ""},
+      {.spn = "MSSQLSvc/c:1@R",
+       .ours = "ok",
+       .accepted = false,
+       .said = "18452",
+       .note = "no channel binding"},
       {.spn = "MSSQLSvc/d:1@R", .ours = "login-denied", .accepted = true, .said = "KERBEROS", .note = ""},
       {.spn = "MSSQLSvc/e:1@R", .ours = "", .accepted = true, .said = "KERBEROS", .note = ""},
-      {.spn = "MSSQLSvc/f:1@R", .ours = "spn-missing", .accepted = {}, .said = "there is no ticket", .note = ""}};
+      {.spn = "MSSQLSvc/f:1@R",
+       .ours = "spn-missing",
+       .accepted = {},
+       .said = "there is no ticket",
+       .note = ""}};
   EXPECT_THAT(
       commands::render(explanation, opinions, false),
       HasSubstr(

@@ -24,7 +24,9 @@ protected:
     return texts;
   }
   void rotate() { fs::rename(path_, path_.string() + ".1"); }
-  void append_to_rotated(std::string_view text) { std::ofstream(path_.string() + ".1", std::ios::app) << text; }
+  void append_to_rotated(std::string_view text) {
+    std::ofstream(path_.string() + ".1", std::ios::app) << text;
+  }
 
   lab::TemporaryFolder folder_;
   fs::path path_ = folder_.path() / "log";
@@ -114,7 +116,8 @@ TEST_F(Follow, AFileThatIsDeletedAndMadeAnew) {
   EXPECT_THAT(next(), ElementsAre("^two"));
 }
 
-// --- the timeline of a file that grows ---------------------------------------------------------------------------------------------------------------
+// --- the timeline of a file that grows
+// ----------------------------------------------------------------------------------------------------
 
 std::string accepted(std::string_view conn) {
   return R"({"v":1,"at":"2026-11-22T09:52:02Z","conn":")" + std::string(conn) +
@@ -137,7 +140,8 @@ struct Watched {
   std::vector<std::string> shown;
   std::string rest, err;
 };
-Watched watch(const fs::path &path, const commands::LogOptions &options, std::vector<std::function<void()>> steps) {
+Watched watch(const fs::path &path, const commands::LogOptions &options,
+              std::vector<std::function<void()>> steps) {
   Watched watched;
   std::ostringstream out, err;
   std::size_t step = 0;
@@ -162,10 +166,12 @@ TEST_F(Follow, ShowsEachLineOfTheTimelineAtOnce) {
 }
 
 TEST_F(Follow, WithACauseAConnectionIsShownWhenItCloses) {
-  const auto watched =
-      watch(path_, {.cause = "spn-missing"},
-            {[&] { append(accepted("00000001") + accepted("00000002") + accepted("00000003") + refused("00000001")); },
-             [&] { append(closed("00000002") + closed("00000001")); }, [&] { append(refused("00000003")); }});
+  const auto watched = watch(
+      path_, {.cause = "spn-missing"},
+      {[&] {
+         append(accepted("00000001") + accepted("00000002") + accepted("00000003") + refused("00000001"));
+       },
+       [&] { append(closed("00000002") + closed("00000001")); }, [&] { append(refused("00000003")); }});
   EXPECT_THAT(watched.shown, ElementsAre("", "",
                                          "00000001 +0.000ms accepted listener=b\n"
                                          "00000001 +1.830ms refused cause=spn-missing\n"

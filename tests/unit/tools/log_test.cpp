@@ -73,7 +73,8 @@ TEST(Log, BadLinesAreNamedAndLeftOut) {
   const Shown shown = show("nonsense\n\n" + std::string(mixed) + R"({"v":1,"at":"2026-11-22T09:52:)");
   EXPECT_EQ(shown.status, 1);
   EXPECT_EQ(shown.out, show(mixed).out);
-  EXPECT_EQ(shown.err, "FILE:1: not JSON (a line that was cut off?)\nFILE:8: not JSON (a line that was cut off?)\n");
+  EXPECT_EQ(shown.err,
+            "FILE:1: not JSON (a line that was cut off?)\nFILE:8: not JSON (a line that was cut off?)\n");
 }
 
 TEST(Log, AnEmptyLogIsGood) {
@@ -84,12 +85,14 @@ TEST(Log, AnEmptyLogIsGood) {
 TEST(Log, ACauseThatIsNone) {
   EXPECT_EQ(commands::cause_problem(""), "");
   EXPECT_EQ(commands::cause_problem("spn-missing"), "");
-  EXPECT_EQ(commands::cause_problem("spn-mising"), "there is no cause \"spn-mising\"; did you mean spn-missing?");
+  EXPECT_EQ(commands::cause_problem("spn-mising"),
+            "there is no cause \"spn-mising\"; did you mean spn-missing?");
   EXPECT_EQ(
       commands::cause_problem("spn"),
       "there is no cause \"spn\"; did you mean address-without-spn, spn-missing, spn-wrong-account, spn-duplicate?");
-  EXPECT_THAT(commands::cause_problem("something-else-entirely"),
-              testing::AllOf(testing::HasSubstr("the causes are: name-not-found, "), testing::HasSubstr("deadline")));
+  EXPECT_THAT(
+      commands::cause_problem("something-else-entirely"),
+      testing::AllOf(testing::HasSubstr("the causes are: name-not-found, "), testing::HasSubstr("deadline")));
   EXPECT_THAT(commands::cause_problem("\x1b"), testing::Not(testing::HasSubstr("\x1b")));
 }
 

@@ -11,7 +11,8 @@
 namespace lab {
 namespace {
 
-gss_OID_desc spnego_mechanism{6, const_cast<char *>("\x2b\x06\x01\x05\x05\x02")}; // MIT exports no name for it
+gss_OID_desc spnego_mechanism{6,
+                              const_cast<char *>("\x2b\x06\x01\x05\x05\x02")}; // MIT exports no name for it
 constexpr std::uint8_t kerberos_oid[] = {0x06, 0x09, 0x2A, 0x86, 0x48, 0x86,
                                          0xF7, 0x12, 0x01, 0x02, 0x02}; // DER, with its tag
 
@@ -68,9 +69,11 @@ std::string display(gss_name_t name) {
   return text.text();
 }
 
-/// Codes that Windows sends as they are. For every ticket it cannot make sense of it sends 41 (KRB_AP_ERR_MODIFIED).
+/// Codes that Windows sends as they are. For every ticket it cannot make sense of it sends
+/// 41 (KRB_AP_ERR_MODIFIED).
 bool windows_tells_apart(int code) {
-  return code == 32 /* TKT_EXPIRED */ || code == 33 /* TKT_NYV */ || code == 34 /* REPEAT */ || code == 37 /* SKEW */;
+  return code == 32 /* TKT_EXPIRED */ || code == 33 /* TKT_NYV */ || code == 34 /* REPEAT */ ||
+         code == 37 /* SKEW */;
 }
 
 /// The code in the KRB-ERROR that MIT made, raw or inside SPNEGO; 0 where it made none.
@@ -115,7 +118,8 @@ struct Acceptor::Context {
 
   Step failure(OM_uint32 major, OM_uint32 minor, gss_OID mechanism, tds::ByteView native) const {
     Step step{.text = status_text(major, minor, mechanism)};
-    if (framing != tds::Mechanism::kerberos && framing != tds::Mechanism::spnego) return step; // no KRB-ERROR for NTLM
+    if (framing != tds::Mechanism::kerberos && framing != tds::Mechanism::spnego)
+      return step; // no KRB-ERROR for NTLM
     // SPNEGO maps minor codes to numbers of its own, so the token is looked at first.
     const auto protocol = static_cast<std::int64_t>(static_cast<std::int32_t>(minor)) - ERROR_TABLE_BASE_krb5;
     int code = code_in(native);
@@ -137,13 +141,15 @@ struct Acceptor::Context {
     scheme = mechanism && gss_oid_equal(mechanism, const_cast<gss_OID>(gss_mech_krb5)) ? "KERBEROS" : "NTLM";
     gss_name_t target = GSS_C_NO_NAME;
     OM_uint32 minor = 0;
-    if (!GSS_ERROR(gss_inquire_context(&minor, context, nullptr, &target, nullptr, nullptr, nullptr, nullptr, nullptr)))
+    if (!GSS_ERROR(gss_inquire_context(&minor, context, nullptr, &target, nullptr, nullptr, nullptr, nullptr,
+                                       nullptr)))
       spn = display(target);
     gss_release_name(&minor, &target);
   }
 };
 
-/// Two tokens: NEGOTIATE, then AUTHENTICATE. A refusal has no token: Windows' SQL Server answers with error 18452 alone.
+/// Two tokens: NEGOTIATE, then AUTHENTICATE. A refusal has no token: Windows' SQL Server
+/// answers with error 18452 alone.
 Acceptor::Step Acceptor::Context::accept_ntlm(tds::ByteView token) {
   if (!options.ntlm) return {.text = "This server takes no NTLM."};
   if (!ntlm) {
@@ -160,7 +166,8 @@ Acceptor::Step Acceptor::Context::accept_ntlm(tds::ByteView token) {
   if (client.flags & ntlm::sign) flags |= GSS_C_INTEG_FLAG;
   if (client.flags & ntlm::seal) flags |= GSS_C_CONF_FLAG;
   if (client.binding == NtlmAcceptor::Binding::equal) flags |= GSS_C_CHANNEL_BOUND_FLAG;
-  if (!outcome) return {.bad_bindings = client.binding == NtlmAcceptor::Binding::different, .text = outcome.error()};
+  if (!outcome)
+    return {.bad_bindings = client.binding == NtlmAcceptor::Binding::different, .text = outcome.error()};
   initiator = client.principal;
   scheme = "NTLM";
   return {.state = Step::State::complete};
@@ -195,8 +202,8 @@ Acceptor::Step Acceptor::accept(tds::ByteView token) {
   gss_channel_bindings_struct bindings{};
   bindings.application_data = {self.options.bindings.size(), self.options.bindings.data()};
   major = gss_accept_sec_context(&minor, &self.context, self.credential, &input,
-                                 self.options.bindings.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings, &source,
-                                 &mechanism, &output, &self.flags, nullptr, nullptr);
+                                 self.options.bindings.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                                 &source, &mechanism, &output, &self.flags, nullptr, nullptr);
   Step step;
   if (GSS_ROUTINE_ERROR(major) == GSS_S_BAD_BINDINGS) {
     step.bad_bindings = true;
@@ -236,8 +243,9 @@ tds::Bytes krb_error_token(int code) {
     error.server = server;
     if (krb5_mk_error(kerberos, &error, &encoded) == 0) {
       constexpr std::uint8_t token_id[] = {0x03, 0x00};
-      token =
-          der(0x60, {kerberos_oid, token_id, {reinterpret_cast<const std::uint8_t *>(encoded.data), encoded.length}});
+      token = der(
+          0x60,
+          {kerberos_oid, token_id, {reinterpret_cast<const std::uint8_t *>(encoded.data), encoded.length}});
     }
   }
   krb5_free_data_contents(kerberos, &encoded);

@@ -1,4 +1,5 @@
-// The server's side of integrated login: a GSSAPI acceptor on a keytab, and the answers of Windows where MIT's differ. Raw NTLM goes to an acceptor of the lab's own.
+// The server's side of integrated login: a GSSAPI acceptor on a keytab, and the answers of Windows where
+// MIT's differ. Raw NTLM goes to an acceptor of the lab's own.
 #pragma once
 
 #include "tools/lab/peer/ntlm.hpp"
@@ -14,10 +15,12 @@ namespace lab {
 
 struct AcceptorOptions {
   std::filesystem::path keytab; ///< read anew by every acceptor
-  /// MIT's own KRB-ERROR codes (31 for a wrong key, 44 for an old one) instead of Windows' 41 for all of them.
+  /// MIT's own KRB-ERROR codes (31 for a wrong key, 44 for an old one) instead of
+  /// Windows' 41 for all of them.
   bool native_errors = false;
-  /// The channel that the login came through, as GSSAPI's application data ("tls-unique:" and its bytes). A client that names another one
-  /// is refused; whether one that names none is, is the caller's to decide, by `flags`. Empty: nothing is compared.
+  /// The channel that the login came through, as GSSAPI's application data ("tls-unique:" and its bytes). A
+  /// client that names another one is refused; whether one that names none is, is the caller's to decide, by
+  /// `flags`. Empty: nothing is compared.
   tds::Bytes bindings = {};
   /// Who may log in by NTLM; its `bindings` are ours. None: nobody.
   std::optional<NtlmOptions> ntlm = {};
@@ -57,7 +60,8 @@ private:
   std::unique_ptr<Context> context_;
 };
 
-/// The KRB-ERROR that Windows sends in place of an AP-REP (RFC 4120 5.9.1), framed as a raw Kerberos token (RFC 4121 4.1).
+/// The KRB-ERROR that Windows sends in place of an AP-REP (RFC 4120 5.9.1), framed as a raw
+/// Kerberos token (RFC 4121 4.1).
 tds::Bytes krb_error_token(int code);
 /// The same inside a SPNEGO NegTokenResp with negState reject (RFC 4178 4.2.2).
 tds::Bytes spnego_reject(tds::ByteView mechanism_token);

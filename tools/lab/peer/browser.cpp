@@ -18,7 +18,8 @@
 
 namespace lab {
 
-BrowserService::BrowserService(const std::string &address, std::string instance, std::function<std::uint16_t()> port)
+BrowserService::BrowserService(const std::string &address, std::string instance,
+                               std::function<std::uint16_t()> port)
     : instance_(std::move(instance)), port_(std::move(port)) {
   const auto place = socket_address(address, tds::ssrp_port);
   const auto size = place.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
@@ -26,8 +27,8 @@ BrowserService::BrowserService(const std::string &address, std::string instance,
   stop_ = ::eventfd(0, EFD_CLOEXEC);
   if (socket_ < 0 || stop_ < 0 ||
       ::bind(socket_, reinterpret_cast<const sockaddr *>(&place), static_cast<socklen_t>(size)) != 0) {
-    const auto why = fmt::format("SQL Browser cannot listen on UDP port {} of {}: {}", tds::ssrp_port, address,
-                                 std::strerror(errno));
+    const auto why = fmt::format("SQL Browser cannot listen on UDP port {} of {}: {}", tds::ssrp_port,
+                                 address, std::strerror(errno));
     for (const int fd : {socket_, stop_})
       if (fd >= 0) ::close(fd);
     throw LabError(why);
@@ -54,7 +55,8 @@ void BrowserService::run() {
     const auto count =
         ::recvfrom(socket_, question.data(), question.size(), 0, reinterpret_cast<sockaddr *>(&from), &size);
     if (count < 0) continue;
-    const auto asked = tds::decode_ssrp_question(tds::ByteView(question).first(static_cast<std::size_t>(count)));
+    const auto asked =
+        tds::decode_ssrp_question(tds::ByteView(question).first(static_cast<std::size_t>(count)));
     if (!asked) continue;
     ++questions_;
     const auto small = [](unsigned char c) { return std::tolower(c); };

@@ -10,7 +10,8 @@ constexpr std::uint8_t status_reset = 0x08;
 constexpr std::uint8_t status_reset_skip_transaction = 0x10;
 constexpr std::uint32_t smp_window = 4;
 
-/// Bytes of what may be a part of a long message, of which a client that sends by Nagle's algorithm keeps the next one back until this one is acknowledged.
+/// Bytes of what may be a part of a long message, of which a client that sends by Nagle's algorithm keeps the
+/// next one back until this one is acknowledged.
 constexpr std::size_t large_part = 4000;
 
 bool belongs_to_tds(tds::PacketType type) {
@@ -84,7 +85,8 @@ void Wire::record_tls() {
 
 void Wire::shutdown() {
   boost::system::error_code gone;
-  // As far as there is room: nobody waits for a client that does not read, and nothing goes into the middle of a record.
+  // As far as there is room: nobody waits for a client that does not read, and nothing goes
+  // into the middle of a record.
   if (const auto farewell = writing_ ? tds::Bytes() : tls_.close(); !farewell.empty()) {
     socket_.non_blocking(true, gone);
     if (!gone) socket_.write_some(asio::buffer(farewell), gone);
@@ -132,7 +134,8 @@ void Channel::take_packet(const tds::PacketHeader &header, tds::ByteView packet)
     attention_ = true;
     return;
   }
-  if (!mid_message_) reset_ = static_cast<std::uint8_t>(header.status & (status_reset | status_reset_skip_transaction));
+  if (!mid_message_)
+    reset_ = static_cast<std::uint8_t>(header.status & (status_reset | status_reset_skip_transaction));
   const bool last = header.status & tds::status_eom;
   mid_message_ = !last;
   reader_.feed(packet);
@@ -172,15 +175,16 @@ shim::Task<> Channel::send_packet(tds::ByteView packet) {
   if (ended_) throw ConnectionEnded("the client ended the MARS session");
   told_ = received_;
   const auto frame = encode_smp(
-      {.flags = SmpHeader::data, .sid = *sid_, .sequence = ++sent_, .window = received_ + smp_window}, packet);
+      {.flags = SmpHeader::data, .sid = *sid_, .sequence = ++sent_, .window = received_ + smp_window},
+      packet);
   co_await wire_.write(frame);
 }
 
 shim::Task<> Channel::acknowledge() {
   if (!sid_ || received_ - told_ < smp_window / 2) co_return;
   told_ = received_;
-  co_await wire_.write(
-      encode_smp({.flags = SmpHeader::ack, .sid = *sid_, .sequence = sent_, .window = received_ + smp_window}));
+  co_await wire_.write(encode_smp(
+      {.flags = SmpHeader::ack, .sid = *sid_, .sequence = sent_, .window = received_ + smp_window}));
 }
 
 shim::Task<> ReplyStream::write(tds::ByteView payload) {
@@ -199,12 +203,13 @@ shim::Task<> ReplyStream::finish() {
 
 shim::Task<> ReplyStream::packet(tds::ByteView payload, bool last) {
   tds::Writer out;
-  tds::encode_packet_header(out, {.type = tds::PacketType::reply,
-                                  .status = last ? tds::status_eom : std::uint8_t{0},
-                                  .length = static_cast<std::uint16_t>(tds::packet_header_size + payload.size()),
-                                  .spid = spid_,
-                                  .packet_id = packet_id_++,
-                                  .window = 0});
+  tds::encode_packet_header(out,
+                            {.type = tds::PacketType::reply,
+                             .status = last ? tds::status_eom : std::uint8_t{0},
+                             .length = static_cast<std::uint16_t>(tds::packet_header_size + payload.size()),
+                             .spid = spid_,
+                             .packet_id = packet_id_++,
+                             .window = 0});
   out.append(payload);
   co_await channel_.send_packet(out.bytes());
 }

@@ -1,5 +1,5 @@
-// The peer's end of a connection: the wire, and the conversations on it. Without MARS there is one conversation, which is the wire
-// itself; with MARS every session id of SMP (MC-SMP) is one.
+// The peer's end of a connection: the wire, and the conversations on it. Without MARS there is one
+// conversation, which is the wire itself; with MARS every session id of SMP (MC-SMP) is one.
 #pragma once
 
 #include "tools/lab/peer/recorder.hpp"
@@ -21,19 +21,22 @@ struct ConnectionEnded : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The socket with its record, and TLS where it was begun. Writes are kept whole when several conversations write at once.
+/// The socket with its record, and TLS where it was begun. Writes are kept whole when several
+/// conversations write at once.
 class Wire {
 public:
   Wire(TcpSocket socket, Recorder &recorder)
       : socket_(std::move(socket)), recorder_(recorder), turn_(socket_.get_executor()) {}
 
-  /// The next bytes of TDS, recorded before they are returned; takes part in TLS handshakes. Empty when the client has closed. Throws
-  /// ConnectionEnded when TLS breaks.
+  /// The next bytes of TDS, recorded before they are returned; takes part in TLS handshakes. Empty when the
+  /// client has closed. Throws ConnectionEnded when TLS breaks.
   shim::Task<tds::ByteView> read();
   /// Throws ConnectionEnded when the client is gone.
   shim::Task<> write(tds::ByteView bytes);
   /// What comes next from the client is TLS.
-  void begin_tls(TlsMode mode, const TlsContext &context, TlsManner manner) { tls_.begin(mode, context, manner); }
+  void begin_tls(TlsMode mode, const TlsContext &context, TlsManner manner) {
+    tls_.begin(mode, context, manner);
+  }
   const TlsLayer &tls() const { return tls_; }
   /// Nothing more from us: close_notify under TLS, then FIN.
   void shutdown();
@@ -97,7 +100,8 @@ public:
   void limit(std::size_t max_message) { reader_.limit(max_message); }
   std::optional<std::uint16_t> sid() const { return sid_; }
 
-  /// SMP: an ACK frame with our window, where half of what the client may send came since it last heard of it. A long request needs it.
+  /// SMP: an ACK frame with our window, where half of what the client may send came since it last heard of
+  /// it. A long request needs it.
   shim::Task<> acknowledge();
 
   /// One TDS packet, header included.
@@ -145,7 +149,8 @@ private:
   tds::Bytes pending_;
 };
 
-/// SMP's frames (MC-SMP 2.2.1): 53 flags(1) sid(2) length(4, header included) seqnum(4) wndw(4), little-endian.
+/// SMP's frames (MC-SMP 2.2.1): 53 flags(1) sid(2) length(4, header included)
+/// seqnum(4) wndw(4), little-endian.
 struct SmpHeader {
   static constexpr std::uint8_t id = 0x53;
   static constexpr std::size_t size = 16;

@@ -19,8 +19,8 @@ struct Agreed {
   std::optional<TlsMode> mode; ///< none: the two cannot agree, the server closes after its answer
 };
 
-/// `encrypt` is the server's setting: off, login, on, require or strict. `asked`: what the client sent; none where it sent no such option.
-/// `forced` is said whatever was asked, and taken as meant.
+/// `encrypt` is the server's setting: off, login, on, require or strict. `asked`: what the client sent; none
+/// where it sent no such option. `forced` is said whatever was asked, and taken as meant.
 Agreed agree(std::string_view encrypt, std::optional<tds::Encryption> asked,
              std::optional<tds::Encryption> forced = {});
 

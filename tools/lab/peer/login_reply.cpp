@@ -41,14 +41,17 @@ tds::EnvChange routing_change(const RouteTo &route) {
   data.u16_le(static_cast<std::uint16_t>(value.size()));
   data.append(value.bytes());
   data.u16_le(0); // the old value
-  return {route.enhanced ? tds::EnvChangeType::enhanced_routing : tds::EnvChangeType::routing, std::move(data).bytes()};
+  return {route.enhanced ? tds::EnvChangeType::enhanced_routing : tds::EnvChangeType::routing,
+          std::move(data).bytes()};
 }
 
-/// What the client asked for and a server without special powers can grant. Not COLUMNENCRYPTION, which changes COLMETADATA, and not
-/// SESSIONRECOVERY: the peer could not restore a session. SQL Server's order is its own affair; here it differs from login to login.
+/// What the client asked for and a server without special powers can grant. Not COLUMNENCRYPTION, which
+/// changes COLMETADATA, and not SESSIONRECOVERY: the peer could not restore a session. SQL Server's order is
+/// its own affair; here it differs from login to login.
 tds::FeatureExtAck granted_features(const Session &session, const tds::Login7 &login) {
   tds::FeatureExtAck ack;
-  if (login.find(tds::FeatureId::utf8_support)) ack.features.push_back({tds::FeatureId::utf8_support, {0x01}});
+  if (login.find(tds::FeatureId::utf8_support))
+    ack.features.push_back({tds::FeatureId::utf8_support, {0x01}});
   if (const auto *asked = login.find(tds::FeatureId::data_classification); asked && !asked->data.empty()) {
     const auto version = std::clamp<std::uint8_t>(asked->data[0], 1, 2);
     ack.features.push_back(
@@ -57,8 +60,8 @@ tds::FeatureExtAck granted_features(const Session &session, const tds::Login7 &l
   if (login.find(tds::FeatureId::azure_dns_caching))
     ack.features.push_back({tds::FeatureId::azure_dns_caching, {0x00}});
   if (!ack.features.empty())
-    std::ranges::rotate(ack.features,
-                        ack.features.begin() + static_cast<std::ptrdiff_t>(session.spid % ack.features.size()));
+    std::ranges::rotate(ack.features, ack.features.begin() +
+                                          static_cast<std::ptrdiff_t>(session.spid % ack.features.size()));
   return ack;
 }
 
@@ -90,7 +93,8 @@ std::string windows_name(const std::string &principal, const PeerOptions &option
   const auto at = principal.rfind('@');
   if (at == principal.npos) return principal;
   const auto domain = options.domains.find(principal.substr(at + 1));
-  return (domain == options.domains.end() ? principal.substr(at + 1) : domain->second) + "\\" + principal.substr(0, at);
+  return (domain == options.domains.end() ? principal.substr(at + 1) : domain->second) + "\\" +
+         principal.substr(0, at);
 }
 
 tds::Bytes login_accepted(const Session &session, const tds::Login7 &login, const PeerOptions &options) {
@@ -104,15 +108,18 @@ tds::Bytes login_accepted(const Session &session, const tds::Login7 &login, cons
   }
   if (options.unknown_token) out.u8(token_that_does_not_exist);
   token(text_change(tds::EnvChangeType::database, session.database, "master"));
-  token(server_message(session, 5701, 10, fmt::format("Changed database context to '{}'.", session.database), 2));
+  token(server_message(session, 5701, 10, fmt::format("Changed database context to '{}'.", session.database),
+                       2));
   if (session.version.generation() >= 71) token(collation_change());
   token(text_change(tds::EnvChangeType::language, "us_english", ""));
   token(server_message(session, 5703, 10, "Changed language setting to us_english."));
   token(tds::LoginAck{1, session.version, u"Microsoft SQL Server", {16, 0, 0x03, 0xE8}});
   token(text_change(tds::EnvChangeType::packet_size, size, size));
-  if (const auto ack = granted_features(session, login); session.version.generation() >= 74 && !ack.features.empty())
+  if (const auto ack = granted_features(session, login);
+      session.version.generation() >= 74 && !ack.features.empty())
     token(ack);
-  if (!options.partner.empty()) token(text_change(tds::EnvChangeType::mirroring_partner, options.partner, ""));
+  if (!options.partner.empty())
+    token(text_change(tds::EnvChangeType::mirroring_partner, options.partner, ""));
   if (options.route) token(routing_change(*options.route));
   token(tds::Done{});
   return std::move(out).bytes();
@@ -121,7 +128,8 @@ tds::Bytes login_accepted(const Session &session, const tds::Login7 &login, cons
 tds::Bytes login_denied(const Session &session, const std::string &name, const std::string &database) {
   const auto denied = server_message(session, 18456, 14, fmt::format("Login failed for user '{}'.", name));
   if (database.empty()) return refusal(session, {denied});
-  const auto text = fmt::format("Cannot open database \"{}\" requested by the login. The login failed.", database);
+  const auto text =
+      fmt::format("Cannot open database \"{}\" requested by the login. The login failed.", database);
   return refusal(session, {server_message(session, 4060, 11, text), denied});
 }
 

@@ -18,12 +18,15 @@ using namespace ntlm;
 constexpr std::string_view signature("NTLMSSP\0", 8);
 constexpr std::size_t hash_size = 16; // MD4, MD5, and every key here
 
-// ----------------------------------------------------------------------------------------------------------- algorithms
+// ----------------------------------------------------------------------------------------------------
+// algorithms
 
-/// MD4 and RC4 are in OpenSSL's legacy provider alone. It is loaded into a library context of its own: TLS in this process shall not get RC4 from it.
+/// MD4 and RC4 are in OpenSSL's legacy provider alone. It is loaded into a library context of its own: TLS in
+/// this process shall not get RC4 from it.
 OSSL_LIB_CTX *algorithms() {
   struct Library {
-    std::unique_ptr<OSSL_LIB_CTX, decltype(&OSSL_LIB_CTX_free)> context{OSSL_LIB_CTX_new(), OSSL_LIB_CTX_free};
+    std::unique_ptr<OSSL_LIB_CTX, decltype(&OSSL_LIB_CTX_free)> context{OSSL_LIB_CTX_new(),
+                                                                        OSSL_LIB_CTX_free};
     OSSL_PROVIDER *standard = OSSL_PROVIDER_load(context.get(), "default");
     OSSL_PROVIDER *legacy = OSSL_PROVIDER_load(context.get(), "legacy");
     ~Library() {
@@ -58,8 +61,8 @@ tds::Bytes hmac_md5(tds::ByteView key, std::initializer_list<tds::ByteView> part
 }
 
 tds::Bytes rc4(tds::ByteView key, tds::ByteView data) {
-  const std::unique_ptr<EVP_CIPHER, decltype(&EVP_CIPHER_free)> cipher(EVP_CIPHER_fetch(algorithms(), "RC4", nullptr),
-                                                                       EVP_CIPHER_free);
+  const std::unique_ptr<EVP_CIPHER, decltype(&EVP_CIPHER_free)> cipher(
+      EVP_CIPHER_fetch(algorithms(), "RC4", nullptr), EVP_CIPHER_free);
   const std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)> context(EVP_CIPHER_CTX_new(),
                                                                                 EVP_CIPHER_CTX_free);
   tds::Bytes out(data.size());
@@ -70,7 +73,8 @@ tds::Bytes rc4(tds::ByteView key, tds::ByteView data) {
   return out;
 }
 
-// --------------------------------------------------------------------------------------------------------------- names
+// ----------------------------------------------------------------------------------------------------
+// names
 
 /// Of ASCII letters: the lab's accounts have no others. (Windows has a table for all of Unicode.)
 std::u16string upper(std::u16string_view text) {
@@ -80,7 +84,9 @@ std::u16string upper(std::u16string_view text) {
   return result;
 }
 
-bool same_name(std::u16string_view sent, std::string_view known) { return upper(sent) == upper(tds::to_utf16(known)); }
+bool same_name(std::u16string_view sent, std::string_view known) {
+  return upper(sent) == upper(tds::to_utf16(known));
+}
 
 std::string lower(std::string text) {
   for (auto &letter : text)
@@ -94,9 +100,11 @@ tds::Bytes utf16_bytes(std::string_view text) {
   return std::move(out).bytes();
 }
 
-// ------------------------------------------------------------------------------------------------------------ structures
+// ----------------------------------------------------------------------------------------------------
+// structures
 
-/// A part of the payload: its length (2 bytes), the same again (what was allocated), its offset from the message's first byte (4).
+/// A part of the payload: its length (2 bytes), the same again (what was allocated), its offset from the
+/// message's first byte (4).
 struct Place {
   std::uint16_t length = 0;
   std::uint32_t offset = 0;
@@ -111,14 +119,14 @@ Place read_place(tds::Fields &in, std::string_view field) {
 }
 
 /// The bytes at a place, which must lie behind the first `fixed` ones.
-tds::ByteView part(tds::Fields &in, const tds::Reader &reader, tds::ByteView message, Place place, std::size_t fixed,
-                   std::string_view field) {
+tds::ByteView part(tds::Fields &in, const tds::Reader &reader, tds::ByteView message, Place place,
+                   std::size_t fixed, std::string_view field) {
   if (!in.ok() || place.length == 0) return {};
   if (place.offset < fixed)
     in.fail(reader.error(field, fmt::format("begins at {}, inside the fixed part", place.offset)));
   else if (place.offset > message.size() || place.length > message.size() - place.offset)
-    in.fail(reader.error(
-        field, fmt::format("points past the end ({} + {} > {})", place.offset, place.length, message.size())));
+    in.fail(reader.error(field, fmt::format("points past the end ({} + {} > {})", place.offset, place.length,
+                                            message.size())));
   if (!in.ok()) return {};
   return message.subspan(place.offset, place.length);
 }
@@ -130,7 +138,8 @@ std::u16string text_of(tds::ByteView bytes) {
 
 void read_start(tds::Fields &in, std::uint32_t type) {
   const auto start = in.take(signature.size(), "Signature");
-  if (in.ok() && !std::ranges::equal(start, signature, {}, {}, [](char c) { return static_cast<std::uint8_t>(c); }))
+  if (in.ok() &&
+      !std::ranges::equal(start, signature, {}, {}, [](char c) { return static_cast<std::uint8_t>(c); }))
     in.reject("Signature", "is not NTLMSSP");
   const auto told = in.u32_le("MessageType");
   if (in.ok() && told != type) in.reject("MessageType", fmt::format("is {}, not {}", told, type));
@@ -265,14 +274,16 @@ tds::Result<ResponseV2> decode_response(tds::ByteView response) {
   const auto sized = [&](std::uint16_t id, std::size_t size) -> tds::ByteView {
     const auto found = pairs->find(id);
     if (found == pairs->end()) return {};
-    if (found->second.size() != size) in.reject("AvPairs", fmt::format("0x{:04X} has not {} bytes", id, size));
+    if (found->second.size() != size)
+      in.reject("AvPairs", fmt::format("0x{:04X} has not {} bytes", id, size));
     return found->second;
   };
   if (const auto flags = sized(av_flags, 4); in.ok() && !flags.empty())
     result.flags = tds::Reader(flags, "MsvAvFlags").u32_le("Value").value_or(0);
   result.channel = sized(av_channel_bindings, hash_size);
   if (std::ranges::all_of(result.channel, [](std::uint8_t byte) { return byte == 0; })) result.channel = {};
-  if (const auto name = pairs->find(av_target_name); name != pairs->end()) result.target_name = text_of(name->second);
+  if (const auto name = pairs->find(av_target_name); name != pairs->end())
+    result.target_name = text_of(name->second);
   return in.finish(std::move(result));
 }
 
@@ -286,7 +297,8 @@ tds::Bytes ntowf_v2(std::u16string_view user, std::u16string_view domain, std::s
 }
 
 tds::Bytes ntlm_channel_hash(tds::ByteView application_data) {
-  // gss_channel_bindings_struct (RFC 2744 3.11): two addresses of type 0 and length 0, then the application's data
+  // gss_channel_bindings_struct (RFC 2744 3.11): two addresses of type 0 and length 0,
+  // then the application's data
   tds::Writer out;
   for (int zero = 0; zero < 4; ++zero)
     out.u32_le(0);
@@ -346,8 +358,9 @@ NtlmAcceptor::Outcome<tds::Bytes> NtlmAcceptor::challenge(tds::ByteView negotiat
     options_.server_challenge.resize(8);
     if (RAND_bytes(options_.server_challenge.data(), 8) != 1) throw LabError("OpenSSL has no random bytes");
   }
-  constexpr std::uint32_t granted_if_asked =
-      unicode | request_target | sign | seal | extended_session_security | version | key_128 | key_exchange | key_56;
+  constexpr std::uint32_t granted_if_asked = unicode | request_target | sign | seal |
+                                             extended_session_security | version | key_128 | key_exchange |
+                                             key_56;
   auto flags = (*asked & granted_if_asked) | ntlm::ntlm | always_sign | ntlm::target_info;
   tds::Bytes name;
   if (flags & request_target) {
@@ -403,22 +416,25 @@ NtlmAcceptor::Outcome<void> NtlmAcceptor::authenticate(tds::ByteView bytes) {
     const auto domain = options_.domains.find(realm);
     const bool its_domain = same_name(message->domain, realm) ||
                             (domain != options_.domains.end() && same_name(message->domain, domain->second));
-    const bool fits = message->domain.empty() ? same_name(message->user, principal)
-                                              : its_domain && same_name(message->user, principal.substr(0, at));
+    const bool fits = message->domain.empty()
+                          ? same_name(message->user, principal)
+                          : its_domain && same_name(message->user, principal.substr(0, at));
     if (!fits) continue;
     client_.principal = principal;
     password = &its_password;
   }
-  if (!password) return std::unexpected(fmt::format("There is no account {}\\{}.", client_.domain, client_.user));
+  if (!password)
+    return std::unexpected(fmt::format("There is no account {}\\{}.", client_.domain, client_.user));
 
   // MS-NLMP 3.3.2 and 3.4.5.1: with NTLMv2 KeyExchangeKey is SessionBaseKey.
   const auto key = ntowf_v2(message->user, message->domain, *password);
   if (!std::ranges::equal(hmac_md5(key, {options_.server_challenge, response->rest}), response->proof))
-    return std::unexpected(
-        fmt::format("The proof of {}\\{} does not fit the account's password.", client_.domain, client_.user));
+    return std::unexpected(fmt::format("The proof of {}\\{} does not fit the account's password.",
+                                       client_.domain, client_.user));
   session_key_ = hmac_md5(key, {response->proof});
   if (message->flags & key_exchange) {
-    if (message->key.size() != hash_size) return std::unexpected("The client's session key has not 16 bytes.");
+    if (message->key.size() != hash_size)
+      return std::unexpected("The client's session key has not 16 bytes.");
     session_key_ = rc4(session_key_, message->key);
   }
 
@@ -429,7 +445,8 @@ NtlmAcceptor::Outcome<void> NtlmAcceptor::authenticate(tds::ByteView bytes) {
     const auto place = bytes.subspan(mic_offset, mic_size);
     std::fill_n(without.begin() + mic_offset, mic_size, std::uint8_t{0});
     if (!std::ranges::equal(hmac_md5(session_key_, {negotiate_, challenge_, without}), place))
-      return std::unexpected("The client's MIC does not fit the three messages: one of them was changed on its way.");
+      return std::unexpected(
+          "The client's MIC does not fit the three messages: one of them was changed on its way.");
     client_.mic = true;
   }
 

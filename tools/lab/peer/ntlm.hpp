@@ -1,5 +1,5 @@
-// NTLM as a Windows server takes it (MS-NLMP): NTLMv2 alone, in raw NTLMSSP tokens. Pure. Written from the specification, so that it is a second opinion on the
-// library that sqlshim itself uses.
+// NTLM as a Windows server takes it (MS-NLMP): NTLMv2 alone, in raw NTLMSSP tokens. Pure. Written from the
+// specification, so that it is a second opinion on the library that sqlshim itself uses.
 #pragma once
 
 #include "tds/bytes.hpp"
@@ -11,12 +11,13 @@
 namespace lab {
 
 struct NtlmOptions {
-  /// Principal ("svc-reports@CORP.TEST") to password. A client names an account by user and domain (the realm, or its NetBIOS name), or by user@REALM and no
-  /// domain; capitals do not count.
+  /// Principal ("svc-reports@CORP.TEST") to password. A client names an account by user and domain (the
+  /// realm, or its NetBIOS name), or by user@REALM and no domain; capitals do not count.
   std::map<std::string, std::string> accounts = {};
   std::map<std::string, std::string> domains = {}; ///< realm to NetBIOS domain; the server is in the first
   std::string computer = "SQL1";                   ///< the server's NetBIOS name
-  /// MsvAvTimestamp is in the challenge, as of every Windows since 2008. Clients send a MIC to those that have it alone.
+  /// MsvAvTimestamp is in the challenge, as of every Windows since 2008. Clients send a MIC to
+  /// those that have it alone.
   bool timestamp = true;
   /// The channel that the login came through, as GSSAPI's application data. Empty: nothing is compared.
   tds::Bytes bindings = {};
@@ -42,8 +43,9 @@ public:
 
   /// Answers a NEGOTIATE_MESSAGE with a CHALLENGE_MESSAGE.
   Outcome<tds::Bytes> challenge(tds::ByteView negotiate);
-  /// Takes the AUTHENTICATE_MESSAGE: account, proof of the password, MIC, channel binding, in this order. A client that names no channel is let in: whether that will
-  /// do is the caller's to decide, by `client()`. Call it once, after `challenge`.
+  /// Takes the AUTHENTICATE_MESSAGE: account, proof of the password, MIC, channel binding, in this order. A
+  /// client that names no channel is let in: whether that will do is the caller's to decide, by `client()`.
+  /// Call it once, after `challenge`.
   Outcome<void> authenticate(tds::ByteView message);
 
   const Client &client() const { return client_; }
@@ -94,8 +96,9 @@ inline constexpr std::uint16_t av_timestamp = 0x0007;
 inline constexpr std::uint16_t av_target_name = 0x0009;
 inline constexpr std::uint16_t av_channel_bindings = 0x000A;
 
-inline constexpr std::uint32_t av_flag_mic = 0x00000002; ///< in MsvAvFlags: the AUTHENTICATE_MESSAGE has a MIC
-inline constexpr std::size_t mic_offset = 72;            ///< of it, in the AUTHENTICATE_MESSAGE
+inline constexpr std::uint32_t av_flag_mic =
+    0x00000002;                               ///< in MsvAvFlags: the AUTHENTICATE_MESSAGE has a MIC
+inline constexpr std::size_t mic_offset = 72; ///< of it, in the AUTHENTICATE_MESSAGE
 inline constexpr std::size_t mic_size = 16;
 } // namespace ntlm
 

@@ -26,8 +26,9 @@ void write_port(const fs::path &config, std::uint16_t port) {
 /// What a service account that may write its own SPNs does when its server starts at another port.
 void move_spn(const PeerOptions &options, std::uint16_t from, std::uint16_t to) {
   const auto spn = [&](std::uint16_t port) { return fmt::format("MSSQLSvc/{}:{}", options.spn_host, port); };
-  const auto commands = fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\ndelprinc -force {2}\n",
-                                    spn(to), options.keytab.string(), spn(from));
+  const auto commands =
+      fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\ndelprinc -force {2}\n", spn(to),
+                  options.keytab.string(), spn(from));
   const auto done = run({.argv = {"kadmin.local", "-p", "sqlshim/admin"}}, commands);
   fmt::print("{}", done.output);
 }
@@ -36,7 +37,8 @@ void move_spn(const PeerOptions &options, std::uint16_t from, std::uint16_t to) 
 class MovingServer {
 public:
   MovingServer(shim::Executor executor, PeerOptions options, fs::path config)
-      : executor_(executor), options_(std::move(options)), config_(std::move(config)), server_(open(options_.port)) {
+      : executor_(executor), options_(std::move(options)), config_(std::move(config)),
+        server_(open(options_.port)) {
     if (!options_.instance.empty()) write_port(config_, server_->port());
   }
   void move() {
@@ -112,7 +114,8 @@ std::string Peer::received(int number) const {
 }
 
 int run_peer(const fs::path &config) {
-  // The acceptor must take a token twice: tests replay captured logins. Before any thread: setenv is for one thread only.
+  // The acceptor must take a token twice: tests replay captured logins. Before any thread:
+  // setenv is for one thread only.
   ::setenv("KRB5RCACHENAME", "none:", 1);
   const auto options = nlohmann::json::parse(read_file(config)).get<PeerOptions>();
   asio::io_context context(1);

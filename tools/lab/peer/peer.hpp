@@ -9,7 +9,8 @@ namespace lab {
 /// Starts the peer and waits until it listens. Files in `folder`: NAME.json (the options), NAME.log.
 class Peer {
 public:
-  /// `environment` goes to the process: Realm::environment(), for an acceptor of tickets. `name` tells several peers of one folder apart.
+  /// `environment` goes to the process: Realm::environment(), for an acceptor of tickets. `name` tells
+  /// several peers of one folder apart.
   Peer(fs::path folder, PeerOptions options, Environment environment = {}, std::string name = "peer");
 
   const std::string &address() const { return options_.address; }
@@ -39,8 +40,10 @@ private:
 /// Where a named instance listens now, by the file that its process writes beside `config`; 0: nowhere yet.
 std::uint16_t port_now(const fs::path &config);
 
-/// The process: reads its options from `config`, prints "listening ADDRESS:PORT", serves until SIGTERM or SIGINT. Its exit status. SIGUSR1 moves a named instance to another port, as a restart with
-/// a dynamic port does: with its SPN (in the KDC of KRB5_CONFIG and KRB5_KDC_PROFILE, and in its keytab), and connections end. The port is in a file, CONFIG with the ending .port.
+/// The process: reads its options from `config`, prints "listening ADDRESS:PORT", serves until SIGTERM or
+/// SIGINT. Its exit status. SIGUSR1 moves a named instance to another port, as a restart with a dynamic port
+/// does: with its SPN (in the KDC of KRB5_CONFIG and KRB5_KDC_PROFILE, and in its keytab), and connections
+/// end. The port is in a file, CONFIG with the ending .port.
 int run_peer(const fs::path &config);
 
 } // namespace lab

@@ -132,8 +132,9 @@ Task<std::optional<Session>> PeerLogin::run(Session connection) {
   auto decoded = tds::decode_login7(message.payload);
   if (!decoded) throw ConnectionEnded(decoded.error().text());
   const auto &login = *decoded;
-  recorder_.facts(
-      {{"state", "login"}, {"login7", describe(login)}, {"mechanism", tds::to_string(tds::recognise(login.sspi))}});
+  recorder_.facts({{"state", "login"},
+                   {"login7", describe(login)},
+                   {"mechanism", tds::to_string(tds::recognise(login.sspi))}});
   judge_version(login.tds_version);
   co_await at(Moment::login);
   if (options_.login_delay.count() > 0 && !channel_.ended()) co_await channel_.wait(options_.login_delay);
@@ -146,7 +147,8 @@ Task<std::optional<Session>> PeerLogin::run(Session connection) {
   session.local_address = connection.local_address;
   session.local_port = connection.local_port;
   session.encrypted = wire_.tls().mode() == TlsMode::full || wire_.tls().mode() == TlsMode::strict;
-  auto refusal = login.integrated_security() ? co_await authenticate(login, session) : check_password(login, session);
+  auto refusal =
+      login.integrated_security() ? co_await authenticate(login, session) : check_password(login, session);
   if (refusal.empty()) refusal = authorize(session);
   if (refusal.empty() && options_.login_error) refusal = login_failed(session, *options_.login_error);
   if (!refusal.empty()) {
@@ -163,13 +165,16 @@ Task<std::optional<Session>> PeerLogin::run(Session connection) {
   co_return session;
 }
 
-/// TDS 8.0 is a version of strict connections alone. What else may be said there MS-TDS leaves open: tedious says 7.4, and a proxy keeps what its own client said.
+/// TDS 8.0 is a version of strict connections alone. What else may be said there MS-TDS leaves open: tedious
+/// says 7.4, and a proxy keeps what its own client said.
 void PeerLogin::judge_version(tds::Version version) const {
   const bool strict = wire_.tls().mode() == TlsMode::strict;
-  if (version.generation() == 80 && !strict) throw ConnectionEnded("TDS 8.0 in a connection that is not strict");
+  if (version.generation() == 80 && !strict)
+    throw ConnectionEnded("TDS 8.0 in a connection that is not strict");
 }
 
-// ------------------------------------------------------------------------------------------------------------ PRELOGIN
+// ----------------------------------------------------------------------------------------------------
+// PRELOGIN
 
 Task<> PeerLogin::answer_prelogin(tds::ByteView payload) {
   const auto asked = tds::decode_prelogin(payload);
@@ -198,7 +203,8 @@ void PeerLogin::begin_tls(TlsMode mode) {
   wire_.begin_tls(mode, *tls_, manner_of(options_));
 }
 
-// ------------------------------------------------------------------------------------------------------ who it is
+// ----------------------------------------------------------------------------------------------------
+// who it is
 
 /// Empty, or the refusal.
 tds::Bytes PeerLogin::check_password(const tds::Login7 &login, Session &session) const {
@@ -207,11 +213,13 @@ tds::Bytes PeerLogin::check_password(const tds::Login7 &login, Session &session)
   const auto known = options_.logins.find(session.login);
   tds::Writer expected;
   if (known != options_.logins.end()) expected.utf16(tds::to_utf16(known->second));
-  if (known != options_.logins.end() && std::ranges::equal(expected.bytes(), login.password.reveal())) return {};
+  if (known != options_.logins.end() && std::ranges::equal(expected.bytes(), login.password.reveal()))
+    return {};
   return login_denied(session, session.login);
 }
 
-/// Integrated login: tokens to and fro. Empty, or the refusal; throws when the last token that went out was the refusal.
+/// Integrated login: tokens to and fro. Empty, or the refusal; throws when the last token that
+/// went out was the refusal.
 Task<tds::Bytes> PeerLogin::authenticate(const tds::Login7 &login, Session &session) {
   if (options_.login_error && options_.login_error->number == 18452)
     co_return login_failed(session, *options_.login_error);
@@ -225,8 +233,8 @@ Task<tds::Bytes> PeerLogin::authenticate(const tds::Login7 &login, Session &sess
     const bool failed = step.state == Acceptor::Step::State::failed;
     const bool unbound = binding_refused(acceptor, step);
     // NTLM's only token is the challenge, which proves nothing and cannot be left out.
-    const bool withheld =
-        options_.omit_sspi_token && !failed && !step.token.empty() && acceptor.framing() != tds::Mechanism::ntlm;
+    const bool withheld = options_.omit_sspi_token && !failed && !step.token.empty() &&
+                          acceptor.framing() != tds::Mechanism::ntlm;
     const bool send_token = !step.token.empty() && !unbound && !withheld;
     tokens.push_back({{"received", token.size()}, {"sent", send_token ? step.token.size() : 0}});
     recorder_.facts({{"tokens", tokens},
@@ -235,7 +243,8 @@ Task<tds::Bytes> PeerLogin::authenticate(const tds::Login7 &login, Session &sess
                      {"initiator", acceptor.initiator()},
                      {"spn", acceptor.spn()}});
     if (acceptor.ntlm()) recorder_.fact("ntlm", describe(*acceptor.ntlm()));
-    if (failed) recorder_.facts({{"outcome", "refused"}, {"krb_error", step.krb_error}, {"gss_error", step.text}});
+    if (failed)
+      recorder_.facts({{"outcome", "refused"}, {"krb_error", step.krb_error}, {"gss_error", step.text}});
     if (unbound) recorder_.fact("epa", step.bad_bindings ? "mismatch" : "unbound");
     if (unbound || (failed && step.token.empty())) co_return login_untrusted(session);
     if (send_token) {
@@ -255,7 +264,8 @@ Task<tds::Bytes> PeerLogin::authenticate(const tds::Login7 &login, Session &sess
   throw ConnectionEnded("too many rounds of SSPI tokens");
 }
 
-/// Of the TLS session that the login came through, also where it covers the login alone. Empty with epa off, and where the channel has no tls-unique.
+/// Of the TLS session that the login came through, also where it covers the login alone. Empty with epa off,
+/// and where the channel has no tls-unique.
 tds::Bytes PeerLogin::channel_bindings() const {
   const auto *session = wire_.tls().session();
   if (options_.epa == "off" || !session) return {};
@@ -268,7 +278,8 @@ tds::Bytes PeerLogin::channel_bindings() const {
 
 bool PeerLogin::binding_refused(const Acceptor &acceptor, const Acceptor::Step &step) const {
   if (step.bad_bindings) return true;
-  return options_.epa == "required" && step.state == Acceptor::Step::State::complete && !acceptor.channel_bound();
+  return options_.epa == "required" && step.state == Acceptor::Step::State::complete &&
+         !acceptor.channel_bound();
 }
 
 /// Authenticated: is there a login, and the database? Empty, or the refusal.

@@ -11,12 +11,13 @@ namespace lab {
 class PeerLogin {
 public:
   /// All of them outlive it. `tls`: null where the peer has no certificate.
-  PeerLogin(const PeerOptions &options, const TlsContext *tls, Wire &wire, Channel &channel, Recorder &recorder);
+  PeerLogin(const PeerOptions &options, const TlsContext *tls, Wire &wire, Channel &channel,
+            Recorder &recorder);
 
   /// Begins a connection: with strict, TLS is due at once.
   void begin();
-  /// From the first message to the answer of LOGIN7. `connection` has the facts of the connection. The session; none where the login was refused.
-  /// Throws ConnectionEnded.
+  /// From the first message to the answer of LOGIN7. `connection` has the facts of the connection. The
+  /// session; none where the login was refused. Throws ConnectionEnded.
   shim::Task<std::optional<Session>> run(Session connection);
   /// Does what the options ask for at this moment.
   shim::Task<> at(Moment moment);

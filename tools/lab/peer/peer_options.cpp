@@ -78,7 +78,8 @@ json encode(Moment value) { return name_of(moments, value); }
 json encode(tds::Encryption value) { return name_of(encryptions, value); }
 json encode(std::chrono::milliseconds value) { return value.count(); }
 json encode(const LoginError &value) {
-  return {{"number", value.number}, {"state", value.state}, {"severity", value.severity}, {"text", value.text}};
+  return {
+      {"number", value.number}, {"state", value.state}, {"severity", value.severity}, {"text", value.text}};
 }
 json encode(const RouteTo &value) {
   return {{"server", value.server},
@@ -92,7 +93,9 @@ template <class T> json encode(const std::optional<T> &value) { return value ? e
 
 void decode(const json &from, std::filesystem::path &value) { value = from.get<std::string>(); }
 void decode(const json &from, Moment &value) { value = value_of(moments, from.get<std::string>()); }
-void decode(const json &from, tds::Encryption &value) { value = value_of(encryptions, from.get<std::string>()); }
+void decode(const json &from, tds::Encryption &value) {
+  value = value_of(encryptions, from.get<std::string>());
+}
 void decode(const json &from, std::chrono::milliseconds &value) {
   value = std::chrono::milliseconds(from.get<std::int64_t>());
 }

@@ -1,4 +1,5 @@
-// How a peer behaves: everything a test or a fault of the lab can ask of it. A plain struct; as JSON for the peer's own process.
+// How a peer behaves: everything a test or a fault of the lab can ask of it. A plain struct; as JSON
+// for the peer's own process.
 #pragma once
 
 #include "tds/prelogin.hpp"
@@ -47,9 +48,12 @@ struct PeerOptions {
   std::filesystem::path keytab;  ///< read anew at each login; empty: no integrated login
   std::filesystem::path records; ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
   std::string server_name = "SQL1";
-  /// Its instance name: PRELOGIN that asks for another one is answered so; empty: any will do. With it, SIGUSR1 moves the peer to another port (`run_peer`).
+  /// Its instance name: PRELOGIN that asks for another one is answered so; empty: any will do. With it,
+  /// SIGUSR1 moves the peer to another port (`run_peer`).
   std::string instance;
-  std::string spn_host; ///< of a named instance, whose SPNs are by port: "sql1.corp.test"; empty: it moves without one
+  std::string
+      /// of a named instance, whose SPNs are by port: "sql1.corp.test"; empty: it moves without one
+      spn_host;
 
   // TLS, as reference.md says of --server-encrypt.
   std::string encrypt = "off";       ///< off, login, on, require, strict
@@ -57,15 +61,17 @@ struct PeerOptions {
   std::filesystem::path key;
   std::string tls_min = "1.2"; ///< 1.0 to 1.3
   std::string tls_max;         ///< empty: 1.2, and 1.3 with strict
-  /// Extended Protection: off, allowed (wrong channel bindings are refused, none are good) or required (none are refused, too).
+  /// Extended Protection: off, allowed (wrong channel bindings are refused, none are good) or
+  /// required (none are refused, too).
   std::string epa = "off";
 
   // Who may log in, and to what.
   std::map<std::string, std::string> logins = {{"sa", "Lab.Passw0rd"}}; ///< SQL logins with their passwords
   /// Principals that have a login here, by Kerberos or NTLM; none: everybody with a good ticket or password.
   std::optional<std::vector<std::string>> principals;
-  std::map<std::string, std::string> accounts; ///< by NTLM: principals with their passwords ("svc-reports@CORP.TEST")
-  bool ntlm = true;           ///< else every NTLM login is refused (18452), as where it is forbidden in the domain
+  std::map<std::string, std::string>
+      accounts;     ///< by NTLM: principals with their passwords ("svc-reports@CORP.TEST")
+  bool ntlm = true; ///< else every NTLM login is refused (18452), as where it is forbidden in the domain
   bool ntlm_timestamp = true; ///< the challenge has a time; else clients cannot protect their login (no MIC)
   std::map<std::string, std::string> domains = {
       {"CORP.TEST", "CORP"}}; ///< realm to NetBIOS domain, for SUSER_SNAME() and NTLM
@@ -85,12 +91,13 @@ struct PeerOptions {
   bool early_garbage = false;                ///< bytes that are no TDS, at once after accepting
   std::optional<LoginError> login_error;
   std::optional<RouteTo> route;
-  std::string partner;                      ///< ENVCHANGE 13 in the login reply: the mirroring partner; empty: none
+  std::string partner; ///< ENVCHANGE 13 in the login reply: the mirroring partner; empty: none
   std::chrono::milliseconds login_delay{0}; ///< before the answer to LOGIN7
 };
 
 void to_json(nlohmann::json &json, const PeerOptions &options);
-/// Every key is optional. Throws nlohmann::json::exception for a wrong type, LabError for an unknown key or value.
+/// Every key is optional. Throws nlohmann::json::exception for a wrong type, LabError
+/// for an unknown key or value.
 void from_json(const nlohmann::json &json, PeerOptions &options);
 
 } // namespace lab

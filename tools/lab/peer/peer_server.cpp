@@ -13,12 +13,13 @@ namespace {
 using shim::Task;
 
 constexpr std::size_t largest_request = 64 * 1024 * 1024;
-constexpr std::size_t piece = 16 * 1024;               ///< of what is generated: an attention is looked for between two
-constexpr auto linger = shim::Millis(2000);            ///< how long a client may take to read the last reply
+constexpr std::size_t piece = 16 * 1024;    ///< of what is generated: an attention is looked for between two
+constexpr auto linger = shim::Millis(2000); ///< how long a client may take to read the last reply
 constexpr auto longest_meeting = shim::Millis(60'000); ///< how long one waits at lab_meet for the others
 constexpr std::uint8_t env_reset_ack[] = {0xE3, 0x03, 0x00, 0x12, 0x00, 0x00}; // ENVCHANGE 18, no values
 
-// ---------------------------------------------------------------------------------------------------------- connection
+// ----------------------------------------------------------------------------------------------------
+// connection
 
 /// Who waits at lab_meet, by application.
 using Meetings = std::map<std::string, std::vector<Channel *>>;
@@ -26,12 +27,13 @@ using Meetings = std::map<std::string, std::vector<Channel *>>;
 /// One client, from accept to close. It keeps itself alive while any of its coroutines runs.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
-  Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options, std::shared_ptr<const TlsContext> tls,
-             std::shared_ptr<Tables> tables, std::shared_ptr<Meetings> meetings, int number)
+  Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options,
+             std::shared_ptr<const TlsContext> tls, std::shared_ptr<Tables> tables,
+             std::shared_ptr<Meetings> meetings, int number)
       : executor_(socket.get_executor()), options_(std::move(options)), tls_(std::move(tls)),
         recorder_(options_->records, number), wire_(std::move(socket), recorder_),
-        main_(std::make_shared<Channel>(wire_, executor_)), login_(*options_, tls_.get(), wire_, *main_, recorder_),
-        meetings_(std::move(meetings)) {
+        main_(std::make_shared<Channel>(wire_, executor_)),
+        login_(*options_, tls_.get(), wire_, *main_, recorder_), meetings_(std::move(meetings)) {
     session_.tables = std::move(tables);
     session_.spid = static_cast<std::uint16_t>(51 + number % 30000);
     record_ends(number);
@@ -114,7 +116,8 @@ private:
       sessions_[header.sid] = channel;
       recorder_.fact("mars_sessions", ++mars_sessions_);
       asio::co_spawn(
-          executor_, [self = shared_from_this(), channel] { return self->serve_mars(channel); }, asio::detached);
+          executor_, [self = shared_from_this(), channel] { return self->serve_mars(channel); },
+          asio::detached);
       return;
     }
     const auto session = sessions_.find(header.sid);
@@ -130,7 +133,8 @@ private:
     const auto self = shared_from_this(); // the frame outlives the lambda that made it
     try {
       co_await login_.at(Moment::accepted);
-      if (options_->early_garbage) co_await send_text("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+      if (options_->early_garbage)
+        co_await send_text("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
       if (auto session = co_await login_.run(session_)) {
         logged_in_ = true;
         main_->limit(largest_request);
@@ -145,7 +149,8 @@ private:
     } catch (const std::exception &why) {
       fail(std::string("the peer failed: ") + why.what());
     }
-    // Close only when the client has read the last reply: closing earlier, with its bytes unread, would reset the connection.
+    // Close only when the client has read the last reply: closing earlier, with its bytes unread,
+    // would reset the connection.
     wire_.shutdown();
     if (!main_->ended()) co_await main_->wait(linger);
     wire_.close();
@@ -168,7 +173,8 @@ private:
       fail(why.what());
     }
     // A session id may be opened anew; by then another channel has its place.
-    if (const auto place = sessions_.find(*channel->sid()); place != sessions_.end() && place->second == channel)
+    if (const auto place = sessions_.find(*channel->sid());
+        place != sessions_.end() && place->second == channel)
       sessions_.erase(place);
   }
 
@@ -213,7 +219,8 @@ private:
       throw ConnectionEnded(
           fmt::format("a message of type 0x{:02X} after login", static_cast<int>(incoming.message.type)));
     }
-    if (incoming.reset) steps.insert(steps.begin(), tds::Bytes(std::begin(env_reset_ack), std::end(env_reset_ack)));
+    if (incoming.reset)
+      steps.insert(steps.begin(), tds::Bytes(std::begin(env_reset_ack), std::end(env_reset_ack)));
     co_await reply(channel, session, steps);
   }
 
@@ -300,7 +307,8 @@ private:
   std::shared_ptr<Meetings> meetings_;                         // of the server
   std::map<std::uint16_t, std::shared_ptr<Channel>> sessions_; // of MARS, by SMP session id
   tds::Bytes smp_;                                             // of a frame that is not whole yet
-  Session session_; // the facts of the connection, then as it was at LOGINACK: what each MARS session begins with
+  Session
+      session_; // the facts of the connection, then as it was at LOGINACK: what each MARS session begins with
   bool logged_in_ = false;
   bool failed_ = false;
   int mars_sessions_ = 0;
@@ -319,11 +327,13 @@ std::shared_ptr<const TlsContext> context_of(const PeerOptions &options) {
     if (options.encrypt == "off") return nullptr;
     throw LabError(fmt::format("a peer with encrypt = {} needs a certificate", options.encrypt));
   }
-  const auto usual_max = options.encrypt == "strict" ? "1.3" : "1.2"; // many clients hang with 1.3 inside PRELOGIN
-  return std::make_shared<TlsContext>(TlsOptions{.certificate = options.certificate,
-                                                 .key = options.key,
-                                                 .min = options.tls_min,
-                                                 .max = options.tls_max.empty() ? usual_max : options.tls_max});
+  const auto usual_max =
+      options.encrypt == "strict" ? "1.3" : "1.2"; // many clients hang with 1.3 inside PRELOGIN
+  return std::make_shared<TlsContext>(
+      TlsOptions{.certificate = options.certificate,
+                 .key = options.key,
+                 .min = options.tls_min,
+                 .max = options.tls_max.empty() ? usual_max : options.tls_max});
 }
 
 } // namespace
@@ -332,7 +342,8 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
   using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, shim::Executor>;
 
   Listener(shim::Executor executor, PeerOptions given)
-      : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))), tls(context_of(*options)) {
+      : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))),
+        tls(context_of(*options)) {
     const asio::ip::tcp::endpoint place(asio::ip::make_address(options->address), options->port);
     try {
       acceptor.open(place.protocol());
@@ -340,8 +351,8 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       acceptor.bind(place);
       acceptor.listen();
     } catch (const boost::system::system_error &error) {
-      throw LabError(
-          fmt::format("the peer cannot listen on {}:{}: {}", options->address, options->port, error.code().message()));
+      throw LabError(fmt::format("the peer cannot listen on {}:{}: {}", options->address, options->port,
+                                 error.code().message()));
     }
     if (!options->records.empty()) {
       fs::create_directories(options->records);
@@ -358,7 +369,8 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       boost::system::error_code ignored;
       socket.set_option(asio::ip::tcp::no_delay(true), ignored);
       try {
-        const auto connection = std::make_shared<Connection>(std::move(socket), options, tls, tables, meetings, next++);
+        const auto connection =
+            std::make_shared<Connection>(std::move(socket), options, tls, tables, meetings, next++);
         std::erase_if(connections, [](const auto &old) { return old.expired(); });
         connections.push_back(connection);
         connection->start();

@@ -1,5 +1,6 @@
-// The peer: a TDS server without a database. It logs clients in for real (Kerberos by GSSAPI, SQL logins by a table), answers about
-// 25 statements (answers.hpp), writes down what it saw (recorder.hpp), and misbehaves when told to (peer_options.hpp).
+// The peer: a TDS server without a database. It logs clients in for real (Kerberos by GSSAPI, SQL logins by a
+// table), answers about 25 statements (answers.hpp), writes down what it saw (recorder.hpp), and misbehaves
+// when told to (peer_options.hpp).
 #pragma once
 
 #include "tools/lab/peer/peer_options.hpp"
@@ -10,8 +11,9 @@
 
 namespace lab {
 
-/// Serves from construction until `stop()` or destruction, on one thread's io_context: connections share nothing but that, and no
-/// locks are taken. GSSAPI's replay cache must be off in a process that runs one (KRB5RCACHENAME=none: before any thread starts).
+/// Serves from construction until `stop()` or destruction, on one thread's io_context: connections share
+/// nothing but that, and no locks are taken. GSSAPI's replay cache must be off in a process that runs one
+/// (KRB5RCACHENAME=none: before any thread starts).
 class PeerServer {
 public:
   /// Listens at once. Throws LabError when it cannot.

@@ -29,8 +29,8 @@ int version_number(const std::string &name) {
   throw LabError(fmt::format("TLS version \"{}\": one of 1.0, 1.1, 1.2, 1.3", name));
 }
 
-int choose_alpn(SSL *, const unsigned char **chosen, unsigned char *size, const unsigned char *offered, unsigned length,
-                void *) {
+int choose_alpn(SSL *, const unsigned char **chosen, unsigned char *size, const unsigned char *offered,
+                unsigned length, void *) {
   unsigned char *found = nullptr;
   const auto *ours = reinterpret_cast<const unsigned char *>(tds8.data());
   if (SSL_select_next_proto(&found, size, ours, static_cast<unsigned>(tds8.size()), offered, length) !=
@@ -52,11 +52,12 @@ TlsContext::TlsContext(const TlsOptions &options) : context_(SSL_CTX_new(TLS_ser
                     SSL_CTX_use_PrivateKey_file(context, options.key.c_str(), SSL_FILETYPE_PEM) == 1 &&
                     SSL_CTX_check_private_key(context) == 1;
   if (!good)
-    throw LabError(fmt::format("the peer's TLS with {} and {}: {}", options.certificate.string(), options.key.string(),
-                               reasons()));
-  // One record for each TDS packet, so no empty fragments; no second handshake on a connection, and none that is cut short.
-  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS |
-                                   SSL_OP_NO_COMPRESSION);
+    throw LabError(fmt::format("the peer's TLS with {} and {}: {}", options.certificate.string(),
+                               options.key.string(), reasons()));
+  // One record for each TDS packet, so no empty fragments; no second handshake on a connection,
+  // and none that is cut short.
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
+                                   SSL_OP_DONT_INSERT_EMPTY_FRAGMENTS | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(context, 0);
   SSL_CTX_set_alpn_select_cb(context, choose_alpn, nullptr);
@@ -119,7 +120,9 @@ std::string TlsSession::server_name() const {
   return name ? name : "";
 }
 
-std::string TlsSession::version() const { return SSL_is_init_finished(ssl_.get()) ? SSL_get_version(ssl_.get()) : ""; }
+std::string TlsSession::version() const {
+  return SSL_is_init_finished(ssl_.get()) ? SSL_get_version(ssl_.get()) : "";
+}
 
 std::string TlsSession::cipher() const {
   const auto *cipher = SSL_get_current_cipher(ssl_.get());

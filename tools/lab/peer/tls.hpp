@@ -1,5 +1,5 @@
-// The peer's own TLS, on OpenSSL with memory for a wire: bytes go in and come out, nothing here waits. It is the server's side only, and
-// no code of it is shared with sqlshim's.
+// The peer's own TLS, on OpenSSL with memory for a wire: bytes go in and come out, nothing here waits. It is
+// the server's side only, and no code of it is shared with sqlshim's.
 #pragma once
 
 #include "tds/bytes.hpp"
@@ -23,7 +23,8 @@ struct TlsOptions {
   std::string max = "1.2";
 };
 
-/// What the sessions of one server share. It takes whatever key, curve and hash it is given (security level 0): the client shall judge.
+/// What the sessions of one server share. It takes whatever key, curve and hash it is given (security level
+/// 0): the client shall judge.
 class TlsContext {
 public:
   /// Throws LabError when the files or the versions are no good.
@@ -34,14 +35,16 @@ private:
   std::shared_ptr<ssl_ctx_st> context_;
 };
 
-/// One session: a full handshake each time, without tickets, resumption or renegotiation. ALPN: tds/8.0 or, where the client offers none, none.
+/// One session: a full handshake each time, without tickets, resumption or renegotiation. ALPN: tds/8.0 or,
+/// where the client offers none, none.
 class TlsSession {
 public:
   explicit TlsSession(const TlsContext &context);
 
   /// What the client sent.
   void feed(tds::ByteView records);
-  /// Goes as far as the bytes reach. Whether it is complete; throws TlsError, and then output() holds the alert.
+  /// Goes as far as the bytes reach. Whether it is complete; throws TlsError, and then
+  /// output() holds the alert.
   bool handshake();
   /// What the fed records hold. Throws TlsError.
   tds::Bytes read();
@@ -57,7 +60,8 @@ public:
   std::string version() const;     ///< "TLSv1.2"
   std::string cipher() const;
   std::string alpn() const;
-  /// The client's first Finished, which is what tls-unique means after a full handshake (RFC 5929 3). Empty with TLS 1.3, where it is not defined.
+  /// The client's first Finished, which is what tls-unique means after a full handshake (RFC 5929 3). Empty
+  /// with TLS 1.3, where it is not defined.
   tds::Bytes client_finished() const;
 
 private:

@@ -47,7 +47,8 @@ TlsLayer::Step TlsLayer::receive(tds::ByteView bytes) {
     if (state_ == State::handshake) receive_handshake(step);
     if (state_ == State::first_packet) receive_first_packet(step);
     if (state_ == State::secret) receive_secret(step);
-    if (state_ == State::clear) append(step.plain, std::exchange(pending_, {})); // login-only TLS ended in these bytes
+    if (state_ == State::clear)
+      append(step.plain, std::exchange(pending_, {})); // login-only TLS ended in these bytes
   } catch (const TlsError &error) {
     step.failure = error.what();
     auto alert = session_->output();
@@ -88,7 +89,8 @@ bool TlsLayer::take_flight(tds::Bytes &flight) {
   if (!size || pending_.size() < *size) return false;
   if (pending_.front() != static_cast<std::uint8_t>(tds::PacketType::prelogin))
     throw TlsError("a TDS packet of another type than PRELOGIN in the TLS handshake");
-  flight.assign(pending_.begin() + tds::packet_header_size, pending_.begin() + static_cast<std::ptrdiff_t>(*size));
+  flight.assign(pending_.begin() + tds::packet_header_size,
+                pending_.begin() + static_cast<std::ptrdiff_t>(*size));
   drop_front(pending_, *size);
   return true;
 }

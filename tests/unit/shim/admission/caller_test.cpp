@@ -42,12 +42,13 @@ protected:
   asio::ip::address address_ = asio::ip::make_address(GetParam());
   Loop loop_;
 };
-INSTANTIATE_TEST_SUITE_P(Loopback, ProveUid, testing::Values("127.0.0.1", "127.0.0.9", "::1"), [](const auto &info) {
-  std::string name = info.param;
-  std::ranges::replace_if(
-      name, [](char c) { return c == '.' || c == ':'; }, '_');
-  return name;
-});
+INSTANTIATE_TEST_SUITE_P(Loopback, ProveUid, testing::Values("127.0.0.1", "127.0.0.9", "::1"),
+                         [](const auto &info) {
+                           std::string name = info.param;
+                           std::ranges::replace_if(
+                               name, [](char c) { return c == '.' || c == ':'; }, '_');
+                           return name;
+                         });
 
 TEST_P(ProveUid, OwnConnection) {
   auto [client, server] = connection_of(loop_, ::geteuid(), address_);
@@ -113,7 +114,8 @@ TEST(ProveUidTest, ClosedSocket) {
   EXPECT_FALSE(prove_uid(socket));
 }
 
-/// In a child: becomes root of a user namespace that `somebody` made, as in a rootless container. False: not permitted.
+/// In a child: becomes root of a user namespace that `somebody` made, as in a rootless
+/// container. False: not permitted.
 bool become_root_of_a_container() {
   if (::setresuid(somebody, somebody, somebody) != 0 || ::unshare(CLONE_NEWUSER) != 0) return false;
   ::prctl(PR_SET_DUMPABLE, 1); // else its /proc is root's
@@ -159,7 +161,8 @@ TEST(ProveUidTest, RootOfAContainerIsTheUserWhoRunsIt) {
   EXPECT_EQ(*uid, somebody);
 }
 
-/// Gives the calling thread a network namespace of its own, in which `address` belongs to the loopback interface. False: not permitted.
+/// Gives the calling thread a network namespace of its own, in which `address` belongs to the loopback
+/// interface. False: not permitted.
 bool enter_network_with(const char *address) {
   if (::unshare(CLONE_NEWNET) != 0) return false;
   const int any = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -200,7 +203,8 @@ TEST(ProveUidTest, NotOnLoopback) {
 /// A Unix connection whose client side was made by `uid`.
 std::pair<UnixSocket, Socket> unix_connection_of(Loop &loop, uid_t uid) {
   const auto path =
-      (std::filesystem::temp_directory_path() / ("sqlshim-caller-" + std::to_string(::getpid()) + ".sock")).string();
+      (std::filesystem::temp_directory_path() / ("sqlshim-caller-" + std::to_string(::getpid()) + ".sock"))
+          .string();
   std::filesystem::remove(path);
   asio::basic_socket_acceptor<Unix, Executor> acceptor(loop.executor(), Unix::endpoint(path));
   std::filesystem::permissions(path, std::filesystem::perms::all);

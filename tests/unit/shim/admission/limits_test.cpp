@@ -127,7 +127,8 @@ TEST(Limits, WhoIsTurnedAwayIsCountedAndToldOfOnce) {
   EXPECT_EQ(told, 2);
 }
 
-/// In a process of its own: address space once given up does not come back. (What is mapped already stays, a sanitizer's too.)
+/// In a process of its own: address space once given up does not come back. (What is mapped already
+/// stays, a sanitizer's too.)
 TEST(Limits, MemoryIsAskedOfTheKernel) {
   EXPECT_TRUE(has_memory());
   const auto without = [] {

@@ -13,7 +13,8 @@ using namespace shim;
 
 constexpr uid_t self = 1000; ///< who runs sqlshim, in all of these
 
-// Configurations and logins as text: one line each, words of the form key=value. What has several values separates them by commas.
+// Configurations and logins as text: one line each, words of the form key=value. What has several values
+// separates them by commas.
 
 using Words = std::map<std::string, std::string>;
 
@@ -168,7 +169,8 @@ TEST(Policy, WhoMayUseAListener) {
     const auto config = config_of(std::string("listener main callers=") + row.callers);
     const auto login = login_of(row.caller);
     EXPECT_EQ(told(admit(config.listeners[0], login.caller, self)),
-              row.admitted ? "allow ? - [listener main callers]" : "deny caller-denied [listener main callers]")
+              row.admitted ? "allow ? - [listener main callers]"
+                           : "deny caller-denied [listener main callers]")
         << "callers=" << row.callers << " " << row.caller;
   }
 }
@@ -253,12 +255,15 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Row{"Own", one_route, "uid=1000", "allow r1 reports [route r1]"},
         Row{"Others", one_route, "uid=1001", "deny identity-denied [identity reports allow]"},
-        Row{"RootIsNobodySpecial", one_route, "uid=0 groups=0", "deny identity-denied [identity reports allow]"},
+        Row{"RootIsNobodySpecial", one_route, "uid=0 groups=0",
+            "deny identity-denied [identity reports allow]"},
         Row{"ByUid", two_users, "uid=1001", "allow r2 two [route r2]"},
         Row{"ByGroup", two_users, "uid=1003 groups=500", "allow r2 two [route r2]"},
         // No further route is looked at: a denial is no reason to try somebody else's credentials.
-        Row{"FirstMatchAlone", two_users, "uid=1001 server=sql1", "deny identity-denied [identity one allow]"},
-        Row{"Unknown", "listener main\nroute r1 identity=ghost", "uid=1000", "deny identity-denied [route r1]"},
+        Row{"FirstMatchAlone", two_users, "uid=1001 server=sql1",
+            "deny identity-denied [identity one allow]"},
+        Row{"Unknown", "listener main\nroute r1 identity=ghost", "uid=1000",
+            "deny identity-denied [route r1]"},
         Row{"NoneNeeded", passwords, "server=sql user=sa", "allow sql - [route sql]"},
         Row{"GuardsPasswordsToo", passwords, "uid=1001 server=owned user=sa",
             "deny identity-denied [identity i allow]"}),
@@ -272,7 +277,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Row{"CallerUid", by_claims, "uid=1001", "deny identity-denied [identity i allow]"},
                     Row{"CallerGroup", by_claims, "groups=9,500", "allow caller i [route caller]"},
                     Row{"ServerGlob", by_claims, "server=sql1.CORP.test", "allow server i [route server]"},
-                    Row{"ServerGlobIsWhole", by_claims, "server=sql11.corp.test", "deny route-denied [no route]"},
+                    Row{"ServerGlobIsWhole", by_claims, "server=sql11.corp.test",
+                        "deny route-denied [no route]"},
                     Row{"Database", by_claims, "database=Sales", "allow database i [route database]"},
                     Row{"User", by_claims, "user=app_7", "allow user i [route user]"},
                     Row{"App", by_claims, "app=MicrosoftExcel16", "allow app i [route app]"},
@@ -288,21 +294,23 @@ constexpr auto integrated_only = "listener main client_auth=integrated\nidentity
 
 INSTANTIATE_TEST_SUITE_P(
     ClientAuth, Decide,
-    testing::Values(
-        Row{"AnyTakesPasswords", any, "user=sa", "allow r i [route r]"},
-        Row{"AnyTakesIntegrated", any, "integrated", "allow r i [route r]"},
-        Row{"SqlTakesPasswords", sql_only, "user=sa", "allow r i [route r]"},
-        Row{"SqlRefusesIntegrated", sql_only, "integrated", "deny client-auth-refused [listener main client_auth]"},
-        Row{"IntegratedTakesIntegrated", integrated_only, "integrated", "allow r i [route r]"},
-        Row{"IntegratedRefusesPasswords", integrated_only, "user=sa",
-            "deny client-auth-refused [listener main client_auth]"},
-        Row{"FedauthIsRefused", any, "fedauth user=sa", "deny fedauth-not-supported [built in]"},
-        Row{"FedauthIsRefusedFirst", sql_only, "fedauth integrated", "deny fedauth-not-supported [built in]"},
-        Row{"PasswordRouteWithIntegratedClient", passwords, "server=sql integrated",
-            "deny client-auth-refused [route sql]"},
-        Row{"PasswordsAloneHoweverOften", passwords, "server=twice integrated",
-            "deny client-auth-refused [route twice]"},
-        Row{"MixedRouteWithIntegratedClient", passwords, "server=mixed integrated", "allow mixed i [route mixed]"}),
+    testing::Values(Row{"AnyTakesPasswords", any, "user=sa", "allow r i [route r]"},
+                    Row{"AnyTakesIntegrated", any, "integrated", "allow r i [route r]"},
+                    Row{"SqlTakesPasswords", sql_only, "user=sa", "allow r i [route r]"},
+                    Row{"SqlRefusesIntegrated", sql_only, "integrated",
+                        "deny client-auth-refused [listener main client_auth]"},
+                    Row{"IntegratedTakesIntegrated", integrated_only, "integrated", "allow r i [route r]"},
+                    Row{"IntegratedRefusesPasswords", integrated_only, "user=sa",
+                        "deny client-auth-refused [listener main client_auth]"},
+                    Row{"FedauthIsRefused", any, "fedauth user=sa", "deny fedauth-not-supported [built in]"},
+                    Row{"FedauthIsRefusedFirst", sql_only, "fedauth integrated",
+                        "deny fedauth-not-supported [built in]"},
+                    Row{"PasswordRouteWithIntegratedClient", passwords, "server=sql integrated",
+                        "deny client-auth-refused [route sql]"},
+                    Row{"PasswordsAloneHoweverOften", passwords, "server=twice integrated",
+                        "deny client-auth-refused [route twice]"},
+                    Row{"MixedRouteWithIntegratedClient", passwords, "server=mixed integrated",
+                        "allow mixed i [route mixed]"}),
     name_of_row);
 
 // Whatever a client types, it reaches no identity that its uid may not use.
@@ -349,8 +357,9 @@ TEST(Policy, NothingThatTheClientTypesWidensWhatItsUidReaches) {
   EXPECT_GT(allowed, 0);
 }
 
-// Random configurations, random logins: the identities that a uid reaches are exactly those whose `allow` names it. The expectation is
-// worked out from the numbers that the lists were made of, by no function of the product.
+// Random configurations, random logins: the identities that a uid reaches are exactly those whose
+// `allow` names it. The expectation is worked out from the numbers that the lists were made of, by
+// no function of the product.
 TEST(Policy, AUidReachesExactlyTheIdentitiesWhoseAllowNamesIt) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -392,7 +401,8 @@ TEST(Policy, AUidReachesExactlyTheIdentitiesWhoseAllowNamesIt) {
       config::Route route;
       route.name = "route" + std::to_string(i);
       route.identity = identity.name;
-      std::string *claims[] = {&route.match.server, &route.match.database, &route.match.user, &route.match.app};
+      std::string *claims[] = {&route.match.server, &route.match.database, &route.match.user,
+                               &route.match.app};
       *claims[up_to(3)] = identity.name;
       words.push_back(identity.name);
       config.routes.push_back(route);
@@ -425,8 +435,8 @@ TEST(Policy, AUidReachesExactlyTheIdentitiesWhoseAllowNamesIt) {
       }
       for (int tries = 0; tries < 20; ++tries) {
         tds::Login7 login;
-        for (auto *text : {&login.server_name, &login.database, &login.user_name, &login.app_name, &login.host_name,
-                           &login.clt_int_name, &login.language, &login.attach_db_file})
+        for (auto *text : {&login.server_name, &login.database, &login.user_name, &login.app_name,
+                           &login.host_name, &login.clt_int_name, &login.language, &login.attach_db_file})
           *text = utf16(words[up_to(static_cast<int>(words.size()) - 1)]);
         login.client_pid = static_cast<std::uint32_t>(up_to(2000));
         login.client_id.fill(static_cast<std::uint8_t>(up_to(255)));

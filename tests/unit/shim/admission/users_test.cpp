@@ -94,7 +94,8 @@ TEST(UsersTest, WhenAllThreadsHangOthersWaitForTheirOwnLimitAndAreServedAfterwar
     loop.spawn(wait(Database::hanging + i));
   ASSERT_TRUE(loop.until([&] { return given_up == static_cast<int>(Users::most_threads); }));
   EXPECT_FALSE(loop.run(users.find(1, Millis(20))));
-  EXPECT_THAT(database.asked(), testing::Not(testing::Contains(1u))) << "no thread was free, and nobody waits any more";
+  EXPECT_THAT(database.asked(), testing::Not(testing::Contains(1u)))
+      << "no thread was free, and nobody waits any more";
   auto later = [&]() -> Task<int> {
     auto found = co_await users.find(2, patience);
     co_return found ? static_cast<int>(found->uid) : -1;

@@ -70,8 +70,9 @@ config::Identity of_callers(std::string source) {
 }
 
 TEST(CallerCcache, BelongsToTheCaller) {
-  for (const auto &[source, path] : {std::pair<std::string, std::string>{"/tmp/krb5cc_%{uid}", "/tmp/krb5cc_1000"},
-                                     {"FILE:/run/user/%{uid}/cc_%{uid}", "FILE:/run/user/1000/cc_1000"}}) {
+  for (const auto &[source, path] :
+       {std::pair<std::string, std::string>{"/tmp/krb5cc_%{uid}", "/tmp/krb5cc_1000"},
+        {"FILE:/run/user/%{uid}/cc_%{uid}", "FILE:/run/user/1000/cc_1000"}}) {
     const auto spec = caller_ccache(of_callers(source), 1000, 0);
     ASSERT_TRUE(spec) << spec.error();
     EXPECT_EQ(spec->path, path);

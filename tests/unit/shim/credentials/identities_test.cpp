@@ -85,10 +85,12 @@ TEST_F(IdentitiesTest, ReadAgainWhenItsFileHasChanged) {
   const auto grown = get(wanted);
   ASSERT_TRUE(grown);
   EXPECT_NE(grown->identity, first->identity);
-  EXPECT_NE(grown->store_name(), first->store_name()) << "tickets of the earlier key are not used with the later";
+  EXPECT_NE(grown->store_name(), first->store_name())
+      << "tickets of the earlier key are not used with the later";
 
   // A file of the same size and time in its place, as a deployment puts it there: its inode tells.
-  auth_test::write_keytab(folder_.file("new.keytab"), {{"svc-reports@CORP.TEST", 1}, {"svc-reports@CORP.TEST", 3}});
+  auth_test::write_keytab(folder_.file("new.keytab"),
+                          {{"svc-reports@CORP.TEST", 1}, {"svc-reports@CORP.TEST", 3}});
   std::filesystem::last_write_time(folder_.file("new.keytab"), written);
   ASSERT_EQ(std::filesystem::file_size(folder_.file("new.keytab")), std::filesystem::file_size(path));
   std::filesystem::rename(folder_.file("new.keytab"), path);
@@ -125,7 +127,8 @@ TEST_F(IdentitiesTest, FolderOfCachesIsReadAgainWhenOneOfThemChanges) {
 }
 
 TEST_F(IdentitiesTest, CcacheInNoFileIsBelievedForAWhile) {
-  const auto wanted = identity(config::IdentityKind::ccache, "MEMORY:sqlshim-identities-test", "alice@CORP.TEST");
+  const auto wanted =
+      identity(config::IdentityKind::ccache, "MEMORY:sqlshim-identities-test", "alice@CORP.TEST");
   auth_test::write_ccache("MEMORY:sqlshim-identities-test", "alice@CORP.TEST", {{}});
   Identities now(pool_, krb5_config_, Millis(0));
   const auto load = [&](Identities &identities) { return loop_.run(identities.get(wanted, Millis(20'000))); };
@@ -192,7 +195,8 @@ TEST_F(IdentitiesTest, SlowFileIsAnErrorAtTheLimit) {
   auth_test::write_keytab(folder_.file("a.keytab"), {{"svc-reports@CORP.TEST"}});
   const auto wanted = identity(config::IdentityKind::keytab, folder_.file("a.keytab"));
   std::promise<void> go_on;
-  asio::post(pool_, [released = go_on.get_future().share()] { released.wait(); }); // a disk that does not answer
+  asio::post(pool_,
+             [released = go_on.get_future().share()] { released.wait(); }); // a disk that does not answer
   const auto late = get(wanted, Millis(20));
   EXPECT_EQ(error_of(late), "no-credentials: " + wanted.source + " could not be read within 20 ms");
   go_on.set_value();
@@ -229,16 +233,19 @@ TEST_F(IdentitiesTest, OfAClientIsMadeForOneLogin) {
   EXPECT_EQ(error_of(make("")), "no-credentials: the password of the client's login is empty");
   EXPECT_THAT(error_of(make(std::string(4096, 'x'))),
               HasSubstr("malformed: the password of the client's login is longer"));
-  EXPECT_EQ(error_of(loop_.run(
-                identities_.of_client(wanted, "alice@CORP.TEST", tds::Secret(tds::Bytes{0, 0xD8}), Millis(20'000)))),
+  EXPECT_EQ(error_of(loop_.run(identities_.of_client(wanted, "alice@CORP.TEST",
+                                                     tds::Secret(tds::Bytes{0, 0xD8}), Millis(20'000)))),
             "no-credentials: the password of the client's login is no text");
 }
 
 TEST_F(IdentitiesTest, OfCallersEachHasItsOwn) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
   const auto wanted = identity(config::IdentityKind::caller, folder_.file("cc_%{uid}"), "");
-  const auto of = [&](uid_t caller) { return loop_.run(identities_.of_caller(wanted, caller, Millis(20'000))); };
-  for (const auto &[uid, user] : {std::pair<uid_t, const char *>{4242, "alice@CORP.TEST"}, {4243, "bob@CORP.TEST"}}) {
+  const auto of = [&](uid_t caller) {
+    return loop_.run(identities_.of_caller(wanted, caller, Millis(20'000)));
+  };
+  for (const auto &[uid, user] :
+       {std::pair<uid_t, const char *>{4242, "alice@CORP.TEST"}, {4243, "bob@CORP.TEST"}}) {
     const auto path = folder_.file("cc_" + std::to_string(uid));
     auth_test::write_ccache(path, user, {{}});
     ASSERT_EQ(::chown(path.c_str(), uid, 0), 0);

@@ -68,8 +68,8 @@ TEST_P(KdcTestBoth, AllRefuse) {
   RefusingPort one(loop_.executor()), two(loop_.executor());
   const auto answer = ask({at(one.endpoint()), at(two.endpoint())}, GetParam());
   ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error(),
-            to_text(one.endpoint()) + ": Connection refused; " + to_text(two.endpoint()) + ": Connection refused");
+  EXPECT_EQ(answer.error(), to_text(one.endpoint()) + ": Connection refused; " + to_text(two.endpoint()) +
+                                ": Connection refused");
   EXPECT_LT(took_, long_time);
 }
 
@@ -85,8 +85,9 @@ TEST_P(KdcTestBoth, ConnectionsAreRacedRequestsAreNot) {
 
 TEST_P(KdcTestBoth, SilenceIsAnErrorAtTheLimit) {
   FakeKdc kdc(loop_.executor(), FakeKdc::is_silent());
-  const auto answer = ask({kdc.kdc()}, GetParam(),
-                          Millis(300)); // it is counted from when the KDC was asked, a while after the limit began
+  const auto answer =
+      ask({kdc.kdc()}, GetParam(),
+          Millis(300)); // it is counted from when the KDC was asked, a while after the limit began
   ASSERT_FALSE(answer);
   EXPECT_THAT(answer.error(), testing::ContainsRegex("no answer within [1-9][0-9][0-9]+ ms$"));
   EXPECT_GE(took_, 300ms);
@@ -102,7 +103,9 @@ TEST_P(KdcTestBoth, EmptyList) {
 
 TEST_P(KdcTestBoth, CancelClosesTheConversation) {
   FakeKdc kdc(loop_.executor(), FakeKdc::is_silent());
-  auto wait = [&]() -> Task<int> { co_return (co_await ask_kdc({kdc.kdc()}, request, GetParam(), Millis(0))) ? 1 : 0; };
+  auto wait = [&]() -> Task<int> {
+    co_return (co_await ask_kdc({kdc.kdc()}, request, GetParam(), Millis(0))) ? 1 : 0;
+  };
   EXPECT_EQ(loop_.run(with_deadline(wait(), Millis(50))), std::nullopt);
   EXPECT_TRUE(loop_.until([&] { return kdc.connections() == 1 && kdc.open() == 0; }));
 }
@@ -141,7 +144,9 @@ public:
         elsewhere_(executor, {asio::ip::address_v4::loopback(), 0}) {
     asio::co_spawn(executor, serve(std::move(answer), from_elsewhere), asio::detached);
   }
-  KdcEndpoint kdc() const { return {"kdc", {socket_.local_endpoint().address(), socket_.local_endpoint().port()}}; }
+  KdcEndpoint kdc() const {
+    return {"kdc", {socket_.local_endpoint().address(), socket_.local_endpoint().port()}};
+  }
   const std::vector<auth::Bytes> &requests() const { return requests_; }
 
 private:
@@ -204,7 +209,8 @@ INSTANTIATE_TEST_SUITE_P(
                     BadAnswer{"LengthZero", with_length({}, 0), "announced an answer of 0 bytes"},
                     BadAnswer{"OneTooMany", with_length({}, largest_kdc_reply + 1),
                               "announced an answer of 1048577 bytes"},
-                    BadAnswer{"Huge", with_length({1}, 0xffffffff), "announced an answer of 4294967295 bytes"},
+                    BadAnswer{"Huge", with_length({1}, 0xffffffff),
+                              "announced an answer of 4294967295 bytes"},
                     BadAnswer{"BrokenOff", with_length({1, 2, 3}, 100), "broke off in mid-answer"}),
     [](const auto &info) { return info.param.name; });
 
@@ -217,14 +223,16 @@ TEST_P(KdcTestBad, AloneIsTheError) {
 }
 
 TEST_P(KdcTestBad, WithoutProofTheNextIsAskedAtOnce) {
-  FakeKdc first(loop_.executor(), FakeKdc::sends(GetParam().raw)), second(loop_.executor(), FakeKdc::answers(reply));
+  FakeKdc first(loop_.executor(), FakeKdc::sends(GetParam().raw)),
+      second(loop_.executor(), FakeKdc::answers(reply));
   const auto answer = ask({first.kdc(), second.kdc()}, false);
   ASSERT_TRUE(answer) << answer.error();
   EXPECT_EQ(answer->message, reply);
 }
 
 TEST_P(KdcTestBad, WithProofNobodyElseIsAsked) {
-  FakeKdc first(loop_.executor(), FakeKdc::sends(GetParam().raw)), second(loop_.executor(), FakeKdc::answers(reply));
+  FakeKdc first(loop_.executor(), FakeKdc::sends(GetParam().raw)),
+      second(loop_.executor(), FakeKdc::answers(reply));
   const auto answer = ask({first.kdc(), second.kdc()}, true);
   ASSERT_FALSE(answer);
   EXPECT_THAT(answer.error(), HasSubstr(GetParam().why));

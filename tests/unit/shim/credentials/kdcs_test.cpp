@@ -23,9 +23,12 @@ protected:
     return made;
   }
   Kdcs::Found find(Kdcs &kdcs, const std::string &realm = "CORP.TEST") {
-    FetchContext context{
-        resolver_, {}, Millis(20'000), Millis(20'000), [this](Event event) { events_.push_back(std::move(event)); },
-        false};
+    FetchContext context{resolver_,
+                         {},
+                         Millis(20'000),
+                         Millis(20'000),
+                         [this](Event event) { events_.push_back(std::move(event)); },
+                         false};
     return loop_.run(kdcs.find(realm, context));
   }
   static std::vector<std::string> places(const Kdcs::Found &found) {
@@ -58,8 +61,8 @@ TEST_F(KdcsTest, InTheOrderOfKrb5Conf) {
   EXPECT_EQ(found.untried[0], std::pair(std::string("https://proxy.corp.test/Kdc"),
                                         std::string("a KDC proxy (https), which is not supported")));
   EXPECT_EQ(found.untried[1].first, "not a name:88");
-  EXPECT_EQ(found.untried[2],
-            std::pair(std::string("unknown.corp.test:88"), std::string("its name has no address that could be found")));
+  EXPECT_EQ(found.untried[2], std::pair(std::string("unknown.corp.test:88"),
+                                        std::string("its name has no address that could be found")));
   EXPECT_FALSE(found.proxies_only);
   EXPECT_FALSE(events_.empty()) << "what DNS said of unknown.corp.test";
 }
@@ -79,7 +82,8 @@ TEST_F(KdcsTest, SssdIsBelievedFirst) {
   EXPECT_EQ(found.source, "sssd");
   EXPECT_THAT(places(found), ElementsAre("127.0.0.7:88", "[::1]:1088"));
   folder_.write("kdcinfo.CORP.TEST", "\n");
-  EXPECT_EQ(find(kdcs).source, "krb5.conf") << "a file that lists none is as no file, and it is read anew each time";
+  EXPECT_EQ(find(kdcs).source, "krb5.conf")
+      << "a file that lists none is as no file, and it is read anew each time";
   folder_.write("kdcinfo.OTHER.TEST", "127.0.0.8\n");
   EXPECT_THAT(places(find(kdcs, "OTHER.TEST")), ElementsAre("127.0.0.8:88"));
 }
@@ -94,7 +98,8 @@ TEST_F(KdcsTest, RealmThatIsAPathIsNotFollowed) {
 
 TEST_F(KdcsTest, Nobody) {
   Kdcs silent(config({}), folder_.file(""));
-  EXPECT_EQ(find(silent).why_none, "krb5.conf names no KDC of realm CORP.TEST, and says dns_lookup_kdc = false");
+  EXPECT_EQ(find(silent).why_none,
+            "krb5.conf names no KDC of realm CORP.TEST, and says dns_lookup_kdc = false");
   EXPECT_TRUE(events_.empty()) << "dns_lookup_kdc = false is honoured";
   Kdcs asking(config({}, /*dns=*/true), folder_.file(""));
   EXPECT_THAT(find(asking).why_none, HasSubstr("DNS no service _kerberos._tcp.corp.test (unreachable)"));
@@ -112,7 +117,8 @@ TEST_F(KdcsTest, WhoAnsweredIsAskedFirstAndWhoFailedLast) {
   kdcs.failed(kdc("127.0.0.3"));
   kdcs.failed(kdc("127.0.0.2"));
   found = find(kdcs);
-  EXPECT_THAT(places(found), ElementsAre("127.0.0.1:88", "127.0.0.2:88", "127.0.0.3:88")) << "none is left out";
+  EXPECT_THAT(places(found), ElementsAre("127.0.0.1:88", "127.0.0.2:88", "127.0.0.3:88"))
+      << "none is left out";
   EXPECT_EQ(found.trusted, 0u);
   kdcs.answered("CORP.TEST", kdc("127.0.0.2"));
   EXPECT_THAT(places(find(kdcs)), ElementsAre("127.0.0.2:88", "127.0.0.1:88", "127.0.0.3:88"));
@@ -129,7 +135,8 @@ TEST_F(KdcsTest, Bounded) {
 }
 
 TEST(TicketEvents, DnsAnswer) {
-  auth::DnsAnswer answer{{"sql1.corp.test", auth::DnsType::a}, auth::DnsOutcome::ok, {}, "127.0.0.1:53", true, {}};
+  auth::DnsAnswer answer{
+      {"sql1.corp.test", auth::DnsType::a}, auth::DnsOutcome::ok, {}, "127.0.0.1:53", true, {}};
   answer.records = {{"sql1.corp.test", auth::DnsType::cname, "x.test", 300s},
                     {"x.test", auth::DnsType::a, "10.0.0.5", 60s},
                     {"x.test", auth::DnsType::a, "10.0.0.6", 90s}};

@@ -11,7 +11,8 @@ using namespace std::chrono_literals;
 struct FakeIdentity final : auth::Identity {
   FakeIdentity(std::string name, std::size_t content, std::string principal = "svc@CORP.TEST",
                auth::Source source = auth::Source::password_file)
-      : spec_{std::move(name), source, "file", principal}, principal_(std::move(principal)), content_(content) {}
+      : spec_{std::move(name), source, "file", principal}, principal_(std::move(principal)),
+        content_(content) {}
   const auth::IdentitySpec &spec() const override { return spec_; }
   const std::string &principal() const override { return principal_; }
   const std::string &realm() const override { return principal_; }
@@ -78,7 +79,8 @@ TEST_F(ThrottleTest, AnotherPasswordOfAClientDoesNot) {
   throttle_.refused(of_client(1));
   EXPECT_FALSE(throttle_.shut(of_client(2)));
   throttle_.refused(of_client(2));
-  EXPECT_TRUE(throttle_.shut(of_client(3))) << "or whoever may log in could lock the account, password by password";
+  EXPECT_TRUE(throttle_.shut(of_client(3)))
+      << "or whoever may log in could lock the account, password by password";
   EXPECT_TRUE(throttle_.shut(reports_)) << "the KDC counts them together";
 }
 

@@ -8,7 +8,8 @@
 #include <list>
 #include <thread>
 
-// The KDC here is a script on a TCP port: it refuses, or is silent. Tickets that a real one issues: tests/component.
+// The KDC here is a script on a TCP port: it refuses, or is silent. Tickets that a real
+// one issues: tests/component.
 
 namespace shim_test {
 namespace {
@@ -54,24 +55,26 @@ protected:
   }
   /// An identity whose TGT is in a ccache: no KDC is asked for it.
   LoadedIdentity with_tgt(std::uint64_t generation = 1) const {
-    return {auth_test::value(auth::load_identity({"alice", auth::Source::ccache, folder_.file("ccache"), ""}, config_)),
+    return {auth_test::value(
+                auth::load_identity({"alice", auth::Source::ccache, folder_.file("ccache"), ""}, config_)),
             generation};
   }
   LoadedIdentity with_password(const std::string &name = "reports",
                                const std::string &principal = "svc-reports@CORP.TEST") const {
-    return {auth_test::value(
-                auth::load_identity({name, auth::Source::password_file, folder_.file("password"), principal}, config_)),
+    return {auth_test::value(auth::load_identity(
+                {name, auth::Source::password_file, folder_.file("password"), principal}, config_)),
             1};
   }
   /// As a client's login makes it, with a password of its own.
   LoadedIdentity of_client(std::uint64_t generation, const std::string &principal = "alice@CORP.TEST") const {
     const auto password = "s3cret" + std::to_string(generation);
-    return {auth_test::value(
-                auth::load_identity({"users", auth::Source::client_password, "", principal}, password, config_)),
+    return {auth_test::value(auth::load_identity({"users", auth::Source::client_password, "", principal},
+                                                 password, config_)),
             generation, "login " + std::to_string(generation), true};
   }
   FetchContext context(Millis kdc_limit = long_time) {
-    return {resolver_, {}, kdc_limit, long_time, [this](Event event) { events_.push_back(std::move(event)); }, false};
+    return {resolver_, {}, kdc_limit, long_time, [this](Event event) { events_.push_back(std::move(event)); },
+            false};
   }
   TicketResult acquire(Tickets &tickets, const LoadedIdentity &identity, const std::string &name = spn) {
     return loop_.run(tickets.acquire(identity, name, context()));
@@ -145,9 +148,10 @@ TEST_F(TicketsTest, UnreachableNamesEachKdc) {
   auto &tickets = tickets_with(config, long_time);
   const auto result = acquire(tickets, with_password());
   EXPECT_EQ(text_of(result), "other kdc-unreachable");
-  const auto each = AllOf(HasSubstr(to_text(one.endpoint()) + ": Connection refused"),
-                          HasSubstr(to_text(two.endpoint()) + ": Connection refused"),
-                          HasSubstr("kdc3.corp.test:88: its name has no address"), HasSubstr("proxy.corp.test"));
+  const auto each =
+      AllOf(HasSubstr(to_text(one.endpoint()) + ": Connection refused"),
+            HasSubstr(to_text(two.endpoint()) + ": Connection refused"),
+            HasSubstr("kdc3.corp.test:88: its name has no address"), HasSubstr("proxy.corp.test"));
   EXPECT_THAT(result.error().error.text, each);
   const auto answers = all<KdcAnswered>(events_);
   std::vector<std::string> kdcs;
@@ -188,8 +192,9 @@ TEST_F(TicketsTest, RealmWithoutAKdc) {
   auto &tickets = this->tickets({});
   const auto result = acquire(tickets, with_password());
   EXPECT_EQ(text_of(result), "realm-unknown");
-  EXPECT_EQ(result.error().error.text,
-            "krb5.conf names no KDC of realm CORP.TEST, and DNS no service _kerberos._tcp.corp.test (unreachable)");
+  EXPECT_EQ(
+      result.error().error.text,
+      "krb5.conf names no KDC of realm CORP.TEST, and DNS no service _kerberos._tcp.corp.test (unreachable)");
   const auto told = all<KdcAnswered>(events_);
   ASSERT_EQ(told.size(), 1u);
   EXPECT_EQ(told[0].code, -1);
@@ -253,8 +258,8 @@ TEST_F(TicketsTest, AnotherGenerationHasTicketsOfItsOwnAndPushesTheOldOut) {
 TEST_F(TicketsTest, IdentitiesDoNotPushEachOtherOut) {
   auto &tickets = this->tickets({});
   auto other = with_tgt();
-  other.identity =
-      auth_test::value(auth::load_identity({"bob", auth::Source::ccache, folder_.file("ccache"), ""}, config_));
+  other.identity = auth_test::value(
+      auth::load_identity({"bob", auth::Source::ccache, folder_.file("ccache"), ""}, config_));
   acquire(tickets, with_tgt(), "");
   acquire(tickets, other, "");
   EXPECT_EQ(tickets.size(), 2u);
@@ -317,8 +322,8 @@ TEST_F(TicketsTest, OneProofOfAPrincipalAtATime) {
   loop_.spawn(log_in(with_password("file", "alice@CORP.TEST")));
   EXPECT_TRUE(loop_.until([&] { return done == 21; }));
   EXPECT_EQ(kdc.requests().size(), 2u) << "twenty-one passwords, and the KDC counts two";
-  EXPECT_THAT(outcomes,
-              ElementsAre(testing::Pair("preauth-failed", 2), testing::Pair("preauth-failed password-throttled", 19)));
+  EXPECT_THAT(outcomes, ElementsAre(testing::Pair("preauth-failed", 2),
+                                    testing::Pair("preauth-failed password-throttled", 19)));
   EXPECT_EQ(text_of(acquire(tickets, of_client(30, "bob@CORP.TEST"))), "preauth-failed") << "another account";
   EXPECT_THAT(acquire(tickets, of_client(31)).error().error.text, testing::Not(HasSubstr("unless")));
 }
@@ -355,7 +360,8 @@ TEST_F(TicketsTest, RenewalThatFailsLeavesTheOldTicket) {
     EXPECT_TRUE(served->cached);
     const auto warned = [&] { return all<Warned>(background_); };
     EXPECT_TRUE(loop_.until([&] { return warned().size() == static_cast<std::size_t>(round); }));
-    EXPECT_THAT(warned().back().what, AllOf(HasSubstr("the TGT of alice@CORP.TEST"), HasSubstr("until it expires")));
+    EXPECT_THAT(warned().back().what,
+                AllOf(HasSubstr("the TGT of alice@CORP.TEST"), HasSubstr("until it expires")));
   }
   EXPECT_TRUE(events_.empty()) << "a renewal belongs to no connection";
   EXPECT_EQ(all<KdcAnswered>(background_).size(), 2u);
@@ -395,7 +401,8 @@ TEST_F(TicketsTest, TgtThatTheKdcNoLongerTakesIsFetchedAnewOnce) {
 
   code = 32; // the TGT is over, says the KDC
   acquire(tickets, with_tgt());
-  EXPECT_EQ(kdc.requests().size(), 3 * once) << "with the TGT of the store, then with a fresh one, and no more";
+  EXPECT_EQ(kdc.requests().size(), 3 * once)
+      << "with the TGT of the store, then with a fresh one, and no more";
   EXPECT_EQ(tickets.size(), 0u) << "a TGT that the KDC does not take is not kept";
   acquire(tickets, with_tgt());
   EXPECT_EQ(kdc.requests().size(), 4 * once) << "a fresh one is not tried twice";
@@ -572,7 +579,8 @@ TEST_F(TicketsTest, ManyWaitersOnTwoThreadsGetOneOutcome) {
   std::latch all_wait(2);
   std::atomic<int> done{0};
   auto log_in = [&](Worker &worker) -> Task<> {
-    FetchContext fetch{worker.resolver, {}, long_time, long_time, [&worker](Event) { ++worker.events; }, false};
+    FetchContext fetch{
+        worker.resolver, {}, long_time, long_time, [&worker](Event) { ++worker.events; }, false};
     auto result = co_await tickets.acquire(identity, spn, std::move(fetch));
     worker.outcomes.push_back(text_of(result));
     ++done;
@@ -595,7 +603,8 @@ TEST_F(TicketsTest, ManyWaitersOnTwoThreadsGetOneOutcome) {
     EXPECT_EQ(worker.outcomes.size(), static_cast<std::size_t>(each));
     EXPECT_THAT(worker.outcomes, testing::Each("service-unknown"));
   }
-  EXPECT_EQ(std::min(workers[0].events, workers[1].events), 0u) << "the events are those of the login that asked";
+  EXPECT_EQ(std::min(workers[0].events, workers[1].events), 0u)
+      << "the events are those of the login that asked";
 }
 
 TEST_F(TicketsTest, StoreServesThreadsWhileItIsEmptied) {

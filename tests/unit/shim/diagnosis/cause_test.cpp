@@ -16,16 +16,17 @@ using testing::Not;
 /// All ids that the project has given out, those of later versions too. Nothing here is ever renamed.
 const std::set<std::string_view> spellings = {
     // names
-    "alias-not-canonical", "ptr-wrong", "address-without-spn", "suffix-wrong", "spn-of-tunnel", "name-not-found",
-    "canonical-name-foreign", "browser-silent", "port-changed",
+    "alias-not-canonical", "ptr-wrong", "address-without-spn", "suffix-wrong", "spn-of-tunnel",
+    "name-not-found", "canonical-name-foreign", "browser-silent", "port-changed",
     // SPN and ticket
     "spn-missing", "spn-wrong-account", "spn-duplicate", "spn-portless-only", "spn-instance-form",
     "listener-spn-missing", "replica-spn-missing", "server-key-old", "etype-refused", "token-too-large",
     // realm and KDC
-    "realm-unknown", "realm-wrong", "kdc-unreachable", "kdc-tcp-blocked", "kdc-proxy-unsupported", "clock-skew",
+    "realm-unknown", "realm-wrong", "kdc-unreachable", "kdc-tcp-blocked", "kdc-proxy-unsupported",
+    "clock-skew",
     // credentials
-    "no-credentials", "tgt-expired", "keytab-mismatch", "preauth-failed", "password-throttled", "account-revoked",
-    "password-expired",
+    "no-credentials", "tgt-expired", "keytab-mismatch", "preauth-failed", "password-throttled",
+    "account-revoked", "password-expired",
     // mechanisms
     "mechanism-missing", "token-not-kerberos", "ntlm-untrusted", "ntlm-no-mic", "mutual-auth-missing",
     "channel-binding-refused",
@@ -34,13 +35,15 @@ const std::set<std::string_view> spellings = {
     // network and TLS
     "connection-refused", "connection-timeout", "tls-mismatch", "tls-version-refused", "certificate-name",
     "certificate-untrusted", "certificate-expired", "certificate-self-signed", "certificate-weak",
-    "client-requires-tls", "listener-requires-tls", "server-requires-tls", "server-without-tls", "redirect-refused",
+    "client-requires-tls", "listener-requires-tls", "server-requires-tls", "server-without-tls",
+    "redirect-refused",
     // pipes
     "smb-unreachable", "smb-dialect-refused", "smb-signing-refused", "smb-guest-refused", "smb-logon-failure",
     "smb-access-denied", "pipe-missing", "pipe-busy",
     // us and our caller
-    "caller-unknown", "caller-denied", "client-auth-refused", "route-denied", "identity-denied", "limit", "deadline",
-    "log-unavailable", "protocol-violation", "tds-too-old", "mars-refused", "fedauth-not-supported"};
+    "caller-unknown", "caller-denied", "client-auth-refused", "route-denied", "identity-denied", "limit",
+    "deadline", "log-unavailable", "protocol-violation", "tds-too-old", "mars-refused",
+    "fedauth-not-supported"};
 
 /// The names in braces of a sentence; "{ kdc = HOST }" is no placeholder.
 std::vector<std::string> names_in(std::string_view text) {
@@ -83,7 +86,8 @@ TEST(Cause, EachHasASentenceAndARemedyForPeople) {
     for (const std::string_view text : {entry.sentence, entry.remedy}) {
       EXPECT_GT(text.size(), 30u) << entry.id;
       EXPECT_LT(text.size(), 700u) << entry.id << ": the client's text has 2,000 characters for all";
-      EXPECT_TRUE(text.ends_with('.') || text.ends_with('"') || text.ends_with(')')) << entry.id << ": " << text;
+      EXPECT_TRUE(text.ends_with('.') || text.ends_with('"') || text.ends_with(')'))
+          << entry.id << ": " << text;
       EXPECT_EQ(text.find_first_of("\n\t"), std::string_view::npos) << entry.id;
     }
 }
@@ -161,8 +165,8 @@ TEST(Cause, FaultsHaveNames) {
   std::set<std::string_view> names;
   for (int i = 0; i <= static_cast<int>(Fault::us); ++i)
     names.insert(to_string(static_cast<Fault>(i)));
-  EXPECT_THAT(names,
-              testing::ElementsAre("client", "configuration", "directory", "dns", "kdc", "network", "server", "us"));
+  EXPECT_THAT(names, testing::ElementsAre("client", "configuration", "directory", "dns", "kdc", "network",
+                                          "server", "us"));
 }
 
 } // namespace

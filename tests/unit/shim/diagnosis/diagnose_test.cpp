@@ -37,25 +37,30 @@ Records operator+(Records trail, std::vector<Event> more) {
 }
 
 // The parts of a login, as the proxy writes them.
-const Records asked = trail_of(
-    {Accepted{"reports", "127.0.0.1:50000", "127.0.0.1:14330"}, CallerProven{1000, "alice", {"users"}, "sock_diag", 1},
-     LoginReceived{"7.4", "sql1", "dw", "app-user", "tsql", "ws1", 42, 4096, "sql", "none", 0, {}},
-     PolicyDecided{"reports", "allow", "dw-route", "svc", "matched"}});
+const Records asked =
+    trail_of({Accepted{"reports", "127.0.0.1:50000", "127.0.0.1:14330"},
+              CallerProven{1000, "alice", {"users"}, "sock_diag", 1},
+              LoginReceived{"7.4", "sql1", "dw", "app-user", "tsql", "ws1", 42, 4096, "sql", "none", 0, {}},
+              PolicyDecided{"reports", "allow", "dw-route", "svc", "matched"}});
 const Records resolved =
-    asked + std::vector<Event>{DnsAnswered{"sql1.corp.test", "A", "ok", 300, {"10.0.0.5"}, "10.0.0.2:53", false, 1},
-                               TargetResolved{"sql1", "sql1.corp.test", 1433, "dns", {"10.0.0.5:1433"}},
-                               PlanMade{{std::string("tcp+kerberos ") + spn}}};
+    asked +
+    std::vector<Event>{DnsAnswered{"sql1.corp.test", "A", "ok", 300, {"10.0.0.5"}, "10.0.0.2:53", false, 1},
+                       TargetResolved{"sql1", "sql1.corp.test", 1433, "dns", {"10.0.0.5:1433"}},
+                       PlanMade{{std::string("tcp+kerberos ") + spn}}};
 const KdcAnswered preauth{"10.0.0.3:88", "AS", 25, "Additional pre-authentication required", "", 0, 1};
 const KdcAnswered granted{"10.0.0.3:88", "TGS", 0, "", "", 20, 1};
 const KdcAnswered not_found{"10.0.0.3:88", "TGS", 7, "Server not found in Kerberos database", "", 20, 1};
 const SpnTried refused{spn, "port", "refused", "service-unknown", "Server not found"};
 const Records ticket =
-    resolved + std::vector<Event>{preauth, granted, SpnTried{spn, "port", "ticket", "ok", "from the KDC"},
-                                  TicketChosen{spn, "svc-reports@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "", false}};
+    resolved +
+    std::vector<Event>{preauth, granted, SpnTried{spn, "port", "ticket", "ok", "from the KDC"},
+                       TicketChosen{spn, "svc-reports@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "", false}};
 const Records connected =
     ticket + std::vector<Event>{ServerConnected{"10.0.0.5:1433", 1, 1}, PreloginAnswered{"server", "", ""}};
-const TlsAgreed bound{"server", "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {"sql1.corp.test"}, true, "tls-unique", ""};
-const TlsAgreed unbound{"server", "TLSv1.3", "TLS_AES_256_GCM_SHA384", {"sql1.corp.test"}, true, "none", "TLS 1.3"};
+const TlsAgreed bound{"server",     "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {"sql1.corp.test"}, true,
+                      "tls-unique", ""};
+const TlsAgreed unbound{"server", "TLSv1.3", "TLS_AES_256_GCM_SHA384", {"sql1.corp.test"}, true,
+                        "none",   "TLS 1.3"};
 const TlsAgreed of_client{"client", "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {}, false, "tls-unique", ""};
 const ServerSaid untrusted{18452, 1, 14, "Login failed. The login is from an untrusted domain"};
 const TokenExchanged first_token{1, "spnego", 1500, 0, "0x2e", "0x2e", false};
@@ -75,38 +80,45 @@ struct Row {
 };
 const Row rows[] = {
     // What the step says stands where nothing tells more.
-    {"spn missing", resolved + std::vector<Event>{preauth, not_found, refused}, failure("ticket", Cause::spn_missing),
-     Cause::spn_missing},
+    {"spn missing", resolved + std::vector<Event>{preauth, not_found, refused},
+     failure("ticket", Cause::spn_missing), Cause::spn_missing},
     {"a name that DNS has not", asked, failure("resolve", Cause::name_not_found), Cause::name_not_found},
     {"closed before a token", connected, failure("server-login", Cause::server_closed), Cause::server_closed},
     {"nothing happened", {}, failure("accept", Cause::log_unavailable), Cause::log_unavailable},
 
     // A server that closes on our token could not use the ticket.
-    {"closed on the token", token_sent, failure("server-login", Cause::server_closed), Cause::spn_wrong_account},
-    {"closed after a complete context", complete, failure("server-login", Cause::server_closed), Cause::server_closed},
-    {"closed with a word", token_sent + std::vector<Event>{ServerSaid{17830, 1, 20, "A network error occurred"}},
+    {"closed on the token", token_sent, failure("server-login", Cause::server_closed),
+     Cause::spn_wrong_account},
+    {"closed after a complete context", complete, failure("server-login", Cause::server_closed),
+     Cause::server_closed},
+    {"closed with a word",
+     token_sent + std::vector<Event>{ServerSaid{17830, 1, 20, "A network error occurred"}},
      failure("server-login", Cause::server_closed), Cause::server_closed},
-    {"the next server closed before its token", token_sent + std::vector<Event>{ServerConnected{"10.0.0.6:1433", 2, 1}},
+    {"the next server closed before its token",
+     token_sent + std::vector<Event>{ServerConnected{"10.0.0.6:1433", 2, 1}},
      failure("server-login", Cause::server_closed), Cause::server_closed},
     {"late, but not closed", token_sent, failure("server-login", Cause::deadline), Cause::deadline},
 
     // What the server says.
-    {"18456", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
+    {"18456",
+     complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
      failure("server-login", Cause::login_denied), Cause::login_denied},
     {"18456, then closed", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed"}},
      failure("server-login", Cause::server_closed), Cause::login_denied},
     {"anonymous",
-     complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'NT AUTHORITY\\ANONYMOUS LOGON'."}},
+     complete + std::vector<Event>{ServerSaid{18456, 1, 14,
+                                              "Login failed for user 'NT AUTHORITY\\ANONYMOUS LOGON'."}},
      failure("server-login", Cause::login_denied), Cause::anonymous_logon},
     {"18452, and a binding was sent", connected + std::vector<Event>{bound, first_token, untrusted},
      failure("server-login", Cause::login_denied), Cause::login_untrusted},
-    {"18452 without TLS", token_sent + std::vector<Event>{untrusted}, failure("server-login", Cause::login_denied),
-     Cause::channel_binding_refused},
+    {"18452 without TLS", token_sent + std::vector<Event>{untrusted},
+     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
     {"18452 after a complete token without TLS", complete + std::vector<Event>{untrusted},
      failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
     {"18452 over TLS 1.3", connected + std::vector<Event>{unbound, first_token, untrusted},
      failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
-    {"18452, and only the client's leg has TLS", connected + std::vector<Event>{of_client, first_token, untrusted},
+    {"18452, and only the client's leg has TLS",
+     connected + std::vector<Event>{of_client, first_token, untrusted},
      failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
     {"18452, and the TLS was another server's",
      connected + std::vector<Event>{bound, ServerConnected{"10.0.0.6:1433", 2, 1}, first_token, untrusted},
@@ -115,7 +127,8 @@ const Row rows[] = {
      failure("server-login", Cause::login_denied), Cause::login_untrusted},
     {"18452, then closed", connected + std::vector<Event>{bound, first_token, untrusted},
      failure("server-login", Cause::server_closed), Cause::login_untrusted},
-    {"18456 without TLS is no binding's fault", token_sent + std::vector<Event>{ServerSaid{18456, 1, 14, "x"}},
+    {"18456 without TLS is no binding's fault",
+     token_sent + std::vector<Event>{ServerSaid{18456, 1, 14, "x"}},
      failure("server-login", Cause::login_denied), Cause::login_denied},
     {"the server's token says so", token_sent, failure("server-login", Cause::channel_binding_refused),
      Cause::channel_binding_refused},
@@ -137,24 +150,28 @@ const Row rows[] = {
 
     // What the KDC says.
     {"clock skew",
-     resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1}},
+     resolved +
+         std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1}},
      failure("ticket", Cause::no_credentials), Cause::clock_skew},
     {"clock skew at one KDC, a ticket from the next",
-     resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1}, granted,
-                                   not_found, refused},
+     resolved +
+         std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1},
+                            granted, not_found, refused},
      failure("ticket", Cause::spn_missing), Cause::spn_missing},
     {"clock skew long ago, the server says no",
-     complete +
-         std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "", "", 412000, 1}, ServerSaid{18456, 1, 14, "x"}},
+     complete + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "", "", 412000, 1},
+                                   ServerSaid{18456, 1, 14, "x"}},
      failure("server-login", Cause::login_denied), Cause::login_denied},
-    {"spn.tried tells more", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "service-not-unique", ""}},
+    {"spn.tried tells more",
+     resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "service-not-unique", ""}},
      failure("ticket", Cause::spn_missing), Cause::spn_duplicate},
     {"the account does not exist",
      resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "client-unknown", ""}},
      failure("ticket", Cause::preauth_failed), Cause::no_credentials},
     {"spn.tried tells nothing", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "other", ""}},
      failure("ticket", Cause::account_revoked), Cause::account_revoked},
-    {"a word of a later version", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "kdc-asleep", ""}},
+    {"a word of a later version",
+     resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "kdc-asleep", ""}},
      failure("ticket", Cause::kdc_unreachable), Cause::kdc_unreachable},
     {"late in the ticket step", resolved + std::vector<Event>{refused}, failure("ticket", Cause::deadline),
      Cause::deadline},
@@ -170,9 +187,10 @@ TEST(Diagnose, TheRulesHoldForTheirOwnResult) {
   for (const Row &row : rows) {
     const Diagnosis first = diagnose(row.trail, row.failure);
     const Records logged =
-        row.trail + std::vector<Event>{Refused{row.failure.step, std::string(to_string(first.fault)),
-                                               std::string(id(first.cause)), row.failure.detail, first.remedy},
-                                       Closed{}};
+        row.trail +
+        std::vector<Event>{Refused{row.failure.step, std::string(to_string(first.fault)),
+                                   std::string(id(first.cause)), row.failure.detail, first.remedy},
+                           Closed{}};
     const auto again = diagnose(logged);
     ASSERT_TRUE(again) << row.name;
     EXPECT_EQ(id(again->cause), id(first.cause)) << row.name;
@@ -204,26 +222,30 @@ TEST(Diagnose, SpnMissingInFull) {
 TEST(Diagnose, NamesTheFirstOfSeveralCandidates) {
   const std::string second = "MSSQLSvc/sql1.corp.test@CORP.TEST";
   const SpnTried second_refused{second, "bare", "refused", "service-unknown", ""};
-  EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, second_refused}, failure("ticket", Cause::spn_missing)).spn,
-            spn);
+  EXPECT_EQ(
+      diagnose(resolved + std::vector<Event>{refused, second_refused}, failure("ticket", Cause::spn_missing))
+          .spn,
+      spn);
   // ... but after a ticket, what was refused before counts no more.
   EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, SpnTried{second, "bare", "ticket", "ok", ""},
                                                    TicketChosen{second, "svc@CORP.TEST", "", 1, "", false}},
                      failure("server-login", Cause::spn_wrong_account))
                 .spn,
             second);
-  EXPECT_EQ(diagnose(ticket + std::vector<Event>{second_refused}, failure("ticket", Cause::spn_missing)).spn, second);
+  EXPECT_EQ(diagnose(ticket + std::vector<Event>{second_refused}, failure("ticket", Cause::spn_missing)).spn,
+            second);
   // Before any was tried, the plan names it.
   EXPECT_EQ(diagnose(resolved, failure("ticket", Cause::kdc_unreachable)).spn, spn);
-  EXPECT_EQ(
-      diagnose(asked + std::vector<Event>{PlanMade{{"tcp+sql"}}}, failure("connect", Cause::connection_refused)).spn,
-      "");
+  EXPECT_EQ(diagnose(asked + std::vector<Event>{PlanMade{{"tcp+sql"}}},
+                     failure("connect", Cause::connection_refused))
+                .spn,
+            "");
 }
 
 TEST(Diagnose, ClockSkewHasSecondsAndDirection) {
   const auto sentence = [](std::int64_t skew_ms) {
-    return diagnose(resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "",
-                                                              skew_ms, 1}},
+    return diagnose(resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great",
+                                                              "", skew_ms, 1}},
                     failure("ticket", Cause::clock_skew))
         .sentence;
   };
@@ -233,16 +255,17 @@ TEST(Diagnose, ClockSkewHasSecondsAndDirection) {
   // The server's complaint is about its own clock, which we cannot read.
   const Diagnosis server =
       diagnose(token_sent, failure("server-login", Cause::clock_skew, "Clock skew too great [37]"));
-  EXPECT_THAT(server.sentence, AllOf(HasSubstr("(the server sql1.corp.test)"), HasSubstr("too many seconds")));
+  EXPECT_THAT(server.sentence,
+              AllOf(HasSubstr("(the server sql1.corp.test)"), HasSubstr("too many seconds")));
   EXPECT_EQ(server.said, "Clock skew too great [37]");
   EXPECT_EQ(server.said_by, "");
 }
 
 TEST(Diagnose, SilentKdcsAreAllNamed) {
-  const Diagnosis diagnosis =
-      diagnose(resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", -1, "connection refused", "", 0, 1},
-                                             KdcAnswered{"10.0.0.4:88", "AS", -1, "no answer in 2000 ms", "", 0, 1}},
-               failure("ticket", Cause::kdc_unreachable, "no KDC of CORP.TEST answered"));
+  const Diagnosis diagnosis = diagnose(
+      resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", -1, "connection refused", "", 0, 1},
+                                    KdcAnswered{"10.0.0.4:88", "AS", -1, "no answer in 2000 ms", "", 0, 1}},
+      failure("ticket", Cause::kdc_unreachable, "no KDC of CORP.TEST answered"));
   EXPECT_THAT(
       diagnosis.sentence,
       HasSubstr(
@@ -253,12 +276,13 @@ TEST(Diagnose, SilentKdcsAreAllNamed) {
 
 TEST(Diagnose, TheLoginToCreateIsNamedAsWindowsDoes) {
   const auto remedy = [](Cause cause, const char *account) {
-    return diagnose(resolved +
-                        std::vector<Event>{TicketChosen{spn, "svc-reports@CORP.TEST", "", 2, "", false, account}},
+    return diagnose(resolved + std::vector<Event>{TicketChosen{spn, "svc-reports@CORP.TEST", "", 2, "", false,
+                                                               account}},
                     failure("server-login", cause))
         .remedy;
   };
-  EXPECT_THAT(remedy(Cause::login_denied, "CORP\\svc-reports"), HasSubstr("CREATE LOGIN [CORP\\svc-reports] FROM"));
+  EXPECT_THAT(remedy(Cause::login_denied, "CORP\\svc-reports"),
+              HasSubstr("CREATE LOGIN [CORP\\svc-reports] FROM"));
   EXPECT_THAT(remedy(Cause::login_denied, ""), HasSubstr("CREATE LOGIN [DOMAIN\\svc-reports] FROM"));
   EXPECT_THAT(remedy(Cause::database_denied, "CORP\\svc-reports"),
               HasSubstr("CREATE USER [CORP\\svc-reports] FOR LOGIN [CORP\\svc-reports]"));
@@ -280,9 +304,9 @@ TEST(Diagnose, AClientsOwnPasswordIsTheApplicationsToMend) {
 }
 
 TEST(Diagnose, TheServersWordsCount) {
-  const Diagnosis diagnosis =
-      diagnose(complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
-               failure("server-login", Cause::login_denied, "18456: …"));
+  const Diagnosis diagnosis = diagnose(
+      complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
+      failure("server-login", Cause::login_denied, "18456: …"));
   EXPECT_EQ(diagnosis.said, "Login failed for user 'CORP\\svc-reports'.");
   EXPECT_EQ(diagnosis.said_by, "server");
   EXPECT_THAT(diagnosis.sentence, HasSubstr("(svc-reports@CORP.TEST)"));
@@ -305,17 +329,20 @@ TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
     const char *typed, *fqdn, *by, *host, *realm_from, *odd, *alias_end, *remedy;
   };
   const Names table[] = {
-      {Cause::spn_missing, "sql1", "sql1.corp.test", "forward", "sql1.corp.test", "domain-realm", "", "", "setspn"},
-      {Cause::alias_not_canonical, "sqlalias.corp.test", "sqlalias.corp.test", "as-typed", "sqlalias.corp.test",
-       "domain-realm", "", "sql1.corp.test", "is made of sql1.corp.test"},
-      {Cause::spn_missing, "sqlalias.corp.test", "sql1.corp.test", "forward", "sql1.corp.test", "domain-realm", "",
-       "sql1.corp.test", "setspn"},
+      {Cause::spn_missing, "sql1", "sql1.corp.test", "forward", "sql1.corp.test", "domain-realm", "", "",
+       "setspn"},
+      {Cause::alias_not_canonical, "sqlalias.corp.test", "sqlalias.corp.test", "as-typed",
+       "sqlalias.corp.test", "domain-realm", "", "sql1.corp.test", "is made of sql1.corp.test"},
+      {Cause::spn_missing, "sqlalias.corp.test", "sql1.corp.test", "forward", "sql1.corp.test",
+       "domain-realm", "", "sql1.corp.test", "setspn"},
       {Cause::ptr_wrong, "sql1", "sql9.corp.test", "forward-reverse", "sql9.corp.test", "domain-realm",
        "other-host (PTR of 10.0.0.5: sql9.corp.test)", "", "Mend the PTR"},
       {Cause::address_without_spn, "10.0.0.5", "10.0.0.5", "as-typed", "10.0.0.5", "referral",
        "address (PTR of 10.0.0.5: nxdomain)", "", "Write the server's name"},
-      {Cause::suffix_wrong, "sql1", "sql1.lab.test", "forward", "sql1.lab.test", "referral", "", "", "[dns] search"},
-      {Cause::spn_missing, "sql1.lab.test", "sql1.lab.test", "forward", "sql1.lab.test", "referral", "", "", "setspn"},
+      {Cause::suffix_wrong, "sql1", "sql1.lab.test", "forward", "sql1.lab.test", "referral", "", "",
+       "[dns] search"},
+      {Cause::spn_missing, "sql1.lab.test", "sql1.lab.test", "forward", "sql1.lab.test", "referral", "", "",
+       "setspn"},
       {Cause::spn_missing, "sql1", "sql1.corp.test", "", "sql1.corp.test", "", "address (x)", "",
        "setspn"}, // an old log
   };
@@ -325,11 +352,12 @@ TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
     if (*row.alias_end)
       events.push_back(
           DnsAnswered{"x", "A", "ok", 300, {std::string("CNAME ") + row.alias_end}, "10.0.0.2:53", false, 1});
-    SpnTried tried{std::string("MSSQLSvc/") + row.host + ":1433@CORP.TEST", "port", "refused", "service-unknown", ""};
+    SpnTried tried{std::string("MSSQLSvc/") + row.host + ":1433@CORP.TEST", "port", "refused",
+                   "service-unknown", ""};
     tried.realm_from = row.realm_from;
     tried.odd = row.odd;
-    events.insert(events.end(),
-                  {TargetResolved{row.typed, row.fqdn, 1433, "dns", {"10.0.0.5:1433"}, row.by}, not_found, tried});
+    events.insert(events.end(), {TargetResolved{row.typed, row.fqdn, 1433, "dns", {"10.0.0.5:1433"}, row.by},
+                                 not_found, tried});
     const Diagnosis diagnosis = diagnose(asked + events, failure("ticket", Cause::spn_missing));
     EXPECT_EQ(id(diagnosis.cause), id(row.cause));
     EXPECT_THAT(diagnosis.remedy, HasSubstr(row.remedy));
@@ -362,18 +390,21 @@ TEST(Diagnose, AnSpnForTheOldPortIsAPortThatHasChanged) {
   EXPECT_EQ(id(diagnose(asked + at_instance(std::string(was_at_port) + "50001", "explicit"), missing).cause),
             "spn-missing");
   // An answer that names no port says nothing of a change.
-  EXPECT_EQ(id(diagnose(asked + std::vector<Event>{BrowserAnswered{"INST", "x", 0, false, "was at port 1", 1}} +
-                            at_instance(""),
-                        missing)
-                   .cause),
-            "spn-missing");
+  EXPECT_EQ(
+      id(diagnose(asked + std::vector<Event>{BrowserAnswered{"INST", "x", 0, false, "was at port 1", 1}} +
+                      at_instance(""),
+                  missing)
+             .cause),
+      "spn-missing");
 }
 
 TEST(Diagnose, ASilentBrowserNamesTheServer) {
-  const auto silent = diagnose(
-      asked + std::vector<Event>{BrowserAnswered{"INST", "10.0.0.5:1434", 0, false, "no answer within 2000 ms", 1},
-                                 TargetResolved{"sql1\\INST", "sql1.corp.test", 0, "dns", {"10.0.0.5"}, "forward"}},
-      failure("resolve", Cause::browser_silent, "no answer within 2000 ms"));
+  const auto silent =
+      diagnose(asked +
+                   std::vector<Event>{
+                       BrowserAnswered{"INST", "10.0.0.5:1434", 0, false, "no answer within 2000 ms", 1},
+                       TargetResolved{"sql1\\INST", "sql1.corp.test", 0, "dns", {"10.0.0.5"}, "forward"}},
+               failure("resolve", Cause::browser_silent, "no answer within 2000 ms"));
   EXPECT_EQ(id(silent.cause), "browser-silent");
   EXPECT_THAT(silent.remedy, HasSubstr("target = \"sql1,PORT\""));
   EXPECT_THAT(silent.evidence, Contains(HasSubstr("browser.answered")));
@@ -382,22 +413,26 @@ TEST(Diagnose, ASilentBrowserNamesTheServer) {
 
 TEST(Diagnose, WhatCameBeforeThePartnerIsAboutAnotherServer) {
   const auto after =
-      connected + std::vector<Event>{untrusted, partner_is_tried("r", "sql1", Cause::connection_refused, "sql2")};
-  const auto diagnosis = diagnose(
-      after + std::vector<Event>{TargetResolved{"sql2", "sql2.corp.test", 1433, "dns", {"10.0.0.6:1433"}, "forward"}},
-      failure("connect", Cause::connection_refused, "10.0.0.6:1433: Connection refused"));
+      connected +
+      std::vector<Event>{untrusted, partner_is_tried("r", "sql1", Cause::connection_refused, "sql2")};
+  const auto diagnosis =
+      diagnose(after + std::vector<Event>{TargetResolved{
+                           "sql2", "sql2.corp.test", 1433, "dns", {"10.0.0.6:1433"}, "forward"}},
+               failure("connect", Cause::connection_refused, "10.0.0.6:1433: Connection refused"));
   EXPECT_EQ(diagnosis.spn, "");
   EXPECT_THAT(diagnosis.sentence, AllOf(HasSubstr("sql2.corp.test:1433"), Not(HasSubstr("sql1"))));
-  EXPECT_EQ(partner_is_tried("r", "sql1", Cause::connection_refused, "sql2").what,
-            "route r: target sql1 could not be reached (connection-refused): its failover_partner sql2 is tried");
+  EXPECT_EQ(
+      partner_is_tried("r", "sql1", Cause::connection_refused, "sql2").what,
+      "route r: target sql1 could not be reached (connection-refused): its failover_partner sql2 is tried");
 }
 
 TEST(Diagnose, NamesThePrincipalThatAsked) {
   SpnTried tried = refused;
   tried.client = "svc-reports@CORP.TEST";
   tried.kind = "client-revoked";
-  EXPECT_THAT(diagnose(resolved + std::vector<Event>{tried}, failure("ticket", Cause::account_revoked)).sentence,
-              HasSubstr("identity svc (svc-reports@CORP.TEST)"));
+  EXPECT_THAT(
+      diagnose(resolved + std::vector<Event>{tried}, failure("ticket", Cause::account_revoked)).sentence,
+      HasSubstr("identity svc (svc-reports@CORP.TEST)"));
 }
 
 TEST(Diagnose, FactsOfTheCallerAndTheRoute) {
@@ -412,7 +447,8 @@ TEST(Diagnose, FactsOfTheCallerAndTheRoute) {
        })
     EXPECT_THAT(diagnose(asked, failure("policy", line.cause)).sentence, HasSubstr(line.text));
   const Diagnosis name = diagnose(
-      asked + std::vector<Event>{DnsAnswered{"sql9.corp.test", "A", "nxdomain", 0, {}, "10.0.0.2:53", false, 1}},
+      asked +
+          std::vector<Event>{DnsAnswered{"sql9.corp.test", "A", "nxdomain", 0, {}, "10.0.0.2:53", false, 1}},
       failure("resolve", Cause::name_not_found, "sql9.corp.test: nxdomain"));
   EXPECT_THAT(name.sentence, HasSubstr("sql9.corp.test"));
   EXPECT_THAT(name.remedy, AllOf(HasSubstr("route dw-route"), HasSubstr("dig sql9.corp.test")));
@@ -436,11 +472,11 @@ TEST(Diagnose, WhatACertificateHolds) {
                                  HasSubstr("host_name_in_certificate = \"sql9.corp.test\"")));
   EXPECT_EQ(name.said, "sql1.corp.test was checked");
   EXPECT_EQ(name.said_by, "");
-  EXPECT_THAT(name.evidence,
-              ElementsAre(HasSubstr("policy.decided"), HasSubstr("target.resolved"), HasSubstr("server.connected"),
-                          HasSubstr("prelogin.answered"), HasSubstr("tls.agreed"), HasSubstr("tls.agreed")));
-  for (const Cause cause : {Cause::certificate_untrusted, Cause::certificate_self_signed, Cause::certificate_expired,
-                            Cause::certificate_weak}) {
+  EXPECT_THAT(name.evidence, ElementsAre(HasSubstr("policy.decided"), HasSubstr("target.resolved"),
+                                         HasSubstr("server.connected"), HasSubstr("prelogin.answered"),
+                                         HasSubstr("tls.agreed"), HasSubstr("tls.agreed")));
+  for (const Cause cause : {Cause::certificate_untrusted, Cause::certificate_self_signed,
+                            Cause::certificate_expired, Cause::certificate_weak}) {
     const Diagnosis diagnosis = diagnosed(cause);
     EXPECT_THAT(diagnosis.sentence, HasSubstr("10.0.0.5:1433 (sql9.corp.test, *.lab.test)")) << id(cause);
     EXPECT_THAT(diagnosis.remedy, AllOf(HasSubstr("ca_file"), HasSubstr("route dw-route"))) << id(cause);
@@ -454,23 +490,30 @@ TEST(Diagnose, ACertificateOfThousandsOfNames) {
   TlsAgreed hostile = bound;
   hostile.names.assign(10'000, "a.test");
   EXPECT_THAT(
-      diagnose(connected + std::vector<Event>{hostile}, failure("server-login", Cause::certificate_name)).sentence,
+      diagnose(connected + std::vector<Event>{hostile}, failure("server-login", Cause::certificate_name))
+          .sentence,
       testing::EndsWith("it holds a.test, a.test, a.test, a.test, a.test and 9995 more."));
 }
 
 TEST(Diagnose, WhatTheTokenWasBoundTo) {
   const auto sentence = [](std::vector<Event> tls) {
     tls.insert(tls.end(), {first_token, untrusted});
-    return diagnose(connected + std::move(tls), failure("server-login", Cause::channel_binding_refused)).sentence;
+    return diagnose(connected + std::move(tls), failure("server-login", Cause::channel_binding_refused))
+        .sentence;
   };
-  EXPECT_THAT(sentence({}),
-              HasSubstr("which carried no channel binding (there was no TLS): it demands Extended Protection"));
-  EXPECT_THAT(sentence({unbound}), HasSubstr("which carried no channel binding (TLSv1.3 has none): it demands"));
+  EXPECT_THAT(
+      sentence({}),
+      HasSubstr("which carried no channel binding (there was no TLS): it demands Extended Protection"));
+  EXPECT_THAT(sentence({unbound}),
+              HasSubstr("which carried no channel binding (TLSv1.3 has none): it demands"));
   const Diagnosis unfit = diagnose(connected + std::vector<Event>{bound, first_token},
                                    failure("server-login", Cause::channel_binding_refused, "bad bindings"));
-  EXPECT_THAT(unfit.sentence,
-              HasSubstr("the token of svc-reports@CORP.TEST, which carried the channel binding tls-unique of TLSv1.2"));
-  EXPECT_THAT(unfit.remedy, AllOf(HasSubstr("0x80090346"), HasSubstr("encrypt = \"require\" in route dw-route")));
+  EXPECT_THAT(
+      unfit.sentence,
+      HasSubstr(
+          "the token of svc-reports@CORP.TEST, which carried the channel binding tls-unique of TLSv1.2"));
+  EXPECT_THAT(unfit.remedy,
+              AllOf(HasSubstr("0x80090346"), HasSubstr("encrypt = \"require\" in route dw-route")));
   EXPECT_THAT(unfit.evidence, Contains(HasSubstr("tls.agreed")));
 }
 
@@ -494,10 +537,13 @@ TEST(Diagnose, WhichKeysOfWhichRoute) {
   for (const Line &line : std::initializer_list<Line>{
            {Cause::client_requires_tls, "listener reports has tls = \"off\""},
            {Cause::client_requires_tls, "Set tls = \"optional\" at listener reports"},
-           {Cause::listener_requires_tls, "Listener reports takes encrypted connections only (tls = \"required\")"},
-           {Cause::server_requires_tls, "10.0.0.5:1433 demands encryption, and route dw-route has encrypt = \"off\""},
+           {Cause::listener_requires_tls,
+            "Listener reports takes encrypted connections only (tls = \"required\")"},
+           {Cause::server_requires_tls,
+            "10.0.0.5:1433 demands encryption, and route dw-route has encrypt = \"off\""},
            {Cause::server_requires_tls, "Set encrypt = \"require\" in route dw-route"},
-           {Cause::server_without_tls, "Route dw-route demands encryption, and the server at 10.0.0.5:1433 does not"},
+           {Cause::server_without_tls,
+            "Route dw-route demands encryption, and the server at 10.0.0.5:1433 does not"},
            {Cause::tls_version_refused, "tls_min = \"1.0\" in route dw-route"},
            {Cause::tls_mismatch, "set encrypt of route dw-route as the server has it"},
            {Cause::server_closed, "set encrypt = \"strict\" in route dw-route"},
@@ -512,9 +558,9 @@ TEST(Diagnose, WhichKeysOfWhichRoute) {
 }
 
 TEST(Diagnose, ARedirectShowsWhereItCameFrom) {
-  const Diagnosis redirected =
-      diagnose(complete + std::vector<Event>{RedirectFollowed{"sql1.corp.test:1433", "sql2.corp.test:1433", 1}},
-               failure("server-login", Cause::redirect_refused, "sql3.lab.test:1433 is not within corp.test"));
+  const Diagnosis redirected = diagnose(
+      complete + std::vector<Event>{RedirectFollowed{"sql1.corp.test:1433", "sql2.corp.test:1433", 1}},
+      failure("server-login", Cause::redirect_refused, "sql3.lab.test:1433 is not within corp.test"));
   EXPECT_THAT(redirected.evidence, Contains(HasSubstr("redirect.followed")));
   EXPECT_EQ(redirected.said, "sql3.lab.test:1433 is not within corp.test");
   EXPECT_EQ(redirected.said_by, "");
@@ -558,8 +604,9 @@ TEST(ClientText, HasCauseSpnWordsRemedyAndConnection) {
               " Remedy: Register it on the account that SQL Server runs as: setspn -S MSSQLSvc/sql1.corp.test:1433 DOMAIN\\SERVICEACCOUNT"),
           testing::EndsWith(" (sqlshim connection 7f3a01c2)")));
   const Diagnosis denied = diagnose(complete, failure("server-login", Cause::login_denied, "18456"));
-  EXPECT_THAT(client_text(denied, "7f3a01c2"),
-              AllOf(HasSubstr(" SPN: MSSQLSvc/sql1.corp.test:1433@CORP.TEST."), HasSubstr(" Detail: 18456.")));
+  EXPECT_THAT(
+      client_text(denied, "7f3a01c2"),
+      AllOf(HasSubstr(" SPN: MSSQLSvc/sql1.corp.test:1433@CORP.TEST."), HasSubstr(" Detail: 18456.")));
 }
 
 TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
@@ -570,26 +617,29 @@ TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
   const Records hostile = trail_of(
       {Accepted{worst, worst, worst}, CallerProven{1, worst, {worst}, worst, 1},
        LoginReceived{worst, worst, worst, worst, worst, worst, 0, 0, worst, worst, 0, {worst}},
-       PolicyDecided{worst, worst, worst, worst, worst}, DnsAnswered{worst, worst, worst, 0, {worst}, worst, false, 0},
+       PolicyDecided{worst, worst, worst, worst, worst},
+       DnsAnswered{worst, worst, worst, 0, {worst}, worst, false, 0},
        TargetResolved{worst, worst, 1, worst, {worst}}, KdcAnswered{worst, worst, -1, worst, worst, 1, 1},
        KdcAnswered{worst, worst, 7, worst, worst, 1, 1}, SpnTried{worst, worst, "refused", worst, worst},
        TicketChosen{worst, worst, worst, 1, worst, false, worst}, ServerConnected{worst, 1, 1},
-       TlsAgreed{"server", worst, worst, {worst, worst}, false, worst, worst}, RedirectFollowed{worst, worst, 1},
-       ServerSaid{18456, 1, 14, worst}});
+       TlsAgreed{"server", worst, worst, {worst, worst}, false, worst, worst},
+       RedirectFollowed{worst, worst, 1}, ServerSaid{18456, 1, 14, worst}});
   for (const CauseEntry &entry : all_causes())
     for (const char *step : {"ticket", "server-login"}) {
       const std::string text = client_text(diagnose(hostile, failure(step, entry.cause, worst)), "7f3a01c2");
       EXPECT_LE(text.size(), 2000u) << entry.id;
       EXPECT_EQ(text.find_first_of("\n\r\x1b\x7f"), std::string::npos) << entry.id;
       EXPECT_EQ(text, printable(text, 2000)) << entry.id;
-      EXPECT_THAT(text, AllOf(HasSubstr(" Remedy: "), testing::EndsWith(" (sqlshim connection 7f3a01c2)"))) << entry.id;
+      EXPECT_THAT(text, AllOf(HasSubstr(" Remedy: "), testing::EndsWith(" (sqlshim connection 7f3a01c2)")))
+          << entry.id;
     }
 }
 
 TEST(ClientText, OrdinaryRemediesAreWhole) {
   for (const CauseEntry &entry : all_causes()) {
     const Diagnosis diagnosis = diagnose(complete, failure("server-login", entry.cause));
-    EXPECT_THAT(client_text(diagnosis, "7f3a01c2"), AllOf(HasSubstr(diagnosis.sentence), HasSubstr(diagnosis.remedy)))
+    EXPECT_THAT(client_text(diagnosis, "7f3a01c2"),
+                AllOf(HasSubstr(diagnosis.sentence), HasSubstr(diagnosis.remedy)))
         << entry.id;
   }
 }

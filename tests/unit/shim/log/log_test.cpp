@@ -32,7 +32,8 @@ protected:
   }
   ~FileLogTest() override { fs::remove_all(folder); }
 
-  std::unique_ptr<DecisionLog> open(const fs::path &file, std::size_t lines = 65536, bool debug = false) const {
+  std::unique_ptr<DecisionLog> open(const fs::path &file, std::size_t lines = 65536,
+                                    bool debug = false) const {
     auto log = open_decision_log(file, debug, lines);
     EXPECT_TRUE(log) << log.error();
     return std::move(log).value_or(nullptr);

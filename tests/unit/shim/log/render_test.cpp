@@ -30,7 +30,8 @@ Record record_of(Event event) {
           .event = std::move(event)};
 }
 
-/// One event of each kind with every field set, the "data" of its line, and its line of the timeline after the name.
+/// One event of each kind with every field set, the "data" of its line, and its line of
+/// the timeline after the name.
 struct Golden {
   Event event;
   std::string_view name, data, text;
@@ -45,10 +46,12 @@ const Golden goldens[] = {
     {PreloginAnswered{"client", "ENCRYPTION off", "ENCRYPTION not_sup"}, "prelogin.answered",
      R"({"leg":"client","asked":"ENCRYPTION off","answered":"ENCRYPTION not_sup"})",
      R"(leg=client asked="ENCRYPTION off" answered="ENCRYPTION not_sup")"},
-    {TlsAgreed{"server", "TLSv1.2", "AES256", {"sql1", "sql1.corp.test"}, true, "tls-unique", "ok"}, "tls.agreed",
+    {TlsAgreed{"server", "TLSv1.2", "AES256", {"sql1", "sql1.corp.test"}, true, "tls-unique", "ok"},
+     "tls.agreed",
      R"({"leg":"server","version":"TLSv1.2","cipher":"AES256","names":["sql1","sql1.corp.test"],"verified":true,"binding":"tls-unique","reason":"ok"})",
      "leg=server version=TLSv1.2 cipher=AES256 names=sql1,sql1.corp.test verified=true binding=tls-unique reason=ok"},
-    {LoginReceived{"7.4", "sql1", "dw", "x", "tsql", "ws1", 42, 4096, "sql", "none", 0, {"10"}}, "login.received",
+    {LoginReceived{"7.4", "sql1", "dw", "x", "tsql", "ws1", 42, 4096, "sql", "none", 0, {"10"}},
+     "login.received",
      R"({"tds":"7.4","server":"sql1","database":"dw","user":"x","app":"tsql","host":"ws1","pid":42,"packet_size":4096,"auth":"sql","mechanism":"none","size":0,"features":["10"]})",
      "tds=7.4 server=sql1 database=dw user=x app=tsql host=ws1 pid=42 packet_size=4096 auth=sql mechanism=none size=0 features=10"},
     {CredentialsIgnored{"user and password"}, "credentials.ignored", R"({"what":"user and password"})",
@@ -73,18 +76,18 @@ const Golden goldens[] = {
     {PlanMade{{"tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST"}}, "plan.made",
      R"({"attempts":["tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST"]})",
      R"(attempts="tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST")"},
-    {KdcAnswered{"127.0.0.1:88", "TGS", 7, "Server not found in Kerberos database", "2026-11-22T09:51:59Z", -412000,
-                 900, "CORP.TEST", "krb5.conf"},
+    {KdcAnswered{"127.0.0.1:88", "TGS", 7, "Server not found in Kerberos database", "2026-11-22T09:51:59Z",
+                 -412000, 900, "CORP.TEST", "krb5.conf"},
      "kdc.answered",
      R"({"kdc":"127.0.0.1:88","exchange":"TGS","code":7,"text":"Server not found in Kerberos database","stime":"2026-11-22T09:51:59Z","skew_ms":-412000,"us":900,"realm":"CORP.TEST","source":"krb5.conf"})",
      R"(kdc=127.0.0.1:88 exchange=TGS code=7 text="Server not found in Kerberos database" stime=2026-11-22T09:51:59Z skew_ms=-412000 us=900 realm=CORP.TEST source=krb5.conf)"},
-    {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", "port", "refused", "service-unknown", "not found", "svc@CORP.TEST", "srv",
-              "short-name"},
+    {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", "port", "refused", "service-unknown", "not found",
+              "svc@CORP.TEST", "srv", "short-name"},
      "spn.tried",
      R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","why":"port","outcome":"refused","kind":"service-unknown","detail":"not found","client":"svc@CORP.TEST","realm_from":"srv","odd":"short-name"})",
      R"(spn=MSSQLSvc/sql1:1433@CORP.TEST why=port outcome=refused kind=service-unknown detail="not found" client=svc@CORP.TEST realm_from=srv odd=short-name)"},
-    {TicketChosen{"MSSQLSvc/sql1:1433@CORP.TEST", "svc@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "2026-11-22T19:52:00Z",
-                  true, "CORP\\svc"},
+    {TicketChosen{"MSSQLSvc/sql1:1433@CORP.TEST", "svc@CORP.TEST", "aes256-cts-hmac-sha1-96", 2,
+                  "2026-11-22T19:52:00Z", true, "CORP\\svc"},
      "ticket.chosen",
      R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","client":"svc@CORP.TEST","etype":"aes256-cts-hmac-sha1-96","kvno":2,"expires":"2026-11-22T19:52:00Z","cached":true,"account":"CORP\\svc"})",
      R"(spn=MSSQLSvc/sql1:1433@CORP.TEST client=svc@CORP.TEST etype=aes256-cts-hmac-sha1-96 kvno=2 expires=2026-11-22T19:52:00Z cached=true account=CORP\svc)"},
@@ -106,19 +109,23 @@ const Golden goldens[] = {
      R"(from=tcp+kerberos to=tcp+ntlm reason="fallback is \"off\"")"},
     {RedirectFollowed{"sql1", "sql2", 1}, "redirect.followed", R"({"from":"sql1","to":"sql2","hop":1})",
      "from=sql1 to=sql2 hop=1"},
-    {PartnerMapped{"sql2", "127.0.0.1,14330"}, "partner.mapped", R"({"partner":"sql2","listener":"127.0.0.1,14330"})",
-     "partner=sql2 listener=127.0.0.1,14330"},
+    {PartnerMapped{"sql2", "127.0.0.1,14330"}, "partner.mapped",
+     R"({"partner":"sql2","listener":"127.0.0.1,14330"})", "partner=sql2 listener=127.0.0.1,14330"},
     {LoginAnswered{true, "7.4", "dw", 4096}, "login.answered",
      R"({"accepted":true,"version":"7.4","database":"dw","packet_size":4096})",
      "accepted=true version=7.4 database=dw packet_size=4096"},
-    {TraceLine{"Getting credentials"}, "trace", R"({"text":"Getting credentials"})", R"(text="Getting credentials")"},
+    {TraceLine{"Getting credentials"}, "trace", R"({"text":"Getting credentials"})",
+     R"(text="Getting credentials")"},
     {Refused{"ticket", "directory", "spn-missing", "not found", "setspn -S …"}, "refused",
      R"({"step":"ticket","fault":"directory","cause":"spn-missing","detail":"not found","remedy":"setspn -S …"})",
      R"(step=ticket fault=directory cause=spn-missing detail="not found" remedy="setspn -S …")"},
     {Closed{"client", "closed", 1024, 18446744073709551615u, 5000}, "closed",
      R"({"by":"client","reason":"closed","up":1024,"down":18446744073709551615,"lasted_ms":5000})",
      "by=client reason=closed up=1024 down=18446744073709551615 lasted_ms=5000"},
-    {Started{"0.1.0", "/etc/sqlshim/sqlshim.toml", {"reports 127.0.0.1:14330"}, {"reports: keytab of svc@CORP.TEST"}},
+    {Started{"0.1.0",
+             "/etc/sqlshim/sqlshim.toml",
+             {"reports 127.0.0.1:14330"},
+             {"reports: keytab of svc@CORP.TEST"}},
      "started",
      R"({"version":"0.1.0","config":"/etc/sqlshim/sqlshim.toml","listeners":["reports 127.0.0.1:14330"],"identities":["reports: keytab of svc@CORP.TEST"]})",
      R"(version=0.1.0 config=/etc/sqlshim/sqlshim.toml listeners="reports 127.0.0.1:14330" identities="reports: keytab of svc@CORP.TEST")"},
@@ -126,7 +133,8 @@ const Golden goldens[] = {
     {Reloaded{"tickets"}, "reloaded", R"({"what":"tickets"})", "what=tickets"},
     {Drained{12, 3}, "drained", R"({"waited_ms":12,"closed":3})", "waited_ms=12 closed=3"},
 };
-static_assert(std::size(goldens) == std::variant_size_v<AnyEvent>, "a new kind of event needs its golden line");
+static_assert(std::size(goldens) == std::variant_size_v<AnyEvent>,
+              "a new kind of event needs its golden line");
 
 TEST(Render, EveryKindHasItsGoldenLine) {
   for (std::size_t i = 0; i < std::size(goldens); ++i) {
@@ -184,8 +192,10 @@ TEST(Render, NoFieldIsASecret) {
 }
 
 TEST(Render, EventsWithoutAConnection) {
-  const Record record{.at = at("2026-11-22T09:52:00Z"), .conn = {}, .seq = 0, .since_accept = {}, .event = Warned{"x"}};
-  EXPECT_EQ(to_json(record), R"({"v":1,"at":"2026-11-22T09:52:00.000000Z","event":"warned","data":{"what":"x"}})");
+  const Record record{
+      .at = at("2026-11-22T09:52:00Z"), .conn = {}, .seq = 0, .since_accept = {}, .event = Warned{"x"}};
+  EXPECT_EQ(to_json(record),
+            R"({"v":1,"at":"2026-11-22T09:52:00.000000Z","event":"warned","data":{"what":"x"}})");
   EXPECT_EQ(to_text(record), "2026-11-22T09:52:00.000000Z warned what=x");
   ASSERT_TRUE(from_json(to_json(record)));
   EXPECT_EQ(from_json(to_json(record))->conn, "");
@@ -212,9 +222,11 @@ const Outside outside[] = {
      "b",
      "a\uFFFDb", "\"a\uFFFDb\""},
     {"cut in the middle", "a\xe6\x95", "a\uFFFD\uFFFD", "\"a\uFFFD\uFFFD\""},
-    {"overlong", "\xc0\xaf\xe0\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD", "\"\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\""},
+    {"overlong", "\xc0\xaf\xe0\x80\x80", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD",
+     "\"\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\""},
     {"a surrogate", "\xed\xa0\x80", "\uFFFD\uFFFD\uFFFD", "\"\uFFFD\uFFFD\uFFFD\""},
-    {"beyond Unicode", "\xf4\x90\x80\x80\xf5", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD", "\"\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\""},
+    {"beyond Unicode", "\xf4\x90\x80\x80\xf5", "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD",
+     "\"\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\""},
     {"U+FFFD itself", "\uFFFD", "\uFFFD", "\"\uFFFD\""},
 };
 
@@ -233,7 +245,8 @@ TEST(Render, EveryByteMakesOneLineThatReadsBack) {
     EXPECT_EQ(line.find_first_of("\n\r"), std::string::npos) << byte;
     ASSERT_TRUE(from_json(line)) << byte;
     EXPECT_EQ(std::get<Accepted>(from_json(line)->event).peer, byte < 128 ? raw : "a\uFFFDb");
-    EXPECT_EQ(to_text(record_of(Accepted{raw, raw, raw})).find_first_of("\n\r\x1b\x7f"), std::string::npos) << byte;
+    EXPECT_EQ(to_text(record_of(Accepted{raw, raw, raw})).find_first_of("\n\r\x1b\x7f"), std::string::npos)
+        << byte;
   }
 }
 
@@ -268,22 +281,26 @@ TEST(Render, LongListsAreCut) {
 
 TEST(Render, TimesInTheTimeline) {
   Record record = record_of(Warned{"x"});
-  for (const auto &[elapsed, shown] :
-       {std::pair{0us, "+0.000ms"}, {1us, "+0.001ms"}, {9'999'999us, "+9999.999ms"}, {10'000'000us, "+10.000s"}}) {
+  for (const auto &[elapsed, shown] : {std::pair{0us, "+0.000ms"},
+                                       {1us, "+0.001ms"},
+                                       {9'999'999us, "+9999.999ms"},
+                                       {10'000'000us, "+10.000s"}}) {
     record.since_accept = elapsed;
     EXPECT_EQ(to_text(record), std::string("7f3a01c2 ") + shown + " warned what=x");
   }
 }
 
 TEST(Render, ValuesInTheTimeline) {
-  EXPECT_EQ(to_text(record_of(Accepted{"", "a\"b", "c d"})), R"(7f3a01c2 +1.830ms accepted peer="a\"b" local="c d")");
+  EXPECT_EQ(to_text(record_of(Accepted{"", "a\"b", "c d"})),
+            R"(7f3a01c2 +1.830ms accepted peer="a\"b" local="c d")");
 }
 
 TEST(Render, Iso8601) {
   EXPECT_EQ(to_iso8601(WallTime{}), "1970-01-01T00:00:00.000000Z");
   EXPECT_EQ(to_iso8601(WallTime{} - 1us), "1969-12-31T23:59:59.999999Z");
-  for (const char *text : {"2026-11-22T09:52:00.123456Z", "2024-02-29T23:59:59.000001Z", "1969-12-31T23:59:59.999999Z",
-                           "1678-01-01T00:00:00.000000Z", "2261-12-31T23:59:59.999999Z"})
+  for (const char *text :
+       {"2026-11-22T09:52:00.123456Z", "2024-02-29T23:59:59.000001Z", "1969-12-31T23:59:59.999999Z",
+        "1678-01-01T00:00:00.000000Z", "2261-12-31T23:59:59.999999Z"})
     EXPECT_EQ(to_iso8601(at(text)), text);
   EXPECT_EQ(at("2026-11-22T09:52:00Z"), at("2026-11-22T09:52:00.000000Z"));
   EXPECT_EQ(at("2026-11-22T09:52:00.5Z"), at("2026-11-22T09:52:00.500000Z"));
@@ -302,32 +319,34 @@ TEST(Render, LinesThatAreNone) {
   struct Row {
     const char *line, *complaint;
   };
-  for (const Row &row : std::initializer_list<Row>{
-           {"", "not JSON"},
-           {"7f3a01c2 +1.830ms accepted", "not JSON"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","da)", "not JSON (a line that was cut off?)"},
-           {"[]", "not a JSON object"},
-           {"{}", "\"v\" is 0: this version of sqlshim reads 1"},
-           {R"({"v":2,"at":"2026-11-22T09:52:00Z","event":"warned","data":{}})", "\"v\" is 2"},
-           {R"({"v":"1"})", "\"v\" is of the wrong type"},
-           {R"({"v":1,"at":"yesterday","event":"warned","data":{}})", "\"at\" is no time: \"yesterday\""},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"war\u001bned","data":{}})",
-            R"(unknown event "war\u001bned")"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned"})", "no \"data\""},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","data":[]})", "no \"data\""},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","data":{"what":5}})",
-            "warned: \"what\" is of the wrong type"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"drained","data":{"waited_ms":-1}})",
-            "\"waited_ms\" is of the wrong type"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"drained","data":{"waited_ms":1.5}})",
-            "\"waited_ms\" is of the wrong type"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"attempt.ended","data":{"attempt":3000000000}})",
-            "\"attempt\" is of the wrong type"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"kdc.answered","data":{"code":18446744073709551615}})",
-            "\"code\" is of the wrong type"},
-           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"plan.made","data":{"attempts":["a",1]}})",
-            "\"attempts\" is of the wrong type"},
-       }) {
+  for (
+      const Row &row : std::initializer_list<Row>{
+          {"", "not JSON"},
+          {"7f3a01c2 +1.830ms accepted", "not JSON"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","da)",
+           "not JSON (a line that was cut off?)"},
+          {"[]", "not a JSON object"},
+          {"{}", "\"v\" is 0: this version of sqlshim reads 1"},
+          {R"({"v":2,"at":"2026-11-22T09:52:00Z","event":"warned","data":{}})", "\"v\" is 2"},
+          {R"({"v":"1"})", "\"v\" is of the wrong type"},
+          {R"({"v":1,"at":"yesterday","event":"warned","data":{}})", "\"at\" is no time: \"yesterday\""},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"war\u001bned","data":{}})",
+           R"(unknown event "war\u001bned")"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned"})", "no \"data\""},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","data":[]})", "no \"data\""},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","data":{"what":5}})",
+           "warned: \"what\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"drained","data":{"waited_ms":-1}})",
+           "\"waited_ms\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"drained","data":{"waited_ms":1.5}})",
+           "\"waited_ms\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"attempt.ended","data":{"attempt":3000000000}})",
+           "\"attempt\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"kdc.answered","data":{"code":18446744073709551615}})",
+           "\"code\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"plan.made","data":{"attempts":["a",1]}})",
+           "\"attempts\" is of the wrong type"},
+      }) {
     const auto record = from_json(row.line);
     ASSERT_FALSE(record) << row.line;
     EXPECT_THAT(record.error(), HasSubstr(row.complaint)) << row.line;
@@ -339,7 +358,8 @@ TEST(Render, FieldsOfOtherVersionsAreNoError) {
       R"({"v":1,"at":"2026-11-22T09:52:00Z","new":1,"event":"attempt.ended","data":{"cause":"ok","colour":["red"]}})");
   ASSERT_TRUE(record) << record.error();
   EXPECT_EQ(std::get<AttemptEnded>(record->event).cause, "ok");
-  EXPECT_EQ(std::get<AttemptEnded>(record->event).attempt, 0) << "a field that the line lacks keeps its default";
+  EXPECT_EQ(std::get<AttemptEnded>(record->event).attempt, 0)
+      << "a field that the line lacks keeps its default";
 }
 
 TEST(Render, DeepNestingIsAnError) { EXPECT_FALSE(from_json(std::string(100'000, '['))); }

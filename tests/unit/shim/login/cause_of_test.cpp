@@ -56,28 +56,33 @@ TEST(CauseOf, ContextError) {
 }
 
 TEST(CauseOf, ContextErrorIsNeverAMissingSpn) {
-  // There was a ticket: the SPN exists, and no further spelling, mechanism or password may be tried on the ground that it does not.
+  // There was a ticket: the SPN exists, and no further spelling, mechanism or password may be tried on
+  // the ground that it does not.
   for (int kind = 0; kind <= static_cast<int>(Kind::other); ++kind)
     EXPECT_NE(cause_of_context_error(static_cast<Kind>(kind)), Cause::spn_missing) << kind;
 }
 
 TEST(CauseOf, TlsFaultsAreCausesOfTheirOwn) {
   const std::pair<TlsFault, Cause> rows[] = {
-      {TlsFault::name, Cause::certificate_name},       {TlsFault::untrusted, Cause::certificate_untrusted},
-      {TlsFault::expired, Cause::certificate_expired}, {TlsFault::self_signed, Cause::certificate_self_signed},
-      {TlsFault::weak, Cause::certificate_weak},       {TlsFault::version, Cause::tls_version_refused},
-      {TlsFault::mismatch, Cause::tls_mismatch},       {TlsFault::closed, Cause::tls_mismatch},
+      {TlsFault::name, Cause::certificate_name},
+      {TlsFault::untrusted, Cause::certificate_untrusted},
+      {TlsFault::expired, Cause::certificate_expired},
+      {TlsFault::self_signed, Cause::certificate_self_signed},
+      {TlsFault::weak, Cause::certificate_weak},
+      {TlsFault::version, Cause::tls_version_refused},
+      {TlsFault::mismatch, Cause::tls_mismatch},
+      {TlsFault::closed, Cause::tls_mismatch},
   };
   for (const auto &[fault, cause] : rows)
     EXPECT_EQ(id(cause_of_tls_fault(fault)), id(cause));
 }
 
 TEST(CauseOf, ServerError) {
-  const std::pair<std::uint32_t, Cause> rows[] = {{18452, Cause::login_untrusted}, {18456, Cause::login_denied},
-                                                  {4060, Cause::database_denied},  {954, Cause::database_denied},
-                                                  {955, Cause::database_denied},   {976, Cause::database_denied},
-                                                  {983, Cause::database_denied},   {17806, Cause::login_denied},
-                                                  {0, Cause::login_denied},        {4294967295, Cause::login_denied}};
+  const std::pair<std::uint32_t, Cause> rows[] = {
+      {18452, Cause::login_untrusted},  {18456, Cause::login_denied},  {4060, Cause::database_denied},
+      {954, Cause::database_denied},    {955, Cause::database_denied}, {976, Cause::database_denied},
+      {983, Cause::database_denied},    {17806, Cause::login_denied},  {0, Cause::login_denied},
+      {4294967295, Cause::login_denied}};
   for (const auto &[number, cause] : rows)
     EXPECT_EQ(id(cause_of_server_error(number)), id(cause)) << number;
 }

@@ -12,9 +12,10 @@ namespace {
 using namespace shim;
 using config::AttemptKind;
 
-// One line each: the policy ("ATTEMPTS [on CAUSES] [audit|off]": k Kerberos, n NTLM, s the password; a Kerberos attempt stands for as many SPN candidates as its digit says), what each attempt that is made meets,
-// which follow, and what the client hears. Words of an attempt that met something: a cause, or CAUSE>DIAGNOSED where the whole trail says it better, or CAUSE! where the server
-// rejected the ticket.
+// One line each: the policy ("ATTEMPTS [on CAUSES] [audit|off]": k Kerberos, n NTLM, s the password; a
+// Kerberos attempt stands for as many SPN candidates as its digit says), what each attempt that is made
+// meets, which follow, and what the client hears. Words of an attempt that met something: a cause, or
+// CAUSE>DIAGNOSED where the whole trail says it better, or CAUSE! where the server rejected the ticket.
 constexpr const char *table = R"(
 # --- one attempt
 k1                                                   | ok                                   | k1          | ok
@@ -192,7 +193,8 @@ std::string outcome(const Policy &policy, const std::vector<std::string> &meets)
       const auto met = met_of(meets[i], attempt);
       heard = id(met.diagnosed);
       const auto onward = what_follows(policy.route, policy.plan, met);
-      EXPECT_EQ(onward.reason.empty(), onward.what == Follows::nothing || onward.what == Follows::another_spn);
+      EXPECT_EQ(onward.reason.empty(),
+                onward.what == Follows::nothing || onward.what == Follows::another_spn);
       if (onward.what == Follows::another_spn || onward.what == Follows::fallback) {
         EXPECT_GT(onward.next, attempt) << "it never goes back";
         attempt = onward.next;
@@ -229,7 +231,8 @@ TEST(Fallback, EveryCauseOfTheCatalogueHasARule) {
   EXPECT_EQ(config::fallback_rules().size(), all_causes().size()) << "each once";
 }
 
-// However a cause that never leads on comes into the list, past the configuration's own check: nothing follows.
+// However a cause that never leads on comes into the list, past the configuration's
+// own check: nothing follows.
 TEST(Fallback, NeverWhateverIsListed) {
   std::size_t never = 0;
   for (const auto &rule : config::fallback_rules()) {

@@ -20,10 +20,11 @@ auth::NameFacts facts_of(const std::string &typed, const std::string &canonical 
 const auth::KerberosConfig kerberos{
     .path = {}, .default_realm = {}, .domain_realm = {{".corp.test", "CORP.TEST"}}, .kdcs = {}, .naming = {}};
 
-std::vector<std::string> plan(const config::Route &route, const auth::NameFacts &facts, const std::string &realm = "",
-                              bool integrated = false) {
+std::vector<std::string> plan(const config::Route &route, const auth::NameFacts &facts,
+                              const std::string &realm = "", bool integrated = false) {
   std::vector<std::string> attempts;
-  for (const auto &attempt : make_plan(route, route.spn, facts, kerberos, {.identity = realm, .srv = {}}, integrated)) {
+  for (const auto &attempt :
+       make_plan(route, route.spn, facts, kerberos, {.identity = realm, .srv = {}}, integrated)) {
     if (attempt.kind == AttemptKind::tcp_sql) EXPECT_FALSE(attempt.spn);
     attempts.push_back(attempt.text());
   }
@@ -38,15 +39,17 @@ config::Route route_of(std::vector<AttemptKind> attempts) {
 }
 
 TEST(Plan, KerberosIsTheDefault) {
-  EXPECT_THAT(plan({}, facts_of("sql1.corp.test")), ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST",
-                                                                "tcp+kerberos MSSQLSvc/sql1.corp.test@CORP.TEST"));
+  EXPECT_THAT(plan({}, facts_of("sql1.corp.test")),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST",
+                          "tcp+kerberos MSSQLSvc/sql1.corp.test@CORP.TEST"));
 }
 
 TEST(Plan, CandidatesInTheOrderOfTheRoute) {
   config::Route route;
   route.spn_rules.order = {auth::Why::typed, auth::Why::port};
-  EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST",
-                                                         "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
+  EXPECT_THAT(plan(route, facts_of("sql1")),
+              ElementsAre("tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST",
+                          "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"));
 }
 
 TEST(Plan, PortIsAsTyped) {
@@ -62,7 +65,8 @@ TEST(Plan, AttemptsInTheOrderOfTheRoute) {
 }
 
 TEST(Plan, PasswordsNeedNoRealmAndNoSpn) {
-  EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql}), facts_of("sql1", "sql1.other.test")), ElementsAre("tcp+sql"));
+  EXPECT_THAT(plan(route_of({AttemptKind::tcp_sql}), facts_of("sql1", "sql1.other.test")),
+              ElementsAre("tcp+sql"));
 }
 
 // What NTLM needs of Kerberos: nothing.
@@ -91,10 +95,13 @@ TEST(Plan, NoPasswordAttemptForAClientThatGaveNone) {
 TEST(Plan, ExplicitSpnAlone) {
   config::Route route;
   route.spn = "MSSQLSvc/listener.corp.test:5022";
-  EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@CORP.TEST"));
+  EXPECT_THAT(plan(route, facts_of("sql1")),
+              ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@CORP.TEST"));
   route.spn += "@OTHER.TEST";
-  EXPECT_THAT(plan(route, facts_of("sql1")), ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@OTHER.TEST"));
-  EXPECT_EQ(make_plan(route, route.spn, facts_of("sql1"), kerberos, {}, false)[0].spn->why, auth::Why::explicit_spn);
+  EXPECT_THAT(plan(route, facts_of("sql1")),
+              ElementsAre("tcp+kerberos MSSQLSvc/listener.corp.test:5022@OTHER.TEST"));
+  EXPECT_EQ(make_plan(route, route.spn, facts_of("sql1"), kerberos, {}, false)[0].spn->why,
+            auth::Why::explicit_spn);
 }
 
 TEST(Plan, TheRoutesExplicitSpnHoldsForItsOwnTargetAlone) {
@@ -102,15 +109,17 @@ TEST(Plan, TheRoutesExplicitSpnHoldsForItsOwnTargetAlone) {
   route.spn = "MSSQLSvc/listener.corp.test:5022";
   const auto plan = make_plan(route, "", facts_of("sql2", "sql2.corp.test"), kerberos, {}, false);
   ASSERT_FALSE(plan.empty());
-  EXPECT_EQ(plan[0].spn->spn, "MSSQLSvc/sql2.corp.test:1433@CORP.TEST") << "computed where a redirect has led";
+  EXPECT_EQ(plan[0].spn->spn, "MSSQLSvc/sql2.corp.test:1433@CORP.TEST")
+      << "computed where a redirect has led";
 }
 
 TEST(Plan, RealmOfTheIdentityWhereTheDomainTellsNone) {
   const auto facts = facts_of("sql1", "sql1.other.test");
   EXPECT_THAT(plan(route_of({AttemptKind::tcp_kerberos}), facts, "CORP.TEST"),
               ElementsAre("tcp+kerberos MSSQLSvc/sql1.other.test:1433@CORP.TEST"));
-  EXPECT_EQ(make_plan({}, "", facts, kerberos, {.identity = "CORP.TEST", .srv = {}}, false)[0].spn->realm_from,
-            "referral");
+  EXPECT_EQ(
+      make_plan({}, "", facts, kerberos, {.identity = "CORP.TEST", .srv = {}}, false)[0].spn->realm_from,
+      "referral");
 }
 
 // It is in the plan, so that policy decides whether the next one may follow on it.
@@ -127,9 +136,11 @@ TEST(Plan, CanonicalNamesLeadOnlyWhereTheRouteSays) {
   EXPECT_FALSE(leads_too_far(route, facts)) << "no bound is written";
   route.canonical_within = {"lab.test", "Corp.Test"};
   EXPECT_FALSE(leads_too_far(route, facts));
-  for (const char *name : {"sql1.evil.test", "sql1.evilcorp.test", "sql1.corp.test.evil.test", "sql1", "test"}) {
+  for (const char *name :
+       {"sql1.evil.test", "sql1.evilcorp.test", "sql1.corp.test.evil.test", "sql1", "test"}) {
     facts.canonical = name;
-    EXPECT_THAT(leads_too_far(route, facts).value_or(""), testing::HasSubstr("leads sqlalias to " + std::string(name)));
+    EXPECT_THAT(leads_too_far(route, facts).value_or(""),
+                testing::HasSubstr("leads sqlalias to " + std::string(name)));
   }
   facts.by = auth::Procedure::map;
   EXPECT_FALSE(leads_too_far(route, facts)) << "the configuration's own";

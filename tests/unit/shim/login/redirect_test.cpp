@@ -29,7 +29,8 @@ struct Row {
 void PrintTo(const Row &row, std::ostream *out) { *out << row.name; }
 
 RedirectAsked to(std::string server, std::uint16_t port = 1433) {
-  return {.server = std::move(server), .port = port, .server_proven = true, .been_to = {"sql1.corp.test,1433"}};
+  return {
+      .server = std::move(server), .port = port, .server_proven = true, .been_to = {"sql1.corp.test,1433"}};
 }
 RedirectAsked changed(RedirectAsked asked, void (*change)(RedirectAsked &)) {
   change(asked);
@@ -40,7 +41,8 @@ class FollowRedirect : public testing::TestWithParam<Row> {};
 
 TEST_P(FollowRedirect, KeepsToItsBounds) {
   const auto &row = GetParam();
-  const auto followed = follow_redirect(route_with(row.within), *auth::parse_target(row.first), search, row.asked);
+  const auto followed =
+      follow_redirect(route_with(row.within), *auth::parse_target(row.first), search, row.asked);
   if (*row.place) {
     ASSERT_TRUE(followed) << followed.error();
     EXPECT_EQ(place(*followed), row.place);
@@ -55,9 +57,19 @@ INSTANTIATE_TEST_SUITE_P(
     Rows, FollowRedirect,
     testing::Values(
         Row{"OwnDomain", "sql1.corp.test", {}, to("sql2.corp.test"), "sql2.corp.test,1433", ""},
-        Row{"OwnDomainDeeper", "sql1.corp.test", {}, to("sql2.eu.corp.test", 1500), "sql2.eu.corp.test,1500", ""},
+        Row{"OwnDomainDeeper",
+            "sql1.corp.test",
+            {},
+            to("sql2.eu.corp.test", 1500),
+            "sql2.eu.corp.test,1500",
+            ""},
         Row{"InAnySpelling", "SQL1.Corp.Test.", {}, to("SQL2.CORP.test."), "sql2.corp.test,1433", ""},
-        Row{"AnotherPortOfTheSameHost", "sql1.corp.test", {}, to("sql1.corp.test", 1434), "sql1.corp.test,1434", ""},
+        Row{"AnotherPortOfTheSameHost",
+            "sql1.corp.test",
+            {},
+            to("sql1.corp.test", 1434),
+            "sql1.corp.test,1434",
+            ""},
         Row{"Instance", "sql1.corp.test", {}, to("sql2.corp.test\\INST", 1500), "sql2.corp.test,1500", ""},
         Row{"ShortNames", "sql1", {}, to("sql2"), "sql2,1433", ""},
         Row{"ShortNameToFullName", "sql1", {}, to("sql2.corp.test"), "sql2.corp.test,1433", ""},
@@ -76,7 +88,12 @@ INSTANTIATE_TEST_SUITE_P(
             ""},
 
         Row{"ForeignDomain", "sql1.corp.test", {}, to("sql1.evil.test"), "", "not below corp.test"},
-        Row{"DomainAsPartOfAnother", "sql1.corp.test", {}, to("sql2.evilcorp.test"), "", "not below corp.test"},
+        Row{"DomainAsPartOfAnother",
+            "sql1.corp.test",
+            {},
+            to("sql2.evilcorp.test"),
+            "",
+            "not below corp.test"},
         Row{"DomainInFront", "sql1.corp.test", {}, to("corp.test.evil.test"), "", "not below corp.test"},
         Row{"OwnDomainWhereAnotherIsListed",
             "sql1.corp.test",
@@ -84,7 +101,12 @@ INSTANTIATE_TEST_SUITE_P(
             to("sql2.corp.test"),
             "",
             "not below other.test"},
-        Row{"ShortNameOutsideTheList", "sql1.corp.test", {"other.test"}, to("sql2"), "", "not below other.test"},
+        Row{"ShortNameOutsideTheList",
+            "sql1.corp.test",
+            {"other.test"},
+            to("sql2"),
+            "",
+            "not below other.test"},
         Row{"Address", "sql1.corp.test", {}, to("10.0.0.9"), "", "not below corp.test"},
         Row{"FromAnAddress", "10.0.0.5", {}, to("sql2.corp.test"), "", "no redirect_within"},
         Row{"ThirdHop",

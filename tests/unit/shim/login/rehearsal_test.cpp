@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
-// explain itself is tested with real parts in tests/component. Here: which policy a target gets, and the document.
+// explain itself is tested with real parts in tests/component. Here: which policy a
+// target gets, and the document.
 
 namespace shim_test {
 namespace {
@@ -36,7 +37,8 @@ std::string chosen(const config::Config &config, const std::string &target, cons
 }
 
 TEST(ChooseRoute, TheFirstWithTheSameTarget) {
-  auto config = config_with({{"a", "sql1.corp.test"}, {"b", "SQL2,1433"}, {"c", "sql2"}, {"d", "sql3\\INST"}});
+  auto config =
+      config_with({{"a", "sql1.corp.test"}, {"b", "SQL2,1433"}, {"c", "sql2"}, {"d", "sql3\\INST"}});
   EXPECT_EQ(chosen(config, "sql1.corp.test"), "a sql1.corp.test second of a");
   EXPECT_EQ(chosen(config, "tcp:SQL1.Corp.Test,1433"), "a tcp:SQL1.Corp.Test,1433 second of a");
   EXPECT_EQ(chosen(config, "sql2"), "b sql2 second of b") << "the first one of two";

@@ -57,7 +57,8 @@ void expect_rest_unchanged(const tds::Login7 &login, const tds::Login7 &asked) {
   EXPECT_EQ(login.option_flags2 & ~tds::option2_integrated_security,
             asked.option_flags2 & ~tds::option2_integrated_security);
   EXPECT_EQ(login.type_flags, asked.type_flags);
-  EXPECT_EQ(login.option_flags3 & ~tds::option3_change_password, asked.option_flags3 & ~tds::option3_change_password);
+  EXPECT_EQ(login.option_flags3 & ~tds::option3_change_password,
+            asked.option_flags3 & ~tds::option3_change_password);
   EXPECT_EQ(login.client_time_zone, asked.client_time_zone);
   EXPECT_EQ(login.client_lcid, asked.client_lcid);
   EXPECT_EQ(login.host_name, asked.host_name);
@@ -132,7 +133,9 @@ TEST(Rewrite, StrictVersionBecomesOneThatTheServerLegSpeaks) {
 
 // --- the PRELOGIN of the server leg ---
 
-tds::LoginRequest request_with(std::optional<tds::Prelogin> prelogin) { return {std::move(prelogin), {}, {}}; }
+tds::LoginRequest request_with(std::optional<tds::Prelogin> prelogin) {
+  return {std::move(prelogin), {}, {}};
+}
 
 TEST(ServerPrelogin, CarriesMarsAndTraceid) {
   const tds::Bytes trace(36, 0x5a);
@@ -165,7 +168,9 @@ TEST(ServerPrelogin, WithoutAPreloginOfTheClient) {
 
 TEST(ServerPrelogin, InstanceIsTheTargets) {
   const auto instance = [](const char *typed) {
-    return server_prelogin(request_with({}), *auth::parse_target(typed)).find(tds::PreloginToken::instopt)->data;
+    return server_prelogin(request_with({}), *auth::parse_target(typed))
+        .find(tds::PreloginToken::instopt)
+        ->data;
   };
   EXPECT_EQ(instance("sql1\\INST,1433"), (tds::Bytes{'I', 'N', 'S', 'T', 0}));
   EXPECT_EQ(instance("sql1"), (tds::Bytes{0}));
@@ -179,7 +184,8 @@ TEST(IgnoredCredentials, Words) {
 
   tds::Login7 login;
   login.user_name = u"sa";
-  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "user and password") << "even an empty password";
+  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "user and password")
+      << "even an empty password";
   login = {};
   login.password = secret("s3cret");
   EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "user and password");
@@ -249,9 +255,10 @@ TEST(MapPartners, CutAnywhereItStaysReadableUpToThere) {
   const auto reply = reply_with({u"SQL2"}), mapped = reply_with({u"x"});
   for (std::size_t size = 0; size < reply.size(); ++size) {
     const auto map = map_partners(tds::ByteView(reply).first(size), tds::tds_7_4, "x");
-    const auto kept = map.partners.empty()
-                          ? tds::Bytes(reply.begin(), reply.begin() + static_cast<std::ptrdiff_t>(size))
-                          : tds::Bytes(mapped.begin(), mapped.end() - static_cast<std::ptrdiff_t>(reply.size() - size));
+    const auto kept =
+        map.partners.empty()
+            ? tds::Bytes(reply.begin(), reply.begin() + static_cast<std::ptrdiff_t>(size))
+            : tds::Bytes(mapped.begin(), mapped.end() - static_cast<std::ptrdiff_t>(reply.size() - size));
     EXPECT_EQ(map.tokens, kept) << size;
   }
 }

@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-// The login itself is tested with real parts in tests/component, as are shim/upstream, shim/preparation and shim/attempt around it.
+// The login itself is tested with real parts in tests/component, as are shim/upstream, shim/preparation
+// and shim/attempt around it.
 
 namespace shim_test {
 namespace {

@@ -8,15 +8,26 @@ namespace {
 
 using testing::HasSubstr;
 
-const std::vector<tds::SsrpInstance> instances{
-    {.server = "HERE", .instance = "INST", .version = "16.0.0.0", .clustered = false, .port = 14330, .pipe = {}},
-    {.server = "HERE", .instance = "DW", .version = "16.0.0.0", .clustered = false, .port = 14331, .pipe = {}}};
+const std::vector<tds::SsrpInstance> instances{{.server = "HERE",
+                                                .instance = "INST",
+                                                .version = "16.0.0.0",
+                                                .clustered = false,
+                                                .port = 14330,
+                                                .pipe = {}},
+                                               {.server = "HERE",
+                                                .instance = "DW",
+                                                .version = "16.0.0.0",
+                                                .clustered = false,
+                                                .port = 14331,
+                                                .pipe = {}}};
 
 tds::Bytes bytes(std::string_view text) { return {text.begin(), text.end()}; }
 
 TEST(BrowserResponder, TellsOneOrAll) {
-  EXPECT_EQ(answer_of(*tds::encode_ssrp_question("inst"), instances), tds::encode_ssrp_answer({instances[0]}));
-  EXPECT_EQ(answer_of(bytes("\4DW"), instances), tds::encode_ssrp_answer({instances[1]})) << "without the NUL";
+  EXPECT_EQ(answer_of(*tds::encode_ssrp_question("inst"), instances),
+            tds::encode_ssrp_answer({instances[0]}));
+  EXPECT_EQ(answer_of(bytes("\4DW"), instances), tds::encode_ssrp_answer({instances[1]}))
+      << "without the NUL";
   EXPECT_EQ(answer_of(bytes("\2"), instances), tds::encode_ssrp_answer(instances));
   EXPECT_EQ(answer_of(bytes("\3"), instances), tds::encode_ssrp_answer(instances));
 }
@@ -50,8 +61,8 @@ TEST_P(RunningResponder, IsUnderstoodByOurOwnClient) {
   }
   const auto taken = BrowserResponder::open(
       loop_.executor(),
-      {GetParam(),
-       static_cast<std::uint16_t>(std::stoi(responder_->address().substr(responder_->address().rfind(':') + 1)))},
+      {GetParam(), static_cast<std::uint16_t>(
+                       std::stoi(responder_->address().substr(responder_->address().rfind(':') + 1)))},
       instances);
   ASSERT_FALSE(taken);
   EXPECT_THAT(taken.error(), HasSubstr("Address already in use"));
@@ -60,7 +71,9 @@ TEST_P(RunningResponder, IsUnderstoodByOurOwnClient) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Addresses, RunningResponder, testing::Values("127.0.0.1", "::1"),
-                         [](const auto &row) { return std::string(row.param).contains(':') ? "IPv6" : "IPv4"; });
+                         [](const auto &row) {
+                           return std::string(row.param).contains(':') ? "IPv6" : "IPv4";
+                         });
 
 } // namespace
 } // namespace shim_test

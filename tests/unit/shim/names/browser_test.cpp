@@ -13,8 +13,12 @@ using UdpSocket = asio::basic_datagram_socket<Udp, Executor>;
 using Replies = std::vector<tds::Bytes>;
 
 constexpr Millis long_time{20'000};
-const tds::SsrpInstance instance{
-    .server = "SQL1", .instance = "INST", .version = "16.0.1000.6", .clustered = false, .port = 51433, .pipe = {}};
+const tds::SsrpInstance instance{.server = "SQL1",
+                                 .instance = "INST",
+                                 .version = "16.0.1000.6",
+                                 .clustered = false,
+                                 .port = 51433,
+                                 .pipe = {}};
 
 /// SQL Browser, as far as a script says: the replies to each question, by its number from 1.
 class FakeBrowser {
@@ -53,7 +57,8 @@ FakeBrowser::Script always(const tds::SsrpInstance &says) {
 
 class BrowserTest : public testing::Test {
 protected:
-  std::expected<BrowserAnswer, BrowserError> ask(std::vector<Udp::endpoint> servers, Millis limit = long_time) {
+  std::expected<BrowserAnswer, BrowserError> ask(std::vector<Udp::endpoint> servers,
+                                                 Millis limit = long_time) {
     const auto started = Clock::now();
     auto answer = loop_.run(ask_browser(std::move(servers), "INST", limit));
     took_ = elapsed_since(started);
@@ -62,7 +67,8 @@ protected:
   }
   Udp::endpoint closed() const {
     const auto endpoint = refuses_.endpoint();
-    return {endpoint.address(), endpoint.port()}; // a TCP port that is taken says nothing of UDP, where nobody has it
+    return {endpoint.address(),
+            endpoint.port()}; // a TCP port that is taken says nothing of UDP, where nobody has it
   }
   Loop loop_;
   RefusingPort refuses_{loop_.executor()};
@@ -89,7 +95,8 @@ TEST_F(BrowserTest, IsAskedAgainAfterASecond) {
 }
 
 TEST_F(BrowserTest, AllAreAskedAtOnce) {
-  FakeBrowser silent(loop_.executor(), [](int) { return Replies(); }), second(loop_.executor(), always(instance));
+  FakeBrowser silent(loop_.executor(), [](int) { return Replies(); }),
+      second(loop_.executor(), always(instance));
   const auto answer = ask({silent.endpoint(), closed(), second.endpoint()});
   ASSERT_TRUE(answer) << answer.error().detail;
   EXPECT_EQ(answer->from, second.endpoint());
@@ -113,7 +120,8 @@ TEST_F(BrowserTest, SilenceTakesAsLongAsItMay) {
   EXPECT_FALSE(answer.error().refused);
   EXPECT_THAT(
       answer.error().detail,
-      MatchesRegex("127\\.0\\.0\\.1:[0-9]+: no answer within [0-9]+ ms; 127\\.0\\.0\\.1:[0-9]+: Connection refused"));
+      MatchesRegex(
+          "127\\.0\\.0\\.1:[0-9]+: no answer within [0-9]+ ms; 127\\.0\\.0\\.1:[0-9]+: Connection refused"));
   EXPECT_GE(took_, Millis(200));
 }
 

@@ -39,7 +39,8 @@ TEST_F(BrowsersTest, WhereItWasBeforeStaysKnown) {
   EXPECT_EQ(browsers_.put("sql1.corp.test", "INST", 50002, start_).before, 50001);
   browsers_.forget();
   EXPECT_EQ(port(start_), 0);
-  EXPECT_EQ(browsers_.put("sql1.corp.test", "INST", 50002, start_ + 100s).before, 50001) << "it has not moved since";
+  EXPECT_EQ(browsers_.put("sql1.corp.test", "INST", 50002, start_ + 100s).before, 50001)
+      << "it has not moved since";
   EXPECT_EQ(browsers_.find("sql1.corp.test", "INST", start_ + 100s)->before, 50001);
 }
 

@@ -176,7 +176,8 @@ TEST_F(ResolverTest, ChainThatEndsInNothingIsKept) {
   auto resolver = this->resolver({&dns});
   const auto answer = ask(resolver, "alias.corp.test");
   EXPECT_EQ(answer.outcome, DnsOutcome::no_name);
-  EXPECT_THAT(answer.records, ElementsAre(DnsRecord{"alias.corp.test", DnsType::cname, "gone.corp.test", 60s}));
+  EXPECT_THAT(answer.records,
+              ElementsAre(DnsRecord{"alias.corp.test", DnsType::cname, "gone.corp.test", 60s}));
 }
 
 struct OnToTheNext {
@@ -202,7 +203,8 @@ TEST_P(ResolverTestNext, SecondServerAnswers) {
       second(loop_.executor(), FakeDns::always({a("sql1.corp.test", 300, address_5)}));
   auto resolver = this->resolver({&first, &second});
   // One that is silent takes half of it.
-  const auto answer = ask(resolver, "sql1.corp.test", DnsType::a, GetParam().rcode ? long_time : Millis(2000));
+  const auto answer =
+      ask(resolver, "sql1.corp.test", DnsType::a, GetParam().rcode ? long_time : Millis(2000));
   EXPECT_EQ(answer.outcome, DnsOutcome::ok) << auth::to_string(answer.outcome);
   EXPECT_EQ(answer.server, second.address().text());
   EXPECT_FALSE(first.queries().empty());
@@ -369,8 +371,8 @@ TEST_F(ResolverTest, AskAllAtOnceKeepsTheOrder) {
     return {answer(query)};
   });
   auto resolver = this->resolver({&dns});
-  const auto answers =
-      loop_.run(ask_all(resolver, {{"a.test", DnsType::a}, {"b.test", DnsType::a}, {"c.test", DnsType::a}}, long_time));
+  const auto answers = loop_.run(
+      ask_all(resolver, {{"a.test", DnsType::a}, {"b.test", DnsType::a}, {"c.test", DnsType::a}}, long_time));
   ASSERT_EQ(answers.size(), 3u);
   EXPECT_EQ(answers[0].records.at(0).data, "10.0.0.97");
   EXPECT_EQ(answers[1].records.at(0).data, "10.0.0.98");
@@ -383,11 +385,13 @@ protected:
   Outcome canonicalise(Resolver &resolver, const std::string &typed, auth::SearchPolicy policy = {},
                        Millis limit = long_time) {
     answered_.clear();
-    return loop_.run(shim::canonicalise(
-        resolver, *auth::parse_target(typed), std::move(policy), procedures_, limit, [&](const DnsAnswer &answer) {
-          answered_.push_back(answer.question.name + " " + std::string(auth::to_string(answer.question.type)) + " " +
-                              std::string(auth::to_string(answer.outcome)));
-        }));
+    return loop_.run(shim::canonicalise(resolver, *auth::parse_target(typed), std::move(policy), procedures_,
+                                        limit, [&](const DnsAnswer &answer) {
+                                          answered_.push_back(
+                                              answer.question.name + " " +
+                                              std::string(auth::to_string(answer.question.type)) + " " +
+                                              std::string(auth::to_string(answer.outcome)));
+                                        }));
   }
   std::vector<std::string> answered_;
   auth::Procedures procedures_;
@@ -421,8 +425,8 @@ TEST_F(CanonicaliseTest, ReverseIsAskedWhereAProcedureNeedsIt) {
   const auto *facts = std::get_if<auth::NameFacts>(&outcome);
   ASSERT_TRUE(facts);
   EXPECT_EQ(facts->by, auth::Procedure::forward);
-  EXPECT_THAT(answered_,
-              ElementsAre("sql1.corp.test A ok", "sql1.corp.test AAAA nxdomain", "5.0.0.10.in-addr.arpa PTR nxdomain"));
+  EXPECT_THAT(answered_, ElementsAre("sql1.corp.test A ok", "sql1.corp.test AAAA nxdomain",
+                                     "5.0.0.10.in-addr.arpa PTR nxdomain"));
 }
 
 TEST_F(ResolverTest, FailuresAreKeptForAsLongAsTheConfigurationSays) {
@@ -447,7 +451,9 @@ TEST_F(ResolverTest, AnAnswerThatIsForgottenWhileItIsUnderWayIsNotKept) {
   });
   Resolver resolver(loop_.executor(), {dns.address()}, Millis(60'000));
   DnsAnswer late;
-  const auto wait = [&]() -> Task<> { late = co_await resolver.ask({"sql1.corp.test", DnsType::a}, Millis(100)); };
+  const auto wait = [&]() -> Task<> {
+    late = co_await resolver.ask({"sql1.corp.test", DnsType::a}, Millis(100));
+  };
   loop_.spawn(wait());
   EXPECT_TRUE(loop_.until([&] { return !dns.queries().empty(); }));
   resolver.forget();
@@ -468,12 +474,14 @@ protected:
   Resolver resolver() { return Resolver(loop_.executor(), std::make_shared<NameFiles>(config_), system_); }
 
   FakeDns dns_{loop_.executor(), [](const FakeDns::Query &query) -> std::vector<Wire> {
-                 return {query.type == wire_a ? query.reply({a(query.name, 300, address_5)}) : query.rcode(3)};
+                 return {query.type == wire_a ? query.reply({a(query.name, 300, address_5)})
+                                              : query.rcode(3)};
                }};
   WrittenFile file_{"file"};
   config::Dns config_;
   SystemAnswer says_{DnsOutcome::ok, "sql9.corp.test", {"10.0.0.9"}};
-  std::shared_ptr<SystemNames> system_ = std::make_shared<SystemNames>([this](const std::string &) { return says_; });
+  std::shared_ptr<SystemNames> system_ =
+      std::make_shared<SystemNames>([this](const std::string &) { return says_; });
 };
 
 TEST_F(NamesTest, AHostOfTheFileNeedsNoDns) {
@@ -541,7 +549,8 @@ TEST_F(NamesTest, AQuestionUnderWayEndsWithTheOldServers) {
   EXPECT_EQ(resolver.search().search, std::vector<std::string>{"b.test"});
   EXPECT_TRUE(loop_.until([&] { return !late.server.empty(); }));
   EXPECT_EQ(late.outcome, DnsOutcome::timeout);
-  EXPECT_FALSE(ask(resolver, "slow.test", DnsType::a, Millis(30)).cached) << "it is not kept for the new rules";
+  EXPECT_FALSE(ask(resolver, "slow.test", DnsType::a, Millis(30)).cached)
+      << "it is not kept for the new rules";
 }
 
 TEST_F(NamesTest, TheSystemCompletesAndCanonicalises) {

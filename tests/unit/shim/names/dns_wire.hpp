@@ -19,7 +19,9 @@ inline Wire join(std::initializer_list<Wire> parts) {
     all.insert(all.end(), part.begin(), part.end());
   return all;
 }
-inline Wire be16(unsigned value) { return {static_cast<unsigned char>(value >> 8), static_cast<unsigned char>(value)}; }
+inline Wire be16(unsigned value) {
+  return {static_cast<unsigned char>(value >> 8), static_cast<unsigned char>(value)};
+}
 inline Wire be32(std::uint32_t value) { return join({be16(value >> 16), be16(value & 0xffff)}); }
 
 inline Wire labels(std::string_view name) {
@@ -37,8 +39,8 @@ inline Wire labels(std::string_view name) {
 inline Wire pointer(unsigned offset) { return be16(0xc000 | offset); }
 
 inline Wire record(const Wire &owner, int type, std::uint32_t ttl, const Wire &data) {
-  return join(
-      {owner, be16(static_cast<unsigned>(type)), be16(1), be32(ttl), be16(static_cast<unsigned>(data.size())), data});
+  return join({owner, be16(static_cast<unsigned>(type)), be16(1), be32(ttl),
+               be16(static_cast<unsigned>(data.size())), data});
 }
 inline Wire a(std::string_view owner, std::uint32_t ttl, const Wire &address) {
   return record(labels(owner), wire_a, ttl, address);
@@ -50,8 +52,8 @@ inline Wire cname(std::string_view owner, std::uint32_t ttl, std::string_view to
 constexpr unsigned first_name = 12; ///< offset of the question's name
 
 inline Wire reply_to(const Wire &question, unsigned id, unsigned flags, const std::vector<Wire> &answers) {
-  auto message = join({be16(id), be16(0x8180 | flags), be16(1), be16(static_cast<unsigned>(answers.size())), be16(0),
-                       be16(0), question});
+  auto message = join({be16(id), be16(0x8180 | flags), be16(1), be16(static_cast<unsigned>(answers.size())),
+                       be16(0), be16(0), question});
   for (const auto &answer : answers)
     message.insert(message.end(), answer.begin(), answer.end());
   return message;

@@ -97,13 +97,15 @@ TEST_F(NameFilesTest, ResolvConfIsReadAgainWhenItChanges) {
   EXPECT_THAT(rules->dns.servers, ElementsAre(config::Address{"10.0.0.3", 53}));
   EXPECT_THAT(rules->dns.search, ElementsAre("lab.test", "a.test"));
   EXPECT_EQ(rules->dns.ndots, 2);
-  EXPECT_THAT(told_, ElementsAre(resolv_conf_.path().string() +
-                                 " has changed: servers 10.0.0.3:53; search lab.test, a.test; ndots 2; DNS answers "
-                                 "forgotten"));
+  EXPECT_THAT(told_,
+              ElementsAre(resolv_conf_.path().string() +
+                          " has changed: servers 10.0.0.3:53; search lab.test, a.test; ndots 2; DNS answers "
+                          "forgotten"));
   resolv_conf_.write("# the same\nnameserver 10.0.0.3\nsearch lab.test a.test\noptions ndots:2\n");
   EXPECT_EQ(files.current(), rules) << "another text, the same rules";
   resolv_conf_.remove();
-  EXPECT_THAT(files.current()->dns.servers, ElementsAre(config::Address{"127.0.0.1", 53})) << "as resolv.conf(5) says";
+  EXPECT_THAT(files.current()->dns.servers, ElementsAre(config::Address{"127.0.0.1", 53}))
+      << "as resolv.conf(5) says";
   EXPECT_THAT(told_.back(), HasSubstr("search nothing"));
 }
 

@@ -14,7 +14,8 @@ using auth::DnsType;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-DnsAnswer ask(Loop &loop, SystemNames &names, const std::string &name, DnsType type, Millis limit = Millis(0)) {
+DnsAnswer ask(Loop &loop, SystemNames &names, const std::string &name, DnsType type,
+              Millis limit = Millis(0)) {
   return loop.run(names.ask({name, type}, limit));
 }
 SystemNames says(SystemAnswer answer) {
@@ -62,7 +63,9 @@ TEST(SystemNamesTest, BothFamiliesAreOneLookUp) {
     return SystemAnswer{DnsOutcome::ok, "sql1", {"10.0.0.5"}};
   });
   std::vector<DnsAnswer> answers;
-  const auto one = [&](DnsType type) -> Task<> { answers.push_back(co_await names.ask({"sql1", type}, Millis(0))); };
+  const auto one = [&](DnsType type) -> Task<> {
+    answers.push_back(co_await names.ask({"sql1", type}, Millis(0)));
+  };
   loop.spawn(one(DnsType::a));
   loop.spawn(one(DnsType::aaaa));
   loop.drain();

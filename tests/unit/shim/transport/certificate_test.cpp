@@ -94,8 +94,8 @@ TEST_F(OwnCertificateTest, ServesBothFramings) {
   for (bool prelogin : {true, false})
     for (const char *name : {"localhost", "127.0.0.1"}) {
       auto [client, server] = stream_pair(loop.executor());
-      auto [connected, accepted] =
-          loop.run(shake_hands(client, server, connecting(prelogin, *connect, {name}), accepting(prelogin, *accept)));
+      auto [connected, accepted] = loop.run(
+          shake_hands(client, server, connecting(prelogin, *connect, {name}), accepting(prelogin, *accept)));
       EXPECT_TRUE(connected && connected->verified) << text_of(connected);
     }
 }
@@ -117,7 +117,8 @@ TEST_F(OwnCertificateTest, MadeAgain) {
             [&](const auto &own) { std::ofstream(own.key) << test_support::self_signed({}).key; }},
            {"one of its two files was missing", [](const auto &own) { fs::remove(own.key); }},
            {"one of its two files was missing", [](const auto &own) { fs::remove(own.certificate); }},
-           {"one of its two files could not be read", [](const auto &own) { std::ofstream(own.key) << "noise"; }},
+           {"one of its two files could not be read",
+            [](const auto &own) { std::ofstream(own.key) << "noise"; }},
            {"one of its two files could not be read",
             [](const auto &own) { fs::resize_file(own.certificate, 100); }}}) {
     SCOPED_TRACE(row.reason);
@@ -140,7 +141,8 @@ TEST_F(OwnCertificateTest, Refused) {
   ASSERT_EQ(::chmod(own->key.c_str(), 0640), 0);
   auto refused = own_certificate(state_);
   ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error(), HasSubstr(own->key.string() + ": belongs to somebody else, or others can get at it"));
+  EXPECT_THAT(refused.error(),
+              HasSubstr(own->key.string() + ": belongs to somebody else, or others can get at it"));
   ASSERT_EQ(::chmod(own->key.c_str(), 0600), 0);
   ASSERT_EQ(::chmod(own->certificate.c_str(), 0644), 0);
   EXPECT_TRUE(own_certificate(state_)) << "a certificate is no secret";

@@ -65,8 +65,8 @@ TEST_F(ConnectTest, AllRefuse) {
   auto connected = loop_.run(connect_first({one.endpoint(), two.endpoint()}, long_time, long_time));
   ASSERT_FALSE(connected);
   EXPECT_TRUE(connected.error().refused);
-  EXPECT_EQ(connected.error().detail,
-            to_text(one.endpoint()) + ": Connection refused; " + to_text(two.endpoint()) + ": Connection refused");
+  EXPECT_EQ(connected.error().detail, to_text(one.endpoint()) + ": Connection refused; " +
+                                          to_text(two.endpoint()) + ": Connection refused");
 }
 
 TEST_F(ConnectTest, OneThatHangsIsNoRefusal) {
@@ -93,7 +93,8 @@ TEST_F(ConnectTest, OneThatCannotBeReachedIsNoRefusal) {
 TEST_F(ConnectTest, LimitHoldsForAllTogether) {
   BlackHole one(loop_.executor()), two(loop_.executor()), three(loop_.executor());
   const auto started = Clock::now();
-  auto connected = loop_.run(connect_first({one.endpoint(), two.endpoint(), three.endpoint()}, long_time, Millis(50)));
+  auto connected =
+      loop_.run(connect_first({one.endpoint(), two.endpoint(), three.endpoint()}, long_time, Millis(50)));
   ASSERT_FALSE(connected);
   EXPECT_FALSE(connected.error().refused) << "the last ones were not even tried";
   EXPECT_LT(elapsed_since(started), long_time);
@@ -132,7 +133,8 @@ TEST(InTurns, FamiliesAlternateFromTheFirst) {
   using testing::ElementsAre;
   EXPECT_THAT(turns({}), ElementsAre());
   EXPECT_THAT(turns({"::1", "::2"}), ElementsAre("::1", "::2"));
-  EXPECT_THAT(turns({"::1", "::2", "10.0.0.1", "10.0.0.2"}), ElementsAre("::1", "10.0.0.1", "::2", "10.0.0.2"));
+  EXPECT_THAT(turns({"::1", "::2", "10.0.0.1", "10.0.0.2"}),
+              ElementsAre("::1", "10.0.0.1", "::2", "10.0.0.2"));
   EXPECT_THAT(turns({"10.0.0.1", "10.0.0.2", "10.0.0.3", "::1"}),
               ElementsAre("10.0.0.1", "::1", "10.0.0.2", "10.0.0.3"));
   EXPECT_THAT(turns({"10.0.0.1", "::1", "::2", "::3"}), ElementsAre("10.0.0.1", "::1", "::2", "::3"));
@@ -153,8 +155,8 @@ TEST_F(ConnectTest, DeadAddressesOfOneFamilyCostTheOtherOneTurn) {
   TcpAcceptor six(loop_.executor(), {asio::ip::address_v6::loopback(), 0});
   BlackHole one(loop_.executor()), two(loop_.executor()), three(loop_.executor());
   const auto started = Clock::now();
-  auto connected = loop_.run(
-      connect_first({one.endpoint(), two.endpoint(), three.endpoint(), six.local_endpoint()}, Millis(700), long_time));
+  auto connected = loop_.run(connect_first(
+      {one.endpoint(), two.endpoint(), three.endpoint(), six.local_endpoint()}, Millis(700), long_time));
   ASSERT_TRUE(connected) << connected.error().detail;
   EXPECT_EQ(connected->endpoint, six.local_endpoint());
   EXPECT_GE(elapsed_since(started), 700ms);
@@ -232,7 +234,8 @@ TEST(EndpointText, AddressesAndPaths) {
 TEST(EndpointText, UnixSocket) {
   Loop loop;
   const auto path =
-      (std::filesystem::temp_directory_path() / ("sqlshim-text-" + std::to_string(::getpid()) + ".sock")).string();
+      (std::filesystem::temp_directory_path() / ("sqlshim-text-" + std::to_string(::getpid()) + ".sock"))
+          .string();
   std::filesystem::remove(path);
   using Unix = asio::local::stream_protocol;
   asio::basic_socket_acceptor<Unix, Executor> acceptor(loop.executor(), Unix::endpoint(path));

@@ -1,4 +1,5 @@
-// The openssl program as an independent partner of a bare handshake, on either side (shim/transport/stream.hpp).
+// The openssl program as an independent partner of a bare handshake, on either side
+// (shim/transport/stream.hpp).
 #include "shim/transport/stream.hpp"
 
 #include "tests/unit/shim/transport/tls_support.hpp"
@@ -74,7 +75,9 @@ protected:
     }
     co_return said_;
   }
-  std::string output_with(Program &program, const std::string &text) { return loop_.run(until_it_says(program, text)); }
+  std::string output_with(Program &program, const std::string &text) {
+    return loop_.run(until_it_says(program, text));
+  }
 
   Loop loop_;
   std::string said_;
@@ -90,8 +93,9 @@ TEST_F(OpensslProgram, AsClient) {
     said_.clear();
     TcpAcceptor acceptor(loop_.executor(), loopback());
     Program client({"s_client", "-connect", "127.0.0.1:" + std::to_string(acceptor.local_endpoint().port()),
-                    version.option, "-alpn", "tds/8.0", "-CAfile", standard().ca.certificate, "-verify_return_error",
-                    "-verify_hostname", "sql1.corp.test", "-servername", "sql1.corp.test"});
+                    version.option, "-alpn", "tds/8.0", "-CAfile", standard().ca.certificate,
+                    "-verify_return_error", "-verify_hostname", "sql1.corp.test", "-servername",
+                    "sql1.corp.test"});
     auto serve = [&]() -> Task<Outcome> {
       auto [error, socket] = co_await acceptor.async_accept(as_result);
       if (error) throw boost::system::system_error(error);
@@ -119,8 +123,9 @@ TEST_F(OpensslProgram, AsClient) {
     const auto said = output_with(client, "nothing that it says");
     EXPECT_THAT(said, HasSubstr("ALPN protocol: tds/8.0"));
     EXPECT_THAT(said, HasSubstr("Verification: OK"));
-    EXPECT_THAT(said, HasSubstr("Secure Renegotiation IS " +
-                                std::string(version.name == std::string("TLSv1.3") ? "NOT " : "") + "supported"));
+    EXPECT_THAT(said,
+                HasSubstr("Secure Renegotiation IS " +
+                          std::string(version.name == std::string("TLSv1.3") ? "NOT " : "") + "supported"));
     EXPECT_THAT(said, testing::Not(HasSubstr("TLS session ticket")));
     EXPECT_THAT(said, HasSubstr("answer"));
   }

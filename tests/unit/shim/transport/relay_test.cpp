@@ -47,7 +47,8 @@ protected:
     auto [error, count] = co_await socket.async_read_some(asio::buffer(&byte, 1), as_result);
     co_return error == asio::error::eof;
   }
-  /// Sends from `socket` until nothing more goes in: the relay and whatever is behind it are full. Returns what was sent.
+  /// Sends from `socket` until nothing more goes in: the relay and whatever is behind it are
+  /// full. Returns what was sent.
   std::string fill(TcpSocket &socket) {
     std::string sent;
     const std::string block(64 * 1024, 'x');
@@ -79,7 +80,8 @@ Task<> send_pieces(TcpSocket &socket, Traffic &traffic, unsigned seed, std::size
   std::mt19937 random(seed);
   for (std::size_t at = 0; at < traffic.sent.size();) {
     const auto size = std::min<std::size_t>(traffic.sent.size() - at, 1 + random() % largest);
-    auto [error, count] = co_await asio::async_write(socket, asio::buffer(traffic.sent.data() + at, size), as_result);
+    auto [error, count] =
+        co_await asio::async_write(socket, asio::buffer(traffic.sent.data() + at, size), as_result);
     if (error) co_return;
     at += count;
   }
@@ -106,7 +108,8 @@ TEST_F(RelayTest, BytesBothWaysUnchanged) {
   const auto seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  for (std::size_t largest : {std::size_t(1), std::size_t(700), std::size_t(16 * 1024), std::size_t(300'000)}) {
+  for (std::size_t largest :
+       {std::size_t(1), std::size_t(700), std::size_t(16 * 1024), std::size_t(300'000)}) {
     SCOPED_TRACE("pieces of up to " + std::to_string(largest));
     ends_.clear();
     start();
@@ -129,8 +132,8 @@ TEST_F(RelayTest, WhatWasSentBeforeTheStartGoesToo) {
   auto [application, client_leg] = tcp_pair(loop_.executor());
   auto [server_leg, server] = tcp_pair(loop_.executor());
   send(application, "early");
-  auto relay =
-      std::make_shared<Relay>(Socket(std::move(client_leg)), Socket(std::move(server_leg)), Millis(0), [](RelayEnd) {});
+  auto relay = std::make_shared<Relay>(Socket(std::move(client_leg)), Socket(std::move(server_leg)),
+                                       Millis(0), [](RelayEnd) {});
   relay->start();
   EXPECT_EQ(loop_.run(read(server, 5)), "early");
   relay->stop("over");
@@ -164,8 +167,8 @@ TEST_F(RelayTest, SlowReceiverLosesNothing) {
   loop_.spawn(last());
   Traffic down;
   loop_.run(receive_pieces(*application_, down, 1, 4000));
-  EXPECT_TRUE(down.received == rows) << "the end of the stream comes after its last byte: " << down.received.size()
-                                     << " of " << rows.size();
+  EXPECT_TRUE(down.received == rows) << "the end of the stream comes after its last byte: "
+                                     << down.received.size() << " of " << rows.size();
   EXPECT_FALSE(ended());
 }
 
@@ -345,8 +348,8 @@ TEST_F(RelayTest, IdleConnectionHoldsNoBuffer) {
     auto [application, client_leg] = tcp_pair(loop_.executor());
     auto [server_leg, server] = tcp_pair(loop_.executor());
     ends.push_back({std::move(application), std::move(server)});
-    relays.push_back(std::make_shared<Relay>(Socket(std::move(client_leg)), Socket(std::move(server_leg)), Millis(0),
-                                             [](RelayEnd) {}));
+    relays.push_back(std::make_shared<Relay>(Socket(std::move(client_leg)), Socket(std::move(server_leg)),
+                                             Millis(0), [](RelayEnd) {}));
     relays.back()->start();
     // It has been busy: more than one buffer was full.
     const std::string text(50'000, 'x');
@@ -360,7 +363,8 @@ TEST_F(RelayTest, IdleConnectionHoldsNoBuffer) {
   const auto before = auth_test::allocated_bytes();
   while (relays.size() < count)
     add();
-  const auto each = (static_cast<double>(auth_test::allocated_bytes()) - static_cast<double>(before)) / (count - 4);
+  const auto each =
+      (static_cast<double>(auth_test::allocated_bytes()) - static_cast<double>(before)) / (count - 4);
   EXPECT_LT(each, 4096) << "bytes of heap an idle connection, both its far ends included";
   for (auto &relay : relays)
     relay->stop("over");
@@ -381,7 +385,8 @@ TEST_F(RelayTest, NoBufferIsHeldOnceTheReceiverHasCaughtUp) {
     relay_->stop("over");
   }
   // Of the first round the libraries keep something of their own.
-  EXPECT_LT(*std::max_element(held.begin() + 1, held.end()), 1024) << "bytes of heap, after a way was blocked";
+  EXPECT_LT(*std::max_element(held.begin() + 1, held.end()), 1024)
+      << "bytes of heap, after a way was blocked";
 }
 
 TEST_F(RelayTest, UnixAndTcpMix) {
@@ -392,8 +397,8 @@ TEST_F(RelayTest, UnixAndTcpMix) {
   application.assign(Unix(), fds[0]);
   client_leg.assign(Unix(), fds[1]);
   auto [server_leg, server] = tcp_pair(loop_.executor());
-  auto relay = std::make_shared<Relay>(Socket(std::move(client_leg)), Socket(std::move(server_leg)), Millis(0),
-                                       [this](RelayEnd end) { ends_.push_back(std::move(end)); });
+  auto relay = std::make_shared<Relay>(Socket(std::move(client_leg)), Socket(std::move(server_leg)),
+                                       Millis(0), [this](RelayEnd end) { ends_.push_back(std::move(end)); });
   relay->start();
   asio::write(application, asio::buffer("query", 5));
   EXPECT_EQ(loop_.run(read(server, 5)), "query");

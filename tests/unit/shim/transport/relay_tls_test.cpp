@@ -78,7 +78,8 @@ protected:
   std::vector<RelayEnd> ends_;
 };
 
-/// One way of a connection: the same block again and again, its length a prime, so that a piece lost, doubled or moved shows.
+/// One way of a connection: the same block again and again, its length a prime, so that a piece
+/// lost, doubled or moved shows.
 struct Flow {
   static constexpr std::size_t period = 262'147;
   std::vector<std::uint8_t> block;
@@ -132,8 +133,10 @@ TEST_P(RelayTls, FiftyMegabytesEachWayAtOnce) {
   // However slow the machine: as long as something moves.
   while (!up.ended || !down.ended) {
     const auto so_far = up.good + down.good;
-    ASSERT_TRUE(loop_.until([&] { return up.good + down.good >= so_far + 1'000'000 || (up.ended && down.ended); }))
-        << "stuck at " << up.good << " and " << down.good;
+    ASSERT_TRUE(loop_.until([&] {
+      return up.good + down.good >= so_far + 1'000'000 || (up.ended && down.ended);
+    })) << "stuck at "
+        << up.good << " and " << down.good;
   }
   EXPECT_EQ(up.good, size);
   EXPECT_EQ(down.good, size);

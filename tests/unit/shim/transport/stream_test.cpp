@@ -118,8 +118,8 @@ TEST_F(StreamTest, AFlightOfManyPackets) {
   Folder folder;
   auto files = test_support::write(test_support::issue(standard().issuer, wish), folder.path(), "long");
   Wire wire(loop_.executor());
-  auto [connected, accepted] =
-      shake_over(wire, connecting(true), accepting(true, *make_accepting_tls({files.certificate, files.key})));
+  auto [connected, accepted] = shake_over(
+      wire, connecting(true), accepting(true, *make_accepting_tls({files.certificate, files.key})));
   ASSERT_TRUE(connected) << text_of(connected);
   EXPECT_GT(wire.down().seen.size(), 8192u);
   EXPECT_EQ(connected->names.size(), 100u) << "no more are kept";
@@ -187,7 +187,11 @@ TEST_F(StreamTest, Certificates) {
        {"sql1.corp.test"},
        TlsFault::name,
        "for other.test"},
-      {"wildcard over two labels", [](W &w) { w.names = {"*.test"}; }, {"sql1.corp.test"}, TlsFault::name, "*.test"},
+      {"wildcard over two labels",
+       [](W &w) { w.names = {"*.test"}; },
+       {"sql1.corp.test"},
+       TlsFault::name,
+       "*.test"},
       {"part of a label", [](W &w) { w.names = {"sql*.corp.test"}; }, {"sql1.corp.test"}, TlsFault::name, ""},
       {"an address as a name",
        [](W &w) {
@@ -206,7 +210,11 @@ TEST_F(StreamTest, Certificates) {
        {"sql1.corp.test"},
        TlsFault::expired,
        "expired: CN=sql1.corp.test, issued by CN=sqlshim test CA, valid from 20"},
-      {"not yet valid", [](W &w) { w.valid_from = 1h; }, {"sql1.corp.test"}, TlsFault::expired, "not yet valid"},
+      {"not yet valid",
+       [](W &w) { w.valid_from = 1h; },
+       {"sql1.corp.test"},
+       TlsFault::expired,
+       "not yet valid"},
       {"self-signed",
        none,
        {"sql1.corp.test"},
@@ -219,7 +227,11 @@ TEST_F(StreamTest, Certificates) {
        TlsFault::untrusted,
        "issued by CN=another CA",
        CertificateRow::unknown},
-      {"for clients", [](W &w) { w.usage = "clientAuth"; }, {"sql1.corp.test"}, TlsFault::untrusted, "purpose"},
+      {"for clients",
+       [](W &w) { w.usage = "clientAuth"; },
+       {"sql1.corp.test"},
+       TlsFault::untrusted,
+       "purpose"},
       {"1024 bits", [](W &w) { w.rsa_bits = 1024; }, {"sql1.corp.test"}, TlsFault::weak, "too weak"},
       {"SHA-1", [](W &w) { w.sha1 = true; }, {"sql1.corp.test"}, TlsFault::weak, "weak"},
   };
@@ -239,8 +251,9 @@ TEST_F(StreamTest, Certificates) {
       auto [connected, accepted] = [&]() -> std::pair<Outcome, Outcome> {
         if (wish.rsa_bits != 1024 && !wish.sha1) {
           auto [client, server] = stream_pair(loop_.executor());
-          return loop_.run(shake_hands(client, server, connecting(prelogin, standard().connecting, row.wanted),
-                                       accepting(prelogin, *make_accepting_tls({files.certificate, files.key}))));
+          return loop_.run(
+              shake_hands(client, server, connecting(prelogin, standard().connecting, row.wanted),
+                          accepting(prelogin, *make_accepting_tls({files.certificate, files.key}))));
         }
         // We would not show such a certificate ourselves.
         auto [ours, theirs] = tcp_pair(loop_.executor());
@@ -287,9 +300,9 @@ TEST_F(StreamTest, ACertificateThatTheUserNamesIsTrusted) {
     auto made = self ? test_support::self_signed({}) : test_support::issue(standard().issuer, {});
     auto files = test_support::write(made, folder.path(), "pinned");
     auto [client, server] = stream_pair(loop_.executor());
-    auto [connected, accepted] =
-        loop_.run(shake_hands(client, server, connecting(true, *make_connecting_tls({files.certificate, true, false})),
-                              accepting(true, *make_accepting_tls({files.certificate, files.key}))));
+    auto [connected, accepted] = loop_.run(
+        shake_hands(client, server, connecting(true, *make_connecting_tls({files.certificate, true, false})),
+                    accepting(true, *make_accepting_tls({files.certificate, files.key}))));
     EXPECT_TRUE(connected && connected->verified) << text_of(connected);
   }
 }
@@ -314,8 +327,8 @@ TEST_F(StreamTest, AnOldServer) {
       if (done) EXPECT_EQ(Partner::read(ssl, 5), "hello");
     });
     Stream client{Socket(std::move(ours))};
-    auto connected =
-        loop_.run(shake(client, connecting(false, *make_connecting_tls({standard().ca.certificate, true, tls10}))));
+    auto connected = loop_.run(
+        shake(client, connecting(false, *make_connecting_tls({standard().ca.certificate, true, tls10}))));
     if (tls10) {
       ASSERT_TRUE(connected) << text_of(connected);
       EXPECT_EQ(connected->version, "TLSv1");
@@ -344,8 +357,9 @@ TEST_F(StreamTest, Alpn) {
     std::string offered;
     std::optional<std::string> selected;
   };
-  for (const auto &row : {Row{"", ""}, Row{std::string("\x07tds/8.0", 8), "tds/8.0"},
-                          Row{std::string("\x02h2\x07tds/8.0", 11), "tds/8.0"}, Row{std::string("\x02h2", 3), {}}}) {
+  for (const auto &row :
+       {Row{"", ""}, Row{std::string("\x07tds/8.0", 8), "tds/8.0"},
+        Row{std::string("\x02h2\x07tds/8.0", 11), "tds/8.0"}, Row{std::string("\x02h2", 3), {}}}) {
     SCOPED_TRACE(row.offered);
     auto [theirs, ours] = tcp_pair(loop_.executor());
     PartnerWish wish;
@@ -397,7 +411,8 @@ TEST_F(StreamTest, NoSessionIsResumed) {
 TEST_F(StreamTest, TheSameContextsGoHigherWhenBare) {
   for (bool prelogin : {true, false}) {
     auto [client, server] = stream_pair(loop_.executor());
-    auto [connected, accepted] = loop_.run(shake_hands(client, server, connecting(prelogin), accepting(prelogin)));
+    auto [connected, accepted] =
+        loop_.run(shake_hands(client, server, connecting(prelogin), accepting(prelogin)));
     ASSERT_TRUE(accepted) << text_of(accepted);
     EXPECT_EQ(accepted->version, prelogin ? "TLSv1.2" : "TLSv1.3");
   }
@@ -406,14 +421,15 @@ TEST_F(StreamTest, TheSameContextsGoHigherWhenBare) {
 TEST_F(StreamTest, KeyUpdate) {
   auto [ours, theirs] = tcp_pair(loop_.executor());
   const std::string text(50'000, 'x');
-  Partner partner(std::move(theirs), {standard().server.certificate, standard().server.key}, [&](SSL *ssl, bool done) {
-    ASSERT_TRUE(done);
-    for (int round = 0; round < 20; ++round) {
-      EXPECT_EQ(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
-      EXPECT_TRUE(Partner::write(ssl, text));
-      EXPECT_TRUE(Partner::read(ssl, text.size()) == text);
-    }
-  });
+  Partner partner(std::move(theirs), {standard().server.certificate, standard().server.key},
+                  [&](SSL *ssl, bool done) {
+                    ASSERT_TRUE(done);
+                    for (int round = 0; round < 20; ++round) {
+                      EXPECT_EQ(SSL_key_update(ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+                      EXPECT_TRUE(Partner::write(ssl, text));
+                      EXPECT_TRUE(Partner::read(ssl, text.size()) == text);
+                    }
+                  });
   Stream client{Socket(std::move(ours))};
   auto connected = loop_.run(shake(client, connecting(false)));
   ASSERT_TRUE(connected) << text_of(connected);
@@ -559,8 +575,8 @@ TEST_F(StreamTest, NoiseNeverThrows) {
     };
     wire.up().change = wire.down().change = spoil;
     wire.run();
-    auto outcome = loop_.run(
-        with_deadline(shake_hands(*wire.client, *wire.server, connecting(prelogin), accepting(prelogin)), Millis(200)));
+    auto outcome = loop_.run(with_deadline(
+        shake_hands(*wire.client, *wire.server, connecting(prelogin), accepting(prelogin)), Millis(200)));
     if (!outcome) continue; // a piece was lost: both wait
     for (const auto *one : {&outcome->first, &outcome->second})
       if (!*one) EXPECT_NE((*one).error().detail, "");
@@ -609,7 +625,8 @@ TEST_F(StreamTest, DeadlinesCancelCleanly) {
     auto [far, near] = tcp_pair(loop_.executor());
     Stream stream{Socket(std::move(near))};
     const auto before = open_descriptors();
-    auto outcome = loop_.run(with_deadline(stream.handshake(accept ? accepting(true) : connecting(true)), Millis(30)));
+    auto outcome =
+        loop_.run(with_deadline(stream.handshake(accept ? accepting(true) : connecting(true)), Millis(30)));
     EXPECT_FALSE(outcome) << "silence";
     EXPECT_FALSE(stream.encrypted());
     EXPECT_EQ(open_descriptors(), before);
@@ -674,7 +691,9 @@ TEST_F(StreamTest, ShutdownOfAFullSocketWaits) {
   }
   // The record that did not fit whole goes first.
   EXPECT_EQ(client.try_write(block.data(), block.size()).wait, Wait::writable);
-  auto drain = [](Stream &from, std::size_t size) -> Task<std::string> { co_return co_await read(from, size); };
+  auto drain = [](Stream &from, std::size_t size) -> Task<std::string> {
+    co_return co_await read(from, size);
+  };
   auto finish = [&](Stream &to) -> Task<bool> {
     for (;;) {
       auto moved = to.try_write(block.data(), block.size());

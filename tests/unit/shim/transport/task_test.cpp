@@ -106,7 +106,8 @@ TEST(WithDeadline, WhatATaskThrowsComesOutAtOnce) {
   Loop loop;
   const auto started = Clock::now();
   EXPECT_THROW(loop.run(with_deadline(out_of_memory(), Millis(3'600'000))), std::bad_alloc);
-  EXPECT_THROW(loop.run(with_deadline(with_deadline(out_of_memory(), Millis(0)), Millis(3'600'000))), std::bad_alloc);
+  EXPECT_THROW(loop.run(with_deadline(with_deadline(out_of_memory(), Millis(0)), Millis(3'600'000))),
+               std::bad_alloc);
   EXPECT_LT(elapsed_since(started), patience);
 }
 

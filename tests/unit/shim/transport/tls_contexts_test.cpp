@@ -55,7 +55,8 @@ TEST(TlsContexts, MakesItsOwnCertificateOnceAndSaysSo) {
   auto first = fixture.contexts(config);
   ASSERT_TRUE(first->accepting(config.listeners[0])) << first->accepting(config.listeners[0]).error();
   ASSERT_EQ(fixture.said.size(), 1u);
-  EXPECT_THAT(fixture.said[0], HasSubstr("made the certificate " + (fixture.folder.path() / "state").string()));
+  EXPECT_THAT(fixture.said[0],
+              HasSubstr("made the certificate " + (fixture.folder.path() / "state").string()));
   auto second = fixture.contexts(config);
   EXPECT_TRUE(second->accepting(config.listeners[0]));
   EXPECT_EQ(fixture.said.size(), 1u) << "the second start finds it";

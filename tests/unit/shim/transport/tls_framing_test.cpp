@@ -13,7 +13,8 @@ using testing::HasSubstr;
 
 Bytes packet(std::uint8_t type, std::size_t payload, std::uint8_t status = 1) {
   const auto length = payload + 8;
-  Bytes bytes{type, status, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length), 0, 0, 0, 0};
+  Bytes bytes{type, status, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length), 0, 0,
+              0,    0};
   for (std::size_t i = 0; i < payload; ++i)
     bytes.push_back(static_cast<std::uint8_t>(i));
   return bytes;
@@ -75,7 +76,8 @@ TEST(TlsFraming, WhatIsWrappedComesOutAgain) {
 
 TEST(TlsFraming, EveryPacketIsAPreloginMessageOfItsOwn) {
   const auto wrapped = wrap_in_prelogin(Bytes(5000, 0x16));
-  const Bytes first(wrapped.begin(), wrapped.begin() + 8), second(wrapped.begin() + 4096, wrapped.begin() + 4104);
+  const Bytes first(wrapped.begin(), wrapped.begin() + 8),
+      second(wrapped.begin() + 4096, wrapped.begin() + 4104);
   EXPECT_EQ(first, (Bytes{0x12, 1, 0x10, 0x00, 0, 0, 0, 0}));
   EXPECT_EQ(second, (Bytes{0x12, 1, 0x03, 0x98, 0, 0, 1, 0}));
 }
@@ -103,7 +105,8 @@ TEST(TlsFraming, NothingBehindTheLastPacketIsAskedFor) {
 TEST(TlsFraming, CutInTheMiddleIsWithinAPacket) {
   const auto whole = packet(0x12, 5);
   for (std::size_t size = 1; size < whole.size(); ++size)
-    EXPECT_TRUE(unwrap(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)), 2).within_packet)
+    EXPECT_TRUE(
+        unwrap(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)), 2).within_packet)
         << size;
 }
 

@@ -1,4 +1,5 @@
-// OpenSSL itself as the other side of a bare handshake: blocking, on a thread of its own, able to do what a Stream never does.
+// OpenSSL itself as the other side of a bare handshake: blocking, on a thread of its own, able to do
+// what a Stream never does.
 #pragma once
 
 #include "tests/unit/shim/support.hpp"

@@ -1,4 +1,5 @@
-// Shared by the tests of TLS: a folder with certificates, handshakes of two Streams, and a wire in between that a test can cut, slow down and falsify.
+// Shared by the tests of TLS: a folder with certificates, handshakes of two Streams, and a wire in between
+// that a test can cut, slow down and falsify.
 #pragma once
 
 #include "shim/transport/stream.hpp"

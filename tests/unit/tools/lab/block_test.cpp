@@ -84,8 +84,8 @@ TEST(Process, an_empty_value_removes_a_variable) {
 
 TEST(Process, one_that_ignores_sigterm_is_killed) {
   const TemporaryFolder folder;
-  Process stubborn(
-      {.argv = {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"}, .output = folder.path() / "out"});
+  Process stubborn({.argv = {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"},
+                    .output = folder.path() / "out"});
   stubborn.wait_for_line("ready");
   stubborn.stop(50ms);
   EXPECT_EQ(stubborn.status(), 128 + SIGKILL);
@@ -98,7 +98,8 @@ TEST(Process, a_program_that_ends_early_is_reported_with_its_last_words) {
     brief.wait_for_line("listening ");
     FAIL() << "no error";
   } catch (const LabError &error) {
-    EXPECT_THAT(error.what(), ::testing::AllOf(::testing::HasSubstr("status 3"), ::testing::HasSubstr("the reason")));
+    EXPECT_THAT(error.what(),
+                ::testing::AllOf(::testing::HasSubstr("status 3"), ::testing::HasSubstr("the reason")));
   }
 }
 

@@ -17,8 +17,8 @@ protected:
   /// What `openssl verify` says of a certificate for a host: 0 where it is good.
   Finished verify(const Certificate &certificate, const std::string &host = "sql1.corp.test") {
     certificate.write(folder.path() / "leaf.pem", folder.path() / "leaf.key");
-    return run({.argv = {"openssl", "verify", "-CAfile", folder.path() / "ca.pem", "-auth_level", "2", "-purpose",
-                         "sslserver", "-verify_hostname", host, folder.path() / "leaf.pem"}});
+    return run({.argv = {"openssl", "verify", "-CAfile", folder.path() / "ca.pem", "-auth_level", "2",
+                         "-purpose", "sslserver", "-verify_hostname", host, folder.path() / "leaf.pem"}});
   }
 
   TemporaryFolder folder;

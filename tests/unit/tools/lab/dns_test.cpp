@@ -94,7 +94,8 @@ TEST_F(Records, it_knows_what_has_a_record) {
 
 TEST(Netns, host_names_come_from_files_and_dns_alone) {
   EXPECT_EQ(
-      with_dns_hosts("passwd: files sss\nhosts: files mdns4_minimal [NOTFOUND=return] resolve dns\nnetworks: files\n"),
+      with_dns_hosts(
+          "passwd: files sss\nhosts: files mdns4_minimal [NOTFOUND=return] resolve dns\nnetworks: files\n"),
       "passwd: files sss\nnetworks: files\nhosts: files dns\n");
   EXPECT_EQ(with_dns_hosts(""), "hosts: files dns\n");
 }
@@ -115,15 +116,15 @@ TEST(Netns, every_program_resolves_the_labs_names_and_reaches_its_servers) {
       "session_id=@@spid\\ngo\\n' | tsql -S peer");
   if (done.output.contains("gives no user, network and mount namespaces")) GTEST_SKIP() << done.output;
   EXPECT_EQ(done.status, 0) << done.output;
-  EXPECT_THAT(done.output,
-              AllOf(HasSubstr(" sql1.corp.test"), HasSubstr("STREAM a.b.corp.test"), HasSubstr("host sql1.corp.test"),
-                    HasSubstr("\n" + std::to_string(::getuid()) + "\n"), HasSubstr("KERBEROS")));
+  EXPECT_THAT(done.output, AllOf(HasSubstr(" sql1.corp.test"), HasSubstr("STREAM a.b.corp.test"),
+                                 HasSubstr("host sql1.corp.test"),
+                                 HasSubstr("\n" + std::to_string(::getuid()) + "\n"), HasSubstr("KERBEROS")));
 }
 
 TEST(Netns, without_ptr_addresses_have_no_names) {
-  const auto done =
-      in_netns({"--no-ptr"},
-               "getent ahostsv4 sql1 | head -1; getent hosts $(getent hosts sql1 | cut -d' ' -f1) || echo nameless");
+  const auto done = in_netns(
+      {"--no-ptr"},
+      "getent ahostsv4 sql1 | head -1; getent hosts $(getent hosts sql1 | cut -d' ' -f1) || echo nameless");
   if (done.output.contains("gives no user, network and mount namespaces")) GTEST_SKIP() << done.output;
   EXPECT_THAT(done.output, AllOf(HasSubstr("STREAM sql1.corp.test"), HasSubstr("nameless")));
 }
@@ -131,7 +132,8 @@ TEST(Netns, without_ptr_addresses_have_no_names) {
 TEST(LabOptions, an_alias_needs_two_names) {
   for (const std::string wrong :
        {"sqlalias", "sqlalias=", "=sql1", "a=a", "a=a.corp.test", "a b=c", "a=b,c", "a=b\nport=1"}) {
-    const auto done = run({.argv = {program_folder() / "sqlshim-lab", "lab", "--cname", wrong, "--", "true"}});
+    const auto done =
+        run({.argv = {program_folder() / "sqlshim-lab", "lab", "--cname", wrong, "--", "true"}});
     EXPECT_EQ(done.status, 2) << wrong << done.output;
     EXPECT_THAT(done.output, HasSubstr("--cname")) << wrong;
   }

@@ -28,10 +28,11 @@ public:
     const auto place = "FILE:" + ccache.string();
     gss_key_value_element_desc element{"ccache", place.c_str()};
     const gss_key_value_set_desc store{1, &element};
-    gss_OID_desc mechanism = spnego ? gss_OID_desc{6, const_cast<char *>("\x2b\x06\x01\x05\x05\x02")} : *gss_mech_krb5;
+    gss_OID_desc mechanism =
+        spnego ? gss_OID_desc{6, const_cast<char *>("\x2b\x06\x01\x05\x05\x02")} : *gss_mech_krb5;
     gss_OID_set_desc mechanisms{1, &mechanism};
-    if (GSS_ERROR(gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE, &store,
-                                        &credential_, nullptr, nullptr)))
+    if (GSS_ERROR(gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
+                                        &store, &credential_, nullptr, nullptr)))
       throw std::runtime_error("no credentials for the initiator");
     std::string text = std::string(spn) + "@CORP.TEST";
     gss_buffer_desc name{text.size(), text.data()};
@@ -112,7 +113,8 @@ TEST_F(RealmTest, the_kdc_stops_and_starts_with_another_clock) {
   realm.set_kdc_clock("+10m");
   // kinit hides a skew it can see (kdc_timesync); without that the KDC refuses the timestamp.
   auto conf = read_file(realm.krb5_conf());
-  write_file(realm.krb5_conf(), conf.replace(conf.find("[libdefaults]\n"), 14, "[libdefaults]\n  kdc_timesync = 0\n"));
+  write_file(realm.krb5_conf(),
+             conf.replace(conf.find("[libdefaults]\n"), 14, "[libdefaults]\n  kdc_timesync = 0\n"));
   EXPECT_THROW(realm.kinit("strict", "strictpw", folder.path() / "other"), LabError);
   realm.set_kdc_clock("");
   EXPECT_NO_THROW(realm.kinit("strict", "strictpw", folder.path() / "other"));
@@ -126,7 +128,8 @@ class AcceptorTest : public RealmTest, public ::testing::WithParamInterface<Mech
 protected:
   bool spnego() const { return GetParam().spnego; }
 };
-INSTANTIATE_TEST_SUITE_P(both, AcceptorTest, ::testing::Values(Mechanism{"raw", false}, Mechanism{"spnego", true}),
+INSTANTIATE_TEST_SUITE_P(both, AcceptorTest,
+                         ::testing::Values(Mechanism{"raw", false}, Mechanism{"spnego", true}),
                          [](const auto &info) { return info.param.name; });
 
 TEST_P(AcceptorTest, a_good_ticket_completes_both_sides) {
@@ -195,7 +198,8 @@ TEST_F(RealmTest, a_token_that_is_none_is_refused_without_a_krb_error) {
   EXPECT_EQ(server.framing(), tds::Mechanism::ntlm);
 }
 
-// ------------------------------------------------------------------------------------------------------------------ DNS
+// ----------------------------------------------------------------------------------------------------
+// DNS
 
 /// Asks one question over UDP and gives the reply's texts: rcode, then each answer as "TYPE value ttl".
 std::string ask(const Dns &dns, const std::string &name, std::uint16_t type) {
@@ -219,7 +223,8 @@ std::string ask(const Dns &dns, const std::string &name, std::uint16_t type) {
   place.sin_family = AF_INET;
   place.sin_port = htons(dns.port());
   ::inet_pton(AF_INET, dns.address().c_str(), &place.sin_addr);
-  ::sendto(socket, query.bytes().data(), query.size(), 0, reinterpret_cast<const sockaddr *>(&place), sizeof place);
+  ::sendto(socket, query.bytes().data(), query.size(), 0, reinterpret_cast<const sockaddr *>(&place),
+           sizeof place);
   tds::Bytes reply(4096);
   pollfd ready{socket, POLLIN, 0};
   const auto size = ::poll(&ready, 1, 5000) > 0 ? ::recv(socket, reply.data(), reply.size(), 0) : 0;
@@ -234,8 +239,9 @@ std::string ask(const Dns &dns, const std::string &name, std::uint16_t type) {
         at = static_cast<std::size_t>((reply[at] & 0x3F) << 8 | reply[at + 1]);
         continue;
       }
-      text += (text.empty() ? "" : ".") + std::string(reply.begin() + static_cast<std::ptrdiff_t>(at) + 1,
-                                                      reply.begin() + static_cast<std::ptrdiff_t>(at) + 1 + reply[at]);
+      text += (text.empty() ? "" : ".") +
+              std::string(reply.begin() + static_cast<std::ptrdiff_t>(at) + 1,
+                          reply.begin() + static_cast<std::ptrdiff_t>(at) + 1 + reply[at]);
       at += reply[at] + 1u;
     }
     return text;

@@ -14,7 +14,8 @@ void skip_headers(tds::Reader &in, const Session &session) {
   if (!session.version.at_least_7_2()) return;
   const auto total = need(in.u32_le("TotalLength"));
   if (total < 4)
-    throw Refusal{.text = "the lab cannot read this request: ALL_HEADERS is shorter than its own length field"};
+    throw Refusal{.text =
+                      "the lab cannot read this request: ALL_HEADERS is shorter than its own length field"};
   need(in.take(total - 4, "Headers"));
 }
 
@@ -24,7 +25,8 @@ std::string read_procedure_name(tds::Reader &in) {
   return std::string(procedure_name(need(in.u16_le("ProcID"))));
 }
 
-/// Between two calls in a message: 0xFF since TDS 7.2, 0x80 before; 0xFE where the next one must not run after an error.
+/// Between two calls in a message: 0xFF since TDS 7.2, 0x80 before; 0xFE where the next one
+/// must not run after an error.
 bool is_separator(std::uint8_t byte, const Session &session) {
   return session.version.at_least_7_2() ? byte == 0xFF || byte == 0xFE : byte == 0x80;
 }
@@ -36,7 +38,8 @@ Answer answer_batch(tds::ByteView payload, Session &session) {
   try {
     tds::Reader in(payload, "SQLBatch");
     skip_headers(in, session);
-    if (in.left() % 2) throw Refusal{.text = "the lab cannot read this request: the text has half a character"};
+    if (in.left() % 2)
+      throw Refusal{.text = "the lab cannot read this request: the text has half a character"};
     const auto sql = tds::to_utf8(need(in.utf16(in.left() / 2, "SQLText")));
     Parameters variables;
     answer_statements(sql, variables, session, reply);
@@ -88,7 +91,8 @@ Answer answer_transaction(tds::ByteView payload, Session &session) {
       begin_transaction(reply, session);
     } else if (request == request_commit || request == request_rollback) {
       const auto which = name();
-      request == request_commit ? commit_transaction(reply, session) : roll_back_transaction(reply, session, which);
+      request == request_commit ? commit_transaction(reply, session)
+                                : roll_back_transaction(reply, session, which);
       if (in.left() > 0 && (need(in.u8("Flags")) & 0x01))
         begin_transaction(reply, session); // fBeginXact: the next at once
     } else if (request == request_save) {

@@ -1,4 +1,5 @@
-// What the peer answers after login. Pure: the bytes of a request and the facts of its session give the steps of a reply.
+// What the peer answers after login. Pure: the bytes of a request and the facts of its session
+// give the steps of a reply.
 //
 // Batches are read as statements, each looked up by its first word:
 //
@@ -19,16 +20,16 @@
 //     lab_output value OUTPUT, …            numbers doubled, text and bytes reversed; the return status counts them
 //     lab_return N                          that return status
 //
-// RPCs: the same procedures by name, sp_executesql, sp_prepare, sp_prepexec, sp_execute, sp_unprepare, the cursor procedures
-// (cursor.hpp), and the metadata that drivers ask for (catalog.hpp).
+// RPCs: the same procedures by name, sp_executesql, sp_prepare, sp_prepexec, sp_execute, sp_unprepare, the
+// cursor procedures (cursor.hpp), and the metadata that drivers ask for (catalog.hpp).
 #pragma once
 
 #include "tools/lab/peer/sql/reply.hpp"
 
 namespace lab {
 
-/// `payload` is that of the client's message, ALL_HEADERS included where its version has them. None of these fails: what the lab
-/// does not know or cannot read is answered with an ERROR of class 16.
+/// `payload` is that of the client's message, ALL_HEADERS included where its version has them. None of these
+/// fails: what the lab does not know or cannot read is answered with an ERROR of class 16.
 Answer answer_batch(tds::ByteView payload, Session &session);
 Answer answer_rpc(tds::ByteView payload, Session &session);
 Answer answer_transaction(tds::ByteView payload, Session &session);

@@ -34,9 +34,10 @@ RowSet read_bulk(tds::ByteView payload, tds::Version version) {
     if (token == token_colmetadata) {
       result.columns = read_columns(in, version);
     } else if (token == token_row || token == token_nbcrow) {
-      if (result.rows.size() >= most_rows) throw Refusal{.text = "the lab takes no bulk load of so many rows"};
-      const auto nulls =
-          token == token_nbcrow ? need(in.take((result.columns.size() + 7) / 8, "NullBitmap")) : tds::ByteView();
+      if (result.rows.size() >= most_rows)
+        throw Refusal{.text = "the lab takes no bulk load of so many rows"};
+      const auto nulls = token == token_nbcrow ? need(in.take((result.columns.size() + 7) / 8, "NullBitmap"))
+                                               : tds::ByteView();
       Row row;
       for (std::size_t index = 0; index < result.columns.size(); ++index) {
         const bool null = !nulls.empty() && (nulls[index / 8] >> index % 8 & 1);
@@ -46,7 +47,8 @@ RowSet read_bulk(tds::ByteView payload, tds::Version version) {
     } else if (token == static_cast<std::uint8_t>(tds::DoneKind::done)) {
       return result;
     } else {
-      throw Refusal{.number = 4804, .text = "the lab cannot read this bulk load: a token that has no place in it"};
+      throw Refusal{.number = 4804,
+                    .text = "the lab cannot read this bulk load: a token that has no place in it"};
     }
   }
   return result; // FreeTDS ends a load without rows by an empty message

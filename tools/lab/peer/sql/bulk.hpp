@@ -13,7 +13,8 @@ struct BulkTarget {
   std::vector<std::string> columns{};
 };
 
-/// COLMETADATA, ROW or NBCROW, DONE. Throws Refusal for what is no bulk load, and for columns of a type the lab does not know.
+/// COLMETADATA, ROW or NBCROW, DONE. Throws Refusal for what is no bulk load, and for columns of a
+/// type the lab does not know.
 RowSet read_bulk(tds::ByteView payload, tds::Version version);
 
 /// Stores the rows in the table that INSERT BULK named; gives how many there were. Throws Refusal.

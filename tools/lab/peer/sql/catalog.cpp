@@ -105,7 +105,8 @@ std::string base_name(const Type &type) {
   return name.substr(0, name.find('('));
 }
 
-// ----------------------------------------------------------------------------------------------------------------- views
+// ----------------------------------------------------------------------------------------------------
+// views
 
 std::vector<Cell> sys_table_row(const Table &table) {
   return {{"name", text(table.name)},  {"object_id", number(object_id(table.name))},
@@ -125,7 +126,8 @@ std::vector<Cell> sys_column_row(const Table &table, std::size_t index) {
           {"max_length", number(length)},
           {"precision", number(shown_precision(column.type))},
           {"scale", number(column.type.scale)},
-          {"collation_name", column.type.text() ? text(collation_name) : convert(Value(), declared_type("sysname"))},
+          {"collation_name",
+           column.type.text() ? text(collation_name) : convert(Value(), declared_type("sysname"))},
           {"is_nullable", number(column.nullable)},
           {"is_identity", number(column.identity)},
           {"is_computed", number(0)},
@@ -156,7 +158,8 @@ std::vector<Cell> schema_column_row(const Table &table, std::size_t index, const
           {"CHARACTER_MAXIMUM_LENGTH", length},
           {"NUMERIC_PRECISION", number(shown_precision(column.type))},
           {"NUMERIC_SCALE", number(column.type.scale)},
-          {"COLLATION_NAME", column.type.text() ? text(collation_name) : convert(Value(), declared_type("sysname"))}};
+          {"COLLATION_NAME",
+           column.type.text() ? text(collation_name) : convert(Value(), declared_type("sysname"))}};
 }
 
 /// What views show columns of where there is no table: none of its rows are added.
@@ -165,7 +168,8 @@ const Table &example() {
   return table;
 }
 
-// ------------------------------------------------------------------------------------------------------------ procedures
+// ----------------------------------------------------------------------------------------------------
+// procedures
 
 /// A pattern as the procedures of ODBC take it; empty stands for everything.
 std::string pattern(const Parameters &arguments, std::string_view name, std::size_t index) {
@@ -226,7 +230,8 @@ std::vector<Cell> keys_row(const Table &table, const std::string &column, std::i
 
 std::vector<Cell> type_row(std::string_view name, const Type &type) {
   const auto none = convert(Value(), declared_type("sysname"));
-  const bool quoted = !type.whole() && type.precision == 0 && type.id != TypeId::floatn && type.id != TypeId::moneyn;
+  const bool quoted =
+      !type.whole() && type.precision == 0 && type.id != TypeId::floatn && type.id != TypeId::moneyn;
   return {{"TYPE_NAME", text(name)},
           {"DATA_TYPE", number(odbc_type(type))},
           {"PRECISION", number(shown_precision(type))},
@@ -252,33 +257,34 @@ std::vector<Cell> type_row(std::string_view name, const Type &type) {
 }
 
 Table data_types(std::int64_t wanted) {
-  static const std::vector<std::pair<std::string_view, std::vector<std::string>>> types = {{"bit", {}},
-                                                                                           {"tinyint", {}},
-                                                                                           {"smallint", {}},
-                                                                                           {"int", {}},
-                                                                                           {"bigint", {}},
-                                                                                           {"real", {}},
-                                                                                           {"float", {}},
-                                                                                           {"decimal", {"38", "0"}},
-                                                                                           {"numeric", {"38"}},
-                                                                                           {"money", {}},
-                                                                                           {"char", {"8000"}},
-                                                                                           {"varchar", {"8000"}},
-                                                                                           {"text", {}},
-                                                                                           {"nchar", {"4000"}},
-                                                                                           {"nvarchar", {"4000"}},
-                                                                                           {"ntext", {}},
-                                                                                           {"binary", {"8000"}},
-                                                                                           {"image", {}},
-                                                                                           {"varbinary", {"8000"}},
-                                                                                           {"uniqueidentifier", {}},
-                                                                                           {"date", {}},
-                                                                                           {"time", {"7"}},
-                                                                                           {"datetime", {}},
-                                                                                           {"datetime2", {"7"}},
-                                                                                           {"datetimeoffset", {}},
-                                                                                           {"xml", {}},
-                                                                                           {"sql_variant", {}}};
+  static const std::vector<std::pair<std::string_view, std::vector<std::string>>> types = {
+      {"bit", {}},
+      {"tinyint", {}},
+      {"smallint", {}},
+      {"int", {}},
+      {"bigint", {}},
+      {"real", {}},
+      {"float", {}},
+      {"decimal", {"38", "0"}},
+      {"numeric", {"38"}},
+      {"money", {}},
+      {"char", {"8000"}},
+      {"varchar", {"8000"}},
+      {"text", {}},
+      {"nchar", {"4000"}},
+      {"nvarchar", {"4000"}},
+      {"ntext", {}},
+      {"binary", {"8000"}},
+      {"image", {}},
+      {"varbinary", {"8000"}},
+      {"uniqueidentifier", {}},
+      {"date", {}},
+      {"time", {"7"}},
+      {"datetime", {}},
+      {"datetime2", {"7"}},
+      {"datetimeoffset", {}},
+      {"xml", {}},
+      {"sql_variant", {}}};
   auto table = table_like(type_row("int", declared_type("int")));
   for (const auto &[name, arguments] : types)
     if (const auto type = declared_type(name, arguments); wanted == 0 || odbc_type(type) == wanted)
@@ -286,11 +292,13 @@ Table data_types(std::int64_t wanted) {
   return table;
 }
 
-/// Procedures whose answer is an empty table: the lab has no foreign keys, statistics or procedures of anybody.
+/// Procedures whose answer is an empty table: the lab has no foreign keys, statistics
+/// or procedures of anybody.
 const std::map<std::string_view, std::vector<std::string_view>> empty_tables = {
     {"sp_fkeys",
-     {"PKTABLE_QUALIFIER", "PKTABLE_OWNER", "PKTABLE_NAME", "PKCOLUMN_NAME", "FKTABLE_QUALIFIER", "FKTABLE_OWNER",
-      "FKTABLE_NAME", "FKCOLUMN_NAME", "KEY_SEQ", "UPDATE_RULE", "DELETE_RULE", "FK_NAME", "PK_NAME", "DEFERRABILITY"}},
+     {"PKTABLE_QUALIFIER", "PKTABLE_OWNER", "PKTABLE_NAME", "PKCOLUMN_NAME", "FKTABLE_QUALIFIER",
+      "FKTABLE_OWNER", "FKTABLE_NAME", "FKCOLUMN_NAME", "KEY_SEQ", "UPDATE_RULE", "DELETE_RULE", "FK_NAME",
+      "PK_NAME", "DEFERRABILITY"}},
     {"sp_statistics",
      {"TABLE_QUALIFIER", "TABLE_OWNER", "TABLE_NAME", "NON_UNIQUE", "INDEX_QUALIFIER", "INDEX_NAME", "TYPE",
       "SEQ_IN_INDEX", "COLUMN_NAME", "COLLATION", "CARDINALITY", "PAGES", "FILTER_CONDITION"}},
@@ -343,12 +351,14 @@ std::optional<Table> system_view(std::string_view qualified, const Session &sess
         add(view, row(*table, index));
     return view;
   };
-  if (name == "sys.tables" || name == "sys.objects" || name == "sys.all_objects") return of_tables(sys_table_row);
+  if (name == "sys.tables" || name == "sys.objects" || name == "sys.all_objects")
+    return of_tables(sys_table_row);
   if (name == "sys.columns" || name == "sys.all_columns") return of_columns(sys_column_row);
   if (name == "information_schema.tables")
     return of_tables([&](const Table &table) { return schema_table_row(table, session); });
   if (name == "information_schema.columns")
-    return of_columns([&](const Table &table, std::size_t index) { return schema_column_row(table, index, session); });
+    return of_columns(
+        [&](const Table &table, std::size_t index) { return schema_column_row(table, index, session); });
   if (name == "sys.databases") {
     auto view = table_like({{"name", text("")}, {"database_id", number(0)}, {"state_desc", text("")}});
     for (std::int64_t id = 0; const auto *database : {"master", "tempdb", "reports"})
@@ -365,7 +375,8 @@ std::optional<Table> system_view(std::string_view qualified, const Session &sess
   return std::nullopt;
 }
 
-bool answer_metadata(Reply &reply, std::string_view name, const Parameters &arguments, const Session &session) {
+bool answer_metadata(Reply &reply, std::string_view name, const Parameters &arguments,
+                     const Session &session) {
   const auto answer = [&](Table table) {
     reply.rows({std::move(table.columns), std::move(table.rows)});
     return true;
@@ -394,8 +405,8 @@ bool answer_metadata(Reply &reply, std::string_view name, const Parameters &argu
     return answer(std::move(table));
   }
   if (base == "sp_tablecollations") {
-    auto table =
-        table_like({{"colid", number(0)}, {"name", text("")}, {"tds_collation", text("")}, {"collation", text("")}});
+    auto table = table_like(
+        {{"colid", number(0)}, {"name", text("")}, {"tds_collation", text("")}, {"collation", text("")}});
     table.columns[2].type = declared_type("binary", {"5"});
     auto dotted = wanted; // ".[t]", "[dbo].[t]"
     std::erase_if(dotted, [](char c) { return c == '[' || c == ']'; });
@@ -403,17 +414,19 @@ bool answer_metadata(Reply &reply, std::string_view name, const Parameters &argu
     for (std::size_t index = 0; known && index < known->columns.size(); ++index) {
       const auto &column = known->columns[index];
       const bool collated = column.type.text();
-      add(table, {{"colid", number(static_cast<std::int64_t>(index + 1))},
-                  {"name", text(column.name)},
-                  {"tds_collation", Value(table.columns[2].type,
-                                          collated ? Data(tds::Bytes(collation.begin(), collation.end())) : Data())},
-                  {"collation", collated ? text(collation_name) : convert(Value(), declared_type("sysname"))}});
+      add(table,
+          {{"colid", number(static_cast<std::int64_t>(index + 1))},
+           {"name", text(column.name)},
+           {"tds_collation", Value(table.columns[2].type,
+                                   collated ? Data(tds::Bytes(collation.begin(), collation.end())) : Data())},
+           {"collation", collated ? text(collation_name) : convert(Value(), declared_type("sysname"))}});
     }
     return answer(std::move(table));
   }
   if (base == "sp_datatype_info") {
     const auto type = pattern(arguments, "@data_type", 0);
-    return answer(data_types(type.empty() ? 0 : number_of(convert(text(type), declared_type("int"))).value_or(0)));
+    return answer(
+        data_types(type.empty() ? 0 : number_of(convert(text(type), declared_type("int"))).value_or(0)));
   }
   if (const auto empty = empty_tables.find(base); empty != empty_tables.end()) {
     std::vector<Cell> row;

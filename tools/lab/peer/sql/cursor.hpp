@@ -11,8 +11,8 @@ struct Cursor {
   std::int64_t before = 0; ///< rows before the window
   std::int64_t size = 0;   ///< rows in it
 
-  /// Moves the window as sp_cursorfetch asks (`type`: 1 first, 2 next, 4 previous, 8 last, 0x10 absolute, 0x20 relative, 0x80 refresh).
-  /// Absolute positions count from 1, negative ones from the end.
+  /// Moves the window as sp_cursorfetch asks (`type`: 1 first, 2 next, 4 previous, 8 last, 0x10 absolute,
+  /// 0x20 relative, 0x80 refresh). Absolute positions count from 1, negative ones from the end.
   void fetch(std::int64_t type, std::int64_t row, std::int64_t count);
 };
 

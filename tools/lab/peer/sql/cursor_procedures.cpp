@@ -48,7 +48,8 @@ void open(Reply &reply, const Prepared &statement, Parameters &arguments, Places
     give(arguments, places.cursor, 0);
     return;
   }
-  if (session.cursors.size() >= most_cursors) throw Refusal{.number = 16956, .text = "The lab opens no more cursors."};
+  if (session.cursors.size() >= most_cursors)
+    throw Refusal{.number = 16956, .text = "The lab opens no more cursors."};
   const auto asked = argument_number(arguments, places.scroll, scroll_static);
   const auto fetched = argument_number(arguments, places.rows, 0);
   const auto total = static_cast<std::int64_t>(rows->rows.size());
@@ -72,7 +73,8 @@ Cursor &cursor_of(const Parameters &arguments, Session &session) {
   const auto handle = argument_number(arguments, 0, 0);
   const auto cursor = session.cursors.find(static_cast<std::int32_t>(handle));
   if (cursor == session.cursors.end())
-    throw Refusal{.number = 16916, .text = fmt::format("A cursor with the handle {} does not exist.", handle)};
+    throw Refusal{.number = 16916,
+                  .text = fmt::format("A cursor with the handle {} does not exist.", handle)};
   return cursor->second;
 }
 
@@ -110,15 +112,16 @@ void keep(Parameters &arguments, Prepared statement, Session &session) {
 
 bool call_cursor_procedure(Reply &reply, std::string_view name, Parameters &arguments, Session &session) {
   if (name == "sp_cursoropen") { // cursor, statement, scroll, concurrency, rows, declaration, values
-    const Prepared statement{argument_text(arguments, 1), arguments.size() > 5 ? argument_text(arguments, 5) : ""};
+    const Prepared statement{argument_text(arguments, 1),
+                             arguments.size() > 5 ? argument_text(arguments, 5) : ""};
     open(reply, statement, arguments, {0, 2, 3, 4}, 6, session);
   } else if (name == "sp_cursorprepare") { // handle, declaration, statement, options, scroll, concurrency
     keep(arguments, {argument_text(arguments, 2), argument_text(arguments, 1)}, session);
   } else if (name == "sp_cursorexecute") { // handle, cursor, scroll, concurrency, rows, values
     open(reply, prepared_of(arguments, session), arguments, {1, 2, 3, 4}, 5, session);
-  } else if (
-      name ==
-      "sp_cursorprepexec") { // handle, cursor, declaration, statement, options or scroll, concurrency, rows, values
+  } else if (name ==
+             // handle, cursor, declaration, statement, options or scroll, concurrency, rows, values
+             "sp_cursorprepexec") {
     const Prepared statement{argument_text(arguments, 3), argument_text(arguments, 2)};
     open(reply, statement, arguments, {1, 4, 5, 6}, 7, session);
     keep(arguments, statement, session);

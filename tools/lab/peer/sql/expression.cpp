@@ -35,14 +35,16 @@ Value calculate(const Value &left, char sign, const Value &right, const Words &w
   constexpr auto zero = "Divide by zero error encountered.";
   if (a && b) {
     if ((sign == '/' || sign == '%') && *b == 0) throw Refusal{.number = 8134, .text = zero};
-    if ((sign == '/' || sign == '%') && *b == -1) return sign == '%' ? Value(0) : calculate(Value(0), '-', left, words);
+    if ((sign == '/' || sign == '%') && *b == -1)
+      return sign == '%' ? Value(0) : calculate(Value(0), '-', left, words);
     std::int64_t result = sign == '/' ? *a / *b : sign == '%' ? *a % *b : 0;
     const bool overflow = sign == '+'   ? __builtin_add_overflow(*a, *b, &result)
                           : sign == '-' ? __builtin_sub_overflow(*a, *b, &result)
                           : sign == '*' ? __builtin_mul_overflow(*a, *b, &result)
                                         : false;
     if (overflow)
-      throw Refusal{.number = 8115, .text = "Arithmetic overflow error converting expression to data type bigint."};
+      throw Refusal{.number = 8115,
+                    .text = "Arithmetic overflow error converting expression to data type bigint."};
     return result;
   }
   const auto x = texts ? std::nullopt : real_of(left), y = texts ? std::nullopt : real_of(right);
@@ -79,7 +81,8 @@ Value replicated(const Value &what, std::int64_t times) {
   for (; times > 0; --times)
     bytes.insert(bytes.end(), source.data->begin(), source.data->end());
   auto type = source.type;
-  if (!type.chunked() && bytes.size() > 8000) bytes.resize(8000); // as in SQL Server, where no (max) was asked for
+  if (!type.chunked() && bytes.size() > 8000)
+    bytes.resize(8000); // as in SQL Server, where no (max) was asked for
   if (!type.chunked()) type.size = 8000;
   return {type, bytes};
 }
@@ -111,14 +114,16 @@ bool like(std::u16string_view text, std::u16string_view pattern) {
 }
 
 bool is_aggregate(std::string_view function) {
-  return function == "count" || function == "count_big" || function == "sum" || function == "min" || function == "max";
+  return function == "count" || function == "count_big" || function == "sum" || function == "min" ||
+         function == "max";
 }
 
 std::int64_t object_id(std::string_view table) {
   return static_cast<std::int64_t>(std::hash<std::string>()(lower_case(table)) & 0x7FFFFFFF) | 1;
 }
 
-// ------------------------------------------------------------------------------------------------------------ conditions
+// ----------------------------------------------------------------------------------------------------
+// conditions
 
 bool Expressions::condition() {
   bool holds = conjunction();
@@ -152,8 +157,8 @@ bool Expressions::condition_in_parentheses() const {
     const auto &word = *words_.peek(ahead);
     open += word.lower == "(" ? 1 : word.lower == ")" ? -1 : 0;
     if (open == 0) return false;
-    static constexpr auto signs =
-        std::to_array<std::string_view>({"=", "<", ">", "!", "is", "like", "in", "and", "or", "not", "between"});
+    static constexpr auto signs = std::to_array<std::string_view>(
+        {"=", "<", ">", "!", "is", "like", "in", "and", "or", "not", "between"});
     if (std::ranges::find(signs, word.lower) != signs.end()) return true;
   }
   return false;
@@ -197,11 +202,15 @@ bool Expressions::comparison() {
   const auto right = value();
   if (left.null() || right.null()) return false;
   const auto order = compare(left, right);
-  const bool holds = sign == '=' ? order == 0 : sign == '!' ? order != 0 : sign == '<' ? order < 0 : order > 0;
+  const bool holds = sign == '='   ? order == 0
+                     : sign == '!' ? order != 0
+                     : sign == '<' ? order < 0
+                                   : order > 0;
   return holds || (or_equal && order == 0);
 }
 
-// ---------------------------------------------------------------------------------------------------------------- values
+// ----------------------------------------------------------------------------------------------------
+// values
 
 Value Expressions::value() {
   auto result = product();
@@ -236,7 +245,8 @@ Value Expressions::simple_operand() {
     return result;
   }
   if (words_.take("+")) return operand();
-  if (words_.is("-") && words_.peek(1) && words_.peek(1)->kind == Word::Kind::number) { // also the smallest BIGINT
+  if (words_.is("-") && words_.peek(1) &&
+      words_.peek(1)->kind == Word::Kind::number) { // also the smallest BIGINT
     words_.next();
     return literal("-" + words_.next().text);
   }
@@ -253,8 +263,9 @@ Value Expressions::simple_operand() {
   }
   if (word.text.starts_with("@")) {
     if (const auto *variable = find_parameter(variables_, word.text)) return variable->value;
-    throw Refusal{
-        .number = 137, .severity = 15, .text = fmt::format("Must declare the scalar variable \"{}\".", word.text)};
+    throw Refusal{.number = 137,
+                  .severity = 15,
+                  .text = fmt::format("Must declare the scalar variable \"{}\".", word.text)};
   }
   std::string name = word.text;
   while (scope.table && words_.take(".")) // an alias before the column: c.auth_scheme
@@ -270,13 +281,16 @@ Value Expressions::literal(const std::string &digits) const {
   if (const auto read = std::from_chars(digits.data(), end, whole); read.ec == std::errc() && read.ptr == end)
     return whole;
   if (digits.starts_with("0x") || digits.starts_with("0X"))
-    return convert(tds::to_utf16(digits), declared_type("varbinary", {digits.size() > 16000 ? "max" : "8000"}));
-  if (digits.find_first_of("eE") != digits.npos) return convert(tds::to_utf16(digits), declared_type("float"));
+    return convert(tds::to_utf16(digits),
+                   declared_type("varbinary", {digits.size() > 16000 ? "max" : "8000"}));
+  if (digits.find_first_of("eE") != digits.npos)
+    return convert(tds::to_utf16(digits), declared_type("float"));
   const auto point = digits.find('.');
   const auto scale = point == digits.npos ? 0 : digits.size() - point - 1;
   const auto precision = std::ranges::count_if(digits, [](char c) { return c >= '0' && c <= '9'; });
   if (digits.find_first_not_of("0123456789.-") != digits.npos || precision > 38) throw words_.unknown();
-  return convert(tds::to_utf16(digits), declared_type("numeric", {std::to_string(precision), std::to_string(scale)}));
+  return convert(tds::to_utf16(digits),
+                 declared_type("numeric", {std::to_string(precision), std::to_string(scale)}));
 }
 
 Value Expressions::column_value(const std::string &name) const {
@@ -382,15 +396,17 @@ Value Expressions::call(const std::string &function) {
   words_.need(")");
   const auto argument = [&](std::size_t index) -> const Value & {
     if (index < given.size()) return given[index];
-    throw Refusal{
-        .number = 174, .severity = 15, .text = fmt::format("The {} function needs more arguments.", function)};
+    throw Refusal{.number = 174,
+                  .severity = 15,
+                  .text = fmt::format("The {} function needs more arguments.", function)};
   };
   const auto text = [&](std::size_t index) { return text_of(argument(index)); };
   if (function == "isnull" || function == "coalesce") {
     const auto found = std::ranges::find_if(given, [](const Value &v) { return !v.null(); });
     return found == given.end() ? Value() : *found;
   }
-  if (function == "nullif") return compare(argument(0), argument(1)) == 0 ? null_like(argument(0)) : argument(0);
+  if (function == "nullif")
+    return compare(argument(0), argument(1)) == 0 ? null_like(argument(0)) : argument(0);
   if (function == "serverproperty" || function == "connectionproperty") {
     const auto key = lower_case(tds::to_utf8(text(0)));
     const auto fact =
@@ -433,8 +449,9 @@ Value Expressions::call(const std::string &function) {
   }
   if (function.starts_with("error_")) return error_fact(function);
   if (const auto fact = plain_function(function, session_)) return *fact;
-  throw Refusal{
-      .number = 195, .severity = 15, .text = fmt::format("'{}' is not a recognized built-in function name.", function)};
+  throw Refusal{.number = 195,
+                .severity = 15,
+                .text = fmt::format("'{}' is not a recognized built-in function name.", function)};
 }
 
 } // namespace lab

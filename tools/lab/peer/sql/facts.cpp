@@ -34,7 +34,8 @@ struct NamedFact {
 };
 
 template <std::size_t N>
-std::optional<Value> find(const std::array<NamedFact, N> &facts, std::string_view name, const Session &session) {
+std::optional<Value> find(const std::array<NamedFact, N> &facts, std::string_view name,
+                          const Session &session) {
   const auto found = std::ranges::find(facts, name, &NamedFact::name);
   if (found == facts.end()) return std::nullopt;
   return found->value(session);
@@ -43,7 +44,8 @@ std::optional<Value> find(const std::array<NamedFact, N> &facts, std::string_vie
 constexpr auto variables = std::to_array<NamedFact>({
     {"@@version",
      [](const Session &) {
-       return text(fmt::format("Microsoft SQL Server 2022 - {} (sqlshim lab, no real server)", product_version));
+       return text(
+           fmt::format("Microsoft SQL Server 2022 - {} (sqlshim lab, no real server)", product_version));
      }},
     {"@@servername", [](const Session &s) { return text(s.server_name); }},
     {"@@servicename", [](const Session &) { return text("MSSQLSERVER"); }},
@@ -142,7 +144,9 @@ template <std::size_t N> Table one_row(const std::array<NamedFact, N> &facts, co
 
 } // namespace
 
-std::optional<Value> variable(std::string_view name, const Session &session) { return find(variables, name, session); }
+std::optional<Value> variable(std::string_view name, const Session &session) {
+  return find(variables, name, session);
+}
 std::optional<Value> plain_function(std::string_view name, const Session &session) {
   return find(functions, name, session);
 }

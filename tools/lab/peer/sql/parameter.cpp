@@ -37,7 +37,8 @@ void name_parameters(Parameters &parameters, std::string_view declaration) {
 std::int64_t argument_number(const Parameters &arguments, std::size_t index, std::int64_t otherwise) {
   if (index >= arguments.size()) return otherwise;
   const auto value = number_of(arguments[index].value);
-  if (!value) throw Refusal{.number = 8114, .text = fmt::format("argument {} must be a whole number", index + 1)};
+  if (!value)
+    throw Refusal{.number = 8114, .text = fmt::format("argument {} must be a whole number", index + 1)};
   return *value;
 }
 
@@ -48,8 +49,9 @@ std::string argument_text(const Parameters &arguments, std::size_t index) {
 }
 
 Parameters from(const Parameters &arguments, std::size_t first) {
-  return first < arguments.size() ? Parameters(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end())
-                                  : Parameters();
+  return first < arguments.size()
+             ? Parameters(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end())
+             : Parameters();
 }
 
 } // namespace lab

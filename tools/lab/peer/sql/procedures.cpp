@@ -14,7 +14,8 @@ namespace {
 
 using Procedure = std::int32_t (*)(Reply &, Parameters &, Session &);
 
-// ------------------------------------------------------------------------------------------------------------- the lab's
+// ----------------------------------------------------------------------------------------------------
+// the lab's
 
 std::int32_t lab_rows(Reply &reply, Parameters &arguments, Session &) {
   const auto count = argument_number(arguments, 0, 1);
@@ -57,8 +58,8 @@ std::int32_t lab_echo(Reply &reply, Parameters &arguments, Session &) {
   if (arguments.empty()) throw Refusal{.text = "lab_echo needs a parameter to echo"};
   std::vector<Cell> cells;
   for (const auto &argument : arguments)
-    cells.push_back(
-        {argument.name.empty() ? fmt::format("p{}", cells.size() + 1) : argument.name.substr(1), argument.value});
+    cells.push_back({argument.name.empty() ? fmt::format("p{}", cells.size() + 1) : argument.name.substr(1),
+                     argument.value});
   reply.rows(row_set(cells));
   return 0;
 }
@@ -72,8 +73,9 @@ std::int32_t lab_types(Reply &reply, Parameters &arguments, Session &) {
 Value changed(const Value &value) {
   if (value.null()) return value;
   if (const auto number = number_of(value))
-    return value.type.id == TypeId::bitn || value.type.id == TypeId::bit ? Value(value.type, tds::Bytes{!*number})
-                                                                         : convert(Value(*number * 2), value.type);
+    return value.type.id == TypeId::bitn || value.type.id == TypeId::bit
+               ? Value(value.type, tds::Bytes{!*number})
+               : convert(Value(*number * 2), value.type);
   if (value.type.text()) {
     auto text = text_of(value);
     std::ranges::reverse(text);
@@ -97,10 +99,11 @@ std::int32_t lab_return(Reply &, Parameters &arguments, Session &) {
   return static_cast<std::int32_t>(argument_number(arguments, 0, 0));
 }
 
-// ------------------------------------------------------------------------------------------------------ prepared statements
+// ----------------------------------------------------------------------------------------------------
+// prepared statements
 
-std::int32_t run(Reply &reply, const std::string &statement, const std::string &declaration, Parameters &arguments,
-                 std::size_t first, Session &session) {
+std::int32_t run(Reply &reply, const std::string &statement, const std::string &declaration,
+                 Parameters &arguments, std::size_t first, Session &session) {
   auto variables = from(arguments, first);
   name_parameters(variables, declaration);
   const bool no_count = session.no_count, format_only = session.format_only;
@@ -112,8 +115,8 @@ std::int32_t run(Reply &reply, const std::string &statement, const std::string &
 }
 
 std::int32_t execute_sql(Reply &reply, Parameters &arguments, Session &session) {
-  return run(reply, argument_text(arguments, 0), arguments.size() > 1 ? argument_text(arguments, 1) : "", arguments, 2,
-             session);
+  return run(reply, argument_text(arguments, 0), arguments.size() > 1 ? argument_text(arguments, 1) : "",
+             arguments, 2, session);
 }
 
 void keep(Parameters &arguments, Prepared statement, Session &session) {
@@ -125,7 +128,8 @@ void keep(Parameters &arguments, Prepared statement, Session &session) {
   arguments.at(0).output = true;
 }
 
-std::int32_t prepare(Reply &, Parameters &arguments, Session &session) { // handle, declaration, statement, options
+std::int32_t prepare(Reply &, Parameters &arguments,
+                     Session &session) { // handle, declaration, statement, options
   keep(arguments, {argument_text(arguments, 2), argument_text(arguments, 1)}, session);
   return 0;
 }
@@ -178,8 +182,8 @@ const std::map<std::string_view, Procedure> procedures = {
 std::string_view procedure_name(std::uint16_t id) {
   static constexpr auto names = std::to_array<std::string_view>(
       {"", "sp_cursor", "sp_cursoropen", "sp_cursorprepare", "sp_cursorexecute", "sp_cursorprepexec",
-       "sp_cursorunprepare", "sp_cursorfetch", "sp_cursoroption", "sp_cursorclose", "sp_executesql", "sp_prepare",
-       "sp_execute", "sp_prepexec", "sp_prepexecrpc", "sp_unprepare"});
+       "sp_cursorunprepare", "sp_cursorfetch", "sp_cursoroption", "sp_cursorclose", "sp_executesql",
+       "sp_prepare", "sp_execute", "sp_prepexec", "sp_prepexecrpc", "sp_unprepare"});
   if (id == 0 || id >= names.size())
     throw Refusal{.number = 2812, .text = fmt::format("Could not find stored procedure {}.", id)};
   return names[id];
@@ -195,7 +199,8 @@ std::int32_t call_procedure(Reply &reply, std::string name, Parameters &argument
     return procedure->second(reply, arguments, session);
   if (call_cursor_procedure(reply, name, arguments, session)) return 0;
   if (answer_metadata(reply, name, arguments, session)) return 0;
-  throw Refusal{.number = 2812, .text = fmt::format("Could not find stored procedure '{}'.", name), .state = 62};
+  throw Refusal{
+      .number = 2812, .text = fmt::format("Could not find stored procedure '{}'.", name), .state = 62};
 }
 
 } // namespace lab

@@ -62,8 +62,9 @@ private:
 
   /// The table is named behind the columns that it explains.
   void find_source() {
-    static constexpr auto others = std::to_array<std::string_view>(
-        {";", "select", "insert", "update", "delete", "exec", "execute", "print", "declare", "waitfor", "use"});
+    static constexpr auto others =
+        std::to_array<std::string_view>({";", "select", "insert", "update", "delete", "exec", "execute",
+                                         "print", "declare", "waitfor", "use"});
     int open = 0;
     for (std::size_t ahead = 0; const auto *word = words_.peek(ahead); ++ahead) {
       open += word->lower == "(" ? 1 : word->lower == ")" ? -1 : 0;
@@ -111,7 +112,8 @@ private:
     std::vector<Order> orders;
     if (words_.take("order")) orders = order();
     auto [skip, most] = window();
-    if (limit) most = std::min<std::size_t>(most, static_cast<std::size_t>(std::max<std::int64_t>(*limit, 0)));
+    if (limit)
+      most = std::min<std::size_t>(most, static_cast<std::size_t>(std::max<std::int64_t>(*limit, 0)));
     if (words_.take("for")) throw words_.unknown();
     if (words_.take("option")) words_.need("("), words_.skip_parentheses();
     const auto end = words_.place();
@@ -163,8 +165,9 @@ private:
       if (name.starts_with('@')) {
         item.variable = find_parameter(statement_.variables, name);
         if (!item.variable)
-          throw Refusal{
-              .number = 137, .severity = 15, .text = fmt::format("Must declare the scalar variable \"{}\".", name)};
+          throw Refusal{.number = 137,
+                        .severity = 15,
+                        .text = fmt::format("Must declare the scalar variable \"{}\".", name)};
       } else {
         item.name = name;
       }
@@ -305,7 +308,8 @@ private:
         for (std::size_t c = 0; column == 0 && !order.name.empty() && c < result.columns.size(); ++c)
           if (lower_case(result.columns[c].name) == lower_case(order.name)) column = c + 1;
         if (column > result.columns.size())
-          throw Refusal{.number = 108, .text = fmt::format("The ORDER BY position number {} is out of range.", column)};
+          throw Refusal{.number = 108,
+                        .text = fmt::format("The ORDER BY position number {} is out of range.", column)};
         if (column > 0) {
           key.emplace_back(result.columns[column - 1].type, result.rows[index][column - 1]);
         } else {
@@ -318,7 +322,8 @@ private:
     }
     std::ranges::sort(keys, [&](const auto &a, const auto &b) {
       for (std::size_t k = 0; k < orders.size(); ++k)
-        if (const auto way = compare(a.first[k], b.first[k]); way != 0) return orders[k].descending ? way > 0 : way < 0;
+        if (const auto way = compare(a.first[k], b.first[k]); way != 0)
+          return orders[k].descending ? way > 0 : way < 0;
       return a.second < b.second;
     });
     std::vector<Row> sorted;

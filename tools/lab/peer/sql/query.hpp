@@ -21,7 +21,8 @@ struct Statement {
 ///     [ORDER BY column [DESC], …] [OFFSET n ROWS [FETCH NEXT m ROWS ONLY]]
 std::optional<RowSet> select_rows(Statement &statement);
 
-/// The rows of `table` for which WHERE holds, by index; reads on behind the condition. All of them where there is no WHERE.
+/// The rows of `table` for which WHERE holds, by index; reads on behind the condition. All of
+/// them where there is no WHERE.
 std::vector<std::size_t> rows_where(Statement &statement, const Table &table);
 
 } // namespace lab

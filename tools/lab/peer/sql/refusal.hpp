@@ -1,5 +1,5 @@
-// How the reading of a request ends early: thrown by what answers statements, it becomes an ERROR of the reply. It never leaves the lab's
-// answer_ functions.
+// How the reading of a request ends early: thrown by what answers statements, it becomes an ERROR of the
+// reply. It never leaves the lab's answer_ functions.
 #pragma once
 
 #include "tds/bytes.hpp"

@@ -23,10 +23,11 @@ tds::ServerMessage server_message(const Session &session, std::uint32_t number, 
           .line = 1};
 }
 
-tds::Bytes error_reply(const Session &session, std::uint32_t number, std::uint8_t severity, std::string_view text) {
-  return tds::encode_tokens(
-      {server_message(session, number, severity, text), tds::Done{tds::DoneKind::done, tds::done_error, 0, 0}},
-      session.version);
+tds::Bytes error_reply(const Session &session, std::uint32_t number, std::uint8_t severity,
+                       std::string_view text) {
+  return tds::encode_tokens({server_message(session, number, severity, text),
+                             tds::Done{tds::DoneKind::done, tds::done_error, 0, 0}},
+                            session.version);
 }
 
 void Reply::token(const tds::Token &token) { tds::encode_token(content(), token, session_.version); }
@@ -41,7 +42,9 @@ void Reply::message(const Refusal &refusal) {
   failed_ = true;
 }
 
-void Reply::columns(const std::vector<Column> &columns) { append_columns(content(), columns, session_.version); }
+void Reply::columns(const std::vector<Column> &columns) {
+  append_columns(content(), columns, session_.version);
+}
 
 void Reply::rows(const RowSet &rows) {
   columns(rows.columns);
@@ -80,8 +83,8 @@ void Reply::end(Command command, std::optional<std::uint64_t> count) {
   if (!failed_) session_.last_error = 0;
   const bool counted = count && !session_.no_count;
   done_ = tds::Done{in_procedure_ ? tds::DoneKind::doneinproc : tds::DoneKind::done,
-                    static_cast<std::uint16_t>(counted ? tds::done_count : 0), static_cast<std::uint16_t>(command),
-                    counted ? *count : 0};
+                    static_cast<std::uint16_t>(counted ? tds::done_count : 0),
+                    static_cast<std::uint16_t>(command), counted ? *count : 0};
 }
 
 void Reply::end_procedure(std::int32_t status, const Parameters &parameters, bool more) {
@@ -99,7 +102,8 @@ void Reply::end_procedure(std::int32_t status, const Parameters &parameters, boo
                                       {session_.version.at_least_7_2() ? "max"
                                        : value.type.wide()             ? "4000"
                                                                        : "8000"});
-      if (value.data && !type.chunked()) value.data->resize(std::min<std::size_t>(value.data->size(), type.size));
+      if (value.data && !type.chunked())
+        value.data->resize(std::min<std::size_t>(value.data->size(), type.size));
       value.type = type;
     }
     out_.u8(token_returnvalue);

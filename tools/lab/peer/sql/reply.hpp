@@ -31,13 +31,21 @@ using AnswerStep = std::variant<tds::Bytes, GeneratedRows, GeneratedChunks, Wait
 using Answer = std::vector<AnswerStep>;
 
 /// DONE's CurCmd.
-enum class Command : std::uint16_t { none = 0, select = 0xC1, insert = 0xC3, del = 0xC4, update = 0xC5, bulk = 0xF0 };
+enum class Command : std::uint16_t {
+  none = 0,
+  select = 0xC1,
+  insert = 0xC3,
+  del = 0xC4,
+  update = 0xC5,
+  bulk = 0xF0
+};
 
 /// An ERROR or INFO of the lab's server.
 tds::ServerMessage server_message(const Session &session, std::uint32_t number, std::uint8_t severity,
                                   std::string_view text, std::uint8_t state = 1);
 /// ERROR and the last DONE.
-tds::Bytes error_reply(const Session &session, std::uint32_t number, std::uint8_t severity, std::string_view text);
+tds::Bytes error_reply(const Session &session, std::uint32_t number, std::uint8_t severity,
+                       std::string_view text);
 
 class Reply {
 public:

@@ -42,7 +42,7 @@ struct Session {
   std::shared_ptr<Tables> temporary = std::make_shared<Tables>();
   int transactions = 0; ///< @@TRANCOUNT
   std::uint64_t transaction = 0;
-  std::vector<Undo> undo;                    ///< one while a transaction is open, and one more for each savepoint
+  std::vector<Undo> undo; ///< one while a transaction is open, and one more for each savepoint
   std::map<std::int32_t, Prepared> prepared; ///< by the handle that sp_prepare gave
   std::int32_t last_handle = 0;
   std::map<std::int32_t, Cursor> cursors; ///< by the handle that sp_cursoropen gave
@@ -56,7 +56,8 @@ struct Session {
   std::optional<std::int64_t> identity;   ///< SCOPE_IDENTITY()
 };
 
-/// What RESETCONNECTION asks for: the session as it was after login. With `keep_transaction`, all but its open transaction.
+/// What RESETCONNECTION asks for: the session as it was after login. With `keep_transaction`, all
+/// but its open transaction.
 void reset(Session &session, bool keep_transaction = false);
 
 } // namespace lab

@@ -9,13 +9,16 @@ namespace {
 bool starts_name(char c) {
   return std::isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '@' || c == '#' || (c & 0x80);
 }
-bool continues_name(char c) { return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)) || c == '$'; }
+bool continues_name(char c) {
+  return starts_name(c) || std::isdigit(static_cast<unsigned char>(c)) || c == '$';
+}
 
 } // namespace
 
 std::string lower_case(std::string_view text) {
   std::string result(text);
-  std::ranges::transform(result, result.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::ranges::transform(result, result.begin(),
+                         [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return result;
 }
 
@@ -57,15 +60,16 @@ std::vector<Word> cut(std::string_view sql) {
     } else if (starts_name(c)) {
       while (at < sql.size() && continues_name(sql[at]))
         ++at;
-      words.push_back(
-          {Word::Kind::name, std::string(sql.substr(from, at - from)), lower_case(sql.substr(from, at - from))});
+      words.push_back({Word::Kind::name, std::string(sql.substr(from, at - from)),
+                       lower_case(sql.substr(from, at - from))});
     } else if (std::isdigit(static_cast<unsigned char>(c)) ||
                (c == '.' && at + 1 < sql.size() && std::isdigit(static_cast<unsigned char>(sql[at + 1])) &&
                 (words.empty() || words.back().kind == Word::Kind::symbol))) {
       // digits, 0x…, 1.5e-3
-      while (at < sql.size() && (continues_name(sql[at]) || sql[at] == '.' ||
-                                 ((sql[at] == '-' || sql[at] == '+') && (sql[at - 1] == 'e' || sql[at - 1] == 'E') &&
-                                  !sql.substr(from).starts_with("0x"))))
+      while (at < sql.size() &&
+             (continues_name(sql[at]) || sql[at] == '.' ||
+              ((sql[at] == '-' || sql[at] == '+') && (sql[at - 1] == 'e' || sql[at - 1] == 'E') &&
+               !sql.substr(from).starts_with("0x"))))
         ++at;
       words.push_back({Word::Kind::number, std::string(sql.substr(from, at - from)), {}});
     } else {

@@ -66,7 +66,8 @@ const Shape &shape_of(TypeId id) {
   };
   const auto shape = shapes.find(id);
   if (shape == shapes.end())
-    throw Refusal{.text = fmt::format("the lab does not know parameters of type 0x{:02X}", static_cast<int>(id))};
+    throw Refusal{.text =
+                      fmt::format("the lab does not know parameters of type 0x{:02X}", static_cast<int>(id))};
   return shape->second;
 }
 
@@ -97,7 +98,8 @@ void append_chunks(tds::Writer &out, const Data &data) {
 constexpr std::size_t text_pointer_size = 16;
 constexpr std::size_t timestamp_size = 8;
 
-/// The names in a TYPE_INFO of XML (a schema, if any) and of a CLR type, which differs between parameters and columns in its first field.
+/// The names in a TYPE_INFO of XML (a schema, if any) and of a CLR type, which differs between parameters and
+/// columns in its first field.
 tds::Bytes read_names(tds::Reader &in, TypeId id) {
   const auto whole = in.rest();
   const auto start = in.offset();
@@ -119,7 +121,8 @@ std::uint32_t number_in(const std::vector<std::string> &arguments, std::size_t i
   const auto &text = arguments[index];
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value > most)
-    throw Refusal{.number = 1001, .severity = 15, .text = fmt::format("The size ({}) is not allowed here.", text)};
+    throw Refusal{
+        .number = 1001, .severity = 15, .text = fmt::format("The size ({}) is not allowed here.", text)};
   return value;
 }
 
@@ -133,7 +136,9 @@ std::uint32_t decimal_size(std::uint32_t precision) {
 
 } // namespace
 
-bool Type::text() const { return shape_of(id).collation || id == TypeId::old_varchar || id == TypeId::old_char; }
+bool Type::text() const {
+  return shape_of(id).collation || id == TypeId::old_varchar || id == TypeId::old_char;
+}
 bool Type::wide() const {
   return id == TypeId::nvarchar || id == TypeId::nchar || id == TypeId::ntext || id == TypeId::xml;
 }
@@ -142,8 +147,8 @@ bool Type::bytes() const {
          id == TypeId::old_binary || id == TypeId::old_varbinary;
 }
 bool Type::whole() const {
-  return id == TypeId::intn || id == TypeId::bitn || id == TypeId::int1 || id == TypeId::int2 || id == TypeId::int4 ||
-         id == TypeId::int8 || id == TypeId::bit;
+  return id == TypeId::intn || id == TypeId::bitn || id == TypeId::int1 || id == TypeId::int2 ||
+         id == TypeId::int4 || id == TypeId::int8 || id == TypeId::bit;
 }
 bool Type::chunked() const {
   const auto length = shape_of(id).length;
@@ -203,7 +208,8 @@ void append_type(tds::Writer &out, const Type &type, tds::Version version) {
   }
   if (shape.collation && version.generation() >= 71) out.append(type.collation);
   if (type.id ==
-      TypeId::udt) { // a column says, before the names that a parameter has, how large; behind them, its assembly
+      TypeId::
+          udt) { // a column says, before the names that a parameter has, how large; behind them, its assembly
     out.u16_le(max_size);
     out.append(type.names);
     out.u16_le(0);
@@ -248,7 +254,8 @@ void append_data(tds::Writer &out, const Type &type, const Data &data, Place pla
   if (place == Place::row && type.pointed()) {
     out.u8(data ? text_pointer_size : 0);
     if (!data) return;
-    out.append(tds::Bytes(text_pointer_size + timestamp_size, 0x64)); // not zero: some clients take that for NULL
+    out.append(
+        tds::Bytes(text_pointer_size + timestamp_size, 0x64)); // not zero: some clients take that for NULL
   }
   switch (const auto &shape = shape_of(type.id); shape.length) {
   case Shape::Length::fixed:
@@ -295,7 +302,8 @@ Type declared_type(std::string_view written, const std::vector<std::string> &arg
       {"rowversion", sized(TypeId::binary, 8)},
   };
   if (const auto known = plain.find(name); known != plain.end()) return known->second;
-  if (name == "float" || name == "double") return sized(TypeId::floatn, number_in(arguments, 0, 53, 53) <= 24 ? 4 : 8);
+  if (name == "float" || name == "double")
+    return sized(TypeId::floatn, number_in(arguments, 0, 53, 53) <= 24 ? 4 : 8);
   if (name == "decimal" || name == "dec" || name == "numeric") {
     const auto precision = std::max(number_in(arguments, 0, 18, 38), 1u);
     return {.id = name == "numeric" ? TypeId::numeric : TypeId::decimal,
@@ -313,7 +321,8 @@ Type declared_type(std::string_view written, const std::vector<std::string> &arg
       {"nvarchar", TypeId::nvarchar},  {"binary", TypeId::binary},   {"varbinary", TypeId::varbinary},
       {"character", TypeId::character}};
   const auto string = strings.find(name);
-  if (string == strings.end()) throw Refusal{.number = 2715, .text = fmt::format("Cannot find data type {}.", written)};
+  if (string == strings.end())
+    throw Refusal{.number = 2715, .text = fmt::format("Cannot find data type {}.", written)};
   if (!arguments.empty() && lower_case(arguments[0]) == "max") return sized(string->second, max_size);
   const bool wide = string->second == TypeId::nchar || string->second == TypeId::nvarchar;
   const auto length = std::max(number_in(arguments, 0, 1, wide ? 4000 : 8000), 1u);
@@ -390,7 +399,10 @@ Type type_for(const Type &type, tds::Version version) {
   if (version.generation() < 72) {
     if (type.id == TypeId::xml) return sized(TypeId::ntext, pointed_size - 1);
     if (type.chunked()) {
-      auto pointed = sized(type.wide() ? TypeId::ntext : type.bytes() ? TypeId::image : TypeId::text, pointed_size);
+      auto pointed = sized(type.wide()    ? TypeId::ntext
+                           : type.bytes() ? TypeId::image
+                                          : TypeId::text,
+                           pointed_size);
       pointed.collation = type.collation;
       return pointed;
     }

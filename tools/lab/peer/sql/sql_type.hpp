@@ -1,4 +1,5 @@
-// A column's or parameter's type as TDS writes it (MS-TDS 2.2.5.4, 2.2.5.6 TYPE_INFO), and the bytes of its values (2.2.5.2).
+// A column's or parameter's type as TDS writes it (MS-TDS 2.2.5.4, 2.2.5.6 TYPE_INFO), and the
+// bytes of its values (2.2.5.2).
 #pragma once
 
 #include "tds/bytes.hpp"
@@ -12,7 +13,8 @@
 
 namespace lab {
 
-/// SQL_Latin1_General_CP1_CI_AS, the default of a US installation: five bytes in every TYPE_INFO of text since TDS 7.1.
+/// SQL_Latin1_General_CP1_CI_AS, the default of a US installation: five bytes in every
+/// TYPE_INFO of text since TDS 7.1.
 inline constexpr std::array<std::uint8_t, 5> collation = {0x09, 0x04, 0xD0, 0x00, 0x34};
 
 enum class TypeId : std::uint8_t {
@@ -73,7 +75,8 @@ struct Type {
   bool whole() const; ///< integers and BIT
   /// In chunks (PLP) rather than behind one length.
   bool chunked() const;
-  /// TEXT, NTEXT, IMAGE: a text pointer goes before a value in a row, the table's name behind the type in COLMETADATA.
+  /// TEXT, NTEXT, IMAGE: a text pointer goes before a value in a row, the table's name
+  /// behind the type in COLMETADATA.
   bool pointed() const;
 };
 inline constexpr std::uint32_t max_size = 0xFFFF;
@@ -81,7 +84,8 @@ inline constexpr std::uint32_t pointed_size = 0x7FFFFFFF;
 
 using Data = std::optional<tds::Bytes>; ///< a value without its length; none is NULL
 
-/// Throws Refusal for what cannot be read and for types that the lab does not know (a table-valued parameter).
+/// Throws Refusal for what cannot be read and for types that the lab does not know (a
+/// table-valued parameter).
 Type read_type(tds::Reader &in, tds::Version version);
 void append_type(tds::Writer &out, const Type &type, tds::Version version);
 
@@ -90,12 +94,14 @@ enum class Place { parameter, row };
 Data read_data(tds::Reader &in, const Type &type, Place place);
 void append_data(tds::Writer &out, const Type &type, const Data &data, Place place);
 
-/// The type of a declaration: "decimal" with {"10", "2"}, "nvarchar" with {"max"}. Throws Refusal 2715 for a name that is no type.
+/// The type of a declaration: "decimal" with {"10", "2"}, "nvarchar" with {"max"}. Throws Refusal 2715
+/// for a name that is no type.
 Type declared_type(std::string_view name, const std::vector<std::string> &arguments = {});
 /// As a declaration says it: "decimal(10,2)".
 std::string type_name(const Type &type);
 
-/// What a server shows a client of an older version instead: text for dates before 7.3, TEXT and its like for (max) and XML before 7.2.
+/// What a server shows a client of an older version instead: text for dates before 7.3, TEXT and its like for
+/// (max) and XML before 7.2.
 Type type_for(const Type &type, tds::Version version);
 
 } // namespace lab

@@ -21,7 +21,8 @@ Wait parse_delay(const std::string &text) {
       !(seconds >= 0 && seconds < 60) || hours > 24 || minutes > 59)
     throw Refusal{.number = 148,
                   .text = fmt::format("Incorrect time syntax in time string '{}' used with WAITFOR.", text)};
-  return {std::chrono::milliseconds(hours * 3'600'000LL + minutes * 60'000LL + static_cast<long long>(seconds * 1000))};
+  return {std::chrono::milliseconds(hours * 3'600'000LL + minutes * 60'000LL +
+                                    static_cast<long long>(seconds * 1000))};
 }
 
 /// RAISERROR's %d and %s.
@@ -40,8 +41,8 @@ std::string filled(std::string text, const std::vector<Value> &arguments) {
 class Batch {
 public:
   Batch(std::string_view sql, Parameters &variables, Session &session, Reply &reply)
-      : words_(sql), variables_(variables), session_(session), reply_(reply), expressions_(words_, session, variables) {
-  }
+      : words_(sql), variables_(variables), session_(session), reply_(reply),
+        expressions_(words_, session, variables) {}
 
   std::int32_t answer() {
     try {
@@ -154,8 +155,9 @@ private:
     auto value = expressions_.value();
     auto *variable = find_parameter(variables_, name);
     if (!variable)
-      throw Refusal{
-          .number = 137, .severity = 15, .text = fmt::format("Must declare the scalar variable \"{}\".", name)};
+      throw Refusal{.number = 137,
+                    .severity = 15,
+                    .text = fmt::format("Must declare the scalar variable \"{}\".", name)};
     if (run) variable->value = convert(value, variable->value.type);
   }
 
@@ -183,7 +185,8 @@ private:
     append_b_varchar(data, name);
     append_b_varchar(data, old);
     reply_.token(tds::EnvChange{tds::EnvChangeType::database, std::move(data).bytes()});
-    reply_.token(server_message(session_, 5701, 10, fmt::format("Changed database context to '{}'.", name), 2));
+    reply_.token(
+        server_message(session_, 5701, 10, fmt::format("Changed database context to '{}'.", name), 2));
     reply_.end();
   }
 
@@ -249,7 +252,8 @@ private:
   void skip_block() {
     for (int open = 1; open > 0;) {
       const auto &word = words_.next();
-      if (word.lower == "case" || (word.lower == "begin" && !words_.is_any({"tran", "transaction", "distributed"})))
+      if (word.lower == "case" ||
+          (word.lower == "begin" && !words_.is_any({"tran", "transaction", "distributed"})))
         ++open;
       else if (word.lower == "end")
         --open;
@@ -281,7 +285,8 @@ private:
     words_.take("work");
     return {};
   }
-  /// A name may follow TRAN, and so may the next statement: names that are statements' first words are not names.
+  /// A name may follow TRAN, and so may the next statement: names that are statements'
+  /// first words are not names.
   std::string transaction_name() { return words_.free_name_follows() ? words_.next().text : std::string(); }
 
   // -- control
@@ -318,7 +323,8 @@ private:
 
   void leave(bool run) {
     const auto *next = words_.peek();
-    const bool value = next && (next->kind == Word::Kind::number || next->text.starts_with('@') || next->lower == "-");
+    const bool value =
+        next && (next->kind == Word::Kind::number || next->text.starts_with('@') || next->lower == "-");
     const auto status = value ? number_of(expressions_.value()).value_or(0) : 0;
     if (!run) return;
     status_ = static_cast<std::int32_t>(status);
@@ -443,8 +449,9 @@ class Nesting {
 public:
   explicit Nesting(Session &session) : session_(session) {
     if (session.nesting >= most_nested)
-      throw Refusal{.number = 217,
-                    .text = "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32)."};
+      throw Refusal{
+          .number = 217,
+          .text = "Maximum stored procedure, function, trigger, or view nesting level exceeded (limit 32)."};
     ++session.nesting;
   }
   ~Nesting() { --session_.nesting; }
@@ -462,7 +469,8 @@ std::int32_t answer_statements(std::string_view sql, Parameters &variables, Sess
   return Batch(sql, variables, session, reply).answer();
 }
 
-std::optional<RowSet> answer_query(std::string_view sql, Parameters &variables, Session &session, Reply &reply) {
+std::optional<RowSet> answer_query(std::string_view sql, Parameters &variables, Session &session,
+                                   Reply &reply) {
   return Batch(sql, variables, session, reply).query();
 }
 

@@ -88,7 +88,8 @@ std::vector<std::size_t> column_list(Statement &statement, const Table &table) {
     words.next();
     do {
       const auto name = words.qualified_name();
-      columns.push_back(statement.run || !table.columns.empty() ? table.column(name.substr(name.rfind('.') + 1)) : 0);
+      columns.push_back(
+          statement.run || !table.columns.empty() ? table.column(name.substr(name.rfind('.') + 1)) : 0);
     } while (words.take(","));
     words.need(")");
     return columns;
@@ -142,7 +143,8 @@ void create_statement(Statement &statement) {
   } while (words.take(","));
   words.need(")");
   if (words.take("on")) words.next();
-  if (table.columns.size() > 1024) throw Refusal{.number = 1702, .text = "CREATE TABLE failed: too many columns."};
+  if (table.columns.size() > 1024)
+    throw Refusal{.number = 1702, .text = "CREATE TABLE failed: too many columns."};
   if (!statement.run) return;
   begin_implicitly(statement.reply, statement.session);
   create_table(statement.session, std::move(table));
@@ -157,11 +159,12 @@ void drop_statement(Statement &statement) {
   do {
     const auto name = words.qualified_name();
     if (statement.run && !drop_table(statement.session, name) && !if_exists)
-      throw Refusal{.number = 3701,
-                    .severity = 11,
-                    .text = fmt::format(
-                        "Cannot drop the table '{}', because it does not exist or you do not have permission.", name),
-                    .state = 5};
+      throw Refusal{
+          .number = 3701,
+          .severity = 11,
+          .text = fmt::format(
+              "Cannot drop the table '{}', because it does not exist or you do not have permission.", name),
+          .state = 5};
   } while (words.take(","));
   if (statement.run) statement.reply.end();
 }
@@ -230,7 +233,8 @@ void update_statement(Statement &statement) {
   do {
     const auto column = words.qualified_name();
     words.need("=");
-    changes.emplace_back(statement.run ? before->column(column.substr(column.rfind('.') + 1)) : 0, words.place());
+    changes.emplace_back(statement.run ? before->column(column.substr(column.rfind('.') + 1)) : 0,
+                         words.place());
     statement.expressions.value();
   } while (words.take(","));
   statement.expressions.scope = scope;

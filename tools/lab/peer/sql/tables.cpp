@@ -39,8 +39,10 @@ void restore(Session &session, const Tables &old) {
 } // namespace
 
 std::size_t Table::column(std::string_view wanted) const {
-  const auto found = std::ranges::find(columns, lower_case(wanted), [](const Column &c) { return lower_case(c.name); });
-  if (found == columns.end()) throw Refusal{.number = 207, .text = fmt::format("Invalid column name '{}'.", wanted)};
+  const auto found =
+      std::ranges::find(columns, lower_case(wanted), [](const Column &c) { return lower_case(c.name); });
+  if (found == columns.end())
+    throw Refusal{.number = 207, .text = fmt::format("Invalid column name '{}'.", wanted)};
   return static_cast<std::size_t>(found - columns.begin());
 }
 
@@ -55,7 +57,8 @@ Table &change_table(Session &session, std::string_view name) {
   const auto key = key_of(name);
   auto &home = home_of(session, key);
   const auto table = home.find(key);
-  if (table == home.end()) throw Refusal{.number = 208, .text = fmt::format("Invalid object name '{}'.", name)};
+  if (table == home.end())
+    throw Refusal{.number = 208, .text = fmt::format("Invalid object name '{}'.", name)};
   remember(session, key);
   if (table->second.use_count() > 1) table->second = std::make_shared<Table>(*table->second);
   return *table->second;
@@ -93,8 +96,10 @@ bool undo(Session &session, std::string_view savepoint) {
 std::optional<std::int64_t> add_row(Table &table, const std::vector<std::size_t> &columns,
                                     const std::vector<Value> &values) {
   if (columns.size() != values.size())
-    throw Refusal{.number = 213, .text = "Column name or number of supplied values does not match table definition."};
-  if (table.rows.size() >= most_rows) throw Refusal{.text = "the lab's tables hold no more rows than they have"};
+    throw Refusal{.number = 213,
+                  .text = "Column name or number of supplied values does not match table definition."};
+  if (table.rows.size() >= most_rows)
+    throw Refusal{.text = "the lab's tables hold no more rows than they have"};
   Row row(table.columns.size());
   std::optional<std::int64_t> identity;
   for (std::size_t index = 0; index < columns.size(); ++index)
@@ -106,19 +111,22 @@ std::optional<std::int64_t> add_row(Table &table, const std::vector<std::size_t>
       row[index] = convert(Value(*identity), column.type).data;
     }
     if (!row[index] && !column.nullable)
-      throw Refusal{.number = 515,
-                    .text = fmt::format("Cannot insert the value NULL into column '{}', table '{}'; column does not "
-                                        "allow nulls. INSERT fails.",
-                                        column.name, table.name),
-                    .state = 2};
+      throw Refusal{
+          .number = 515,
+          .text = fmt::format("Cannot insert the value NULL into column '{}', table '{}'; column does not "
+                              "allow nulls. INSERT fails.",
+                              column.name, table.name),
+          .state = 2};
     if (column.key.empty()) continue;
     const auto keys = std::ranges::count_if(table.columns, [](const Column &c) { return !c.key.empty(); });
-    if (keys == 1 && std::ranges::any_of(table.rows, [&](const Row &other) { return other[index] == row[index]; }))
-      throw Refusal{.number = 2627,
-                    .severity = 14,
-                    .text = fmt::format("Violation of PRIMARY KEY constraint 'PK_{}'. Cannot insert duplicate key in "
-                                        "object 'dbo.{}'.",
-                                        table.name, table.name)};
+    if (keys == 1 &&
+        std::ranges::any_of(table.rows, [&](const Row &other) { return other[index] == row[index]; }))
+      throw Refusal{
+          .number = 2627,
+          .severity = 14,
+          .text = fmt::format("Violation of PRIMARY KEY constraint 'PK_{}'. Cannot insert duplicate key in "
+                              "object 'dbo.{}'.",
+                              table.name, table.name)};
   }
   table.rows.push_back(std::move(row));
   return identity;

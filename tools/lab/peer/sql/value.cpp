@@ -50,18 +50,20 @@ tds::Bytes bytes_of(std::u16string_view text) {
   return std::move(out).bytes();
 }
 
-// ------------------------------------------------------------------------------------------------------- 8-bit text
+// ----------------------------------------------------------------------------------------------------
+// 8-bit text
 
 /// Code page 1252 where it differs from Latin-1.
-constexpr std::array<char16_t, 32> page_1252 = {0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
-                                                0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D,   0x017D, 0x8F,
-                                                0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
-                                                0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
+constexpr std::array<char16_t, 32> page_1252 = {
+    0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160,
+    0x2039, 0x0152, 0x8D,   0x017D, 0x8F,   0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022,
+    0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
 
 bool utf8_collation(const Type &type) { return type.collation[3] & 0x04; } // fUTF8 of MS-TDS 2.2.5.1.2
 
 std::u16string narrow_text(const Type &type, tds::ByteView bytes) {
-  if (utf8_collation(type)) return tds::to_utf16({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
+  if (utf8_collation(type))
+    return tds::to_utf16({reinterpret_cast<const char *>(bytes.data()), bytes.size()});
   std::u16string text;
   text.reserve(bytes.size());
   for (const auto byte : bytes)
@@ -85,7 +87,8 @@ tds::Bytes narrow_bytes(const Type &type, std::u16string_view text) {
   return bytes;
 }
 
-// -------------------------------------------------------------------------------------------------------------- decimals
+// ----------------------------------------------------------------------------------------------------
+// decimals
 
 std::string decimal_text(bool negative, Wide magnitude, std::size_t scale) {
   std::string digits;
@@ -101,7 +104,8 @@ struct Decimal {
   Wide magnitude = 0;
 };
 
-/// The number that `text` says, times 10^scale, rounded; nullopt where it says none, or one of more than 38 digits.
+/// The number that `text` says, times 10^scale, rounded; nullopt where it says none, or
+/// one of more than 38 digits.
 std::optional<Decimal> parse_decimal(std::string_view text, std::size_t scale) {
   Decimal result;
   if (text.starts_with('-') || text.starts_with('+')) result.negative = text[0] == '-', text.remove_prefix(1);
@@ -148,7 +152,8 @@ Wide power_of_ten(std::size_t exponent) {
   return power;
 }
 
-// ----------------------------------------------------------------------------------------------------------------- dates
+// ----------------------------------------------------------------------------------------------------
+// dates
 
 using Ticks = std::int64_t; // 100 ns
 constexpr Ticks ticks_per_second = 10'000'000;
@@ -180,10 +185,12 @@ std::string time_text(Ticks time, std::size_t scale) {
 }
 
 std::string offset_text(int minutes) {
-  return fmt::format("{}{:02}:{:02}", minutes < 0 ? '-' : '+', std::abs(minutes) / 60, std::abs(minutes) % 60);
+  return fmt::format("{}{:02}:{:02}", minutes < 0 ? '-' : '+', std::abs(minutes) / 60,
+                     std::abs(minutes) % 60);
 }
 
-/// "2024-02-29", "20240229", "12:34:56.789", both with a blank or T between them, and an offset or Z behind the time.
+/// "2024-02-29", "20240229", "12:34:56.789", both with a blank or T between them, and an
+/// offset or Z behind the time.
 std::optional<Instant> parse_instant(std::string_view text) {
   const auto number = [&](std::size_t least, std::size_t most) -> std::optional<int> {
     int value = 0;
@@ -204,7 +211,8 @@ std::optional<Instant> parse_instant(std::string_view text) {
     take('-');
     const auto day = number(1, 2);
     if (!year || !month || !day) return std::nullopt;
-    const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
+    const std::chrono::year_month_day date{std::chrono::year(*year),
+                                           std::chrono::month(static_cast<unsigned>(*month)),
                                            std::chrono::day(static_cast<unsigned>(*day))};
     if (!date.ok() || *year < 1) return std::nullopt;
     result.day = static_cast<int>((std::chrono::sys_days(date) - epoch()).count());
@@ -238,7 +246,9 @@ std::optional<Instant> parse_instant(std::string_view text) {
 }
 
 std::size_t time_size(std::size_t scale) { return scale <= 2 ? 3 : scale <= 4 ? 4 : 5; }
-Ticks unit_of(std::size_t scale) { return static_cast<Ticks>(power_of_ten(7 - std::min<std::size_t>(scale, 7))); }
+Ticks unit_of(std::size_t scale) {
+  return static_cast<Ticks>(power_of_ten(7 - std::min<std::size_t>(scale, 7)));
+}
 
 std::string instant_text(const Type &type, tds::ByteView data) {
   const bool dated = type.id != TypeId::time;
@@ -295,13 +305,15 @@ std::optional<tds::Bytes> instant_bytes(const Type &type, std::string_view text)
     if (time < 0) time += ticks_per_day, --day;
     if (time >= ticks_per_day) time -= ticks_per_day, ++day;
   }
-  if (type.id != TypeId::date) put(static_cast<std::uint64_t>(time / unit_of(type.scale)), time_size(type.scale));
+  if (type.id != TypeId::date)
+    put(static_cast<std::uint64_t>(time / unit_of(type.scale)), time_size(type.scale));
   if (type.id != TypeId::time) put(static_cast<std::uint64_t>(std::max(day, 0)), 3);
   if (type.id == TypeId::datetimeoffset) put(static_cast<std::uint16_t>(offset), 2);
   return bytes;
 }
 
-// ------------------------------------------------------------------------------------------------------- the other types
+// ----------------------------------------------------------------------------------------------------
+// the other types
 
 std::string hex(tds::ByteView bytes) {
   std::string text = "0x";
@@ -345,7 +357,8 @@ std::optional<tds::Bytes> guid_bytes(std::string text) {
 }
 
 std::string real_text(tds::ByteView bytes) {
-  if (bytes.size() == 4) return fmt::format("{}", std::bit_cast<float>(static_cast<std::uint32_t>(little(bytes))));
+  if (bytes.size() == 4)
+    return fmt::format("{}", std::bit_cast<float>(static_cast<std::uint32_t>(little(bytes))));
   return fmt::format("{}", std::bit_cast<double>(little(bytes)));
 }
 
@@ -355,7 +368,8 @@ std::int64_t money_of(tds::ByteView bytes) {
   return static_cast<std::int64_t>(little(bytes.first(4)) << 32 | little(bytes.subspan(4)));
 }
 
-/// What a SQL_VARIANT holds (MS-TDS 2.2.5.5.4): base type, size of its properties, properties, bytes. NULL where it makes no sense.
+/// What a SQL_VARIANT holds (MS-TDS 2.2.5.5.4): base type, size of its properties, properties, bytes.
+/// NULL where it makes no sense.
 Value held_by(tds::ByteView variant) {
   if (variant.size() < 2 || variant.size() < 2u + variant[1]) return {};
   Type type{.id = static_cast<TypeId>(variant[0])};
@@ -384,7 +398,8 @@ std::string plain_text(const Type &type, tds::ByteView data) {
   case TypeId::smallmoney:
   case TypeId::moneyn: {
     const auto value = money_of(data);
-    return decimal_text(value < 0, value < 0 ? Wide{0} - static_cast<Wide>(value) : static_cast<Wide>(value), 4);
+    return decimal_text(value < 0, value < 0 ? Wide{0} - static_cast<Wide>(value) : static_cast<Wide>(value),
+                        4);
   }
   case TypeId::decimal:
   case TypeId::numeric: {
@@ -409,11 +424,13 @@ std::string plain_text(const Type &type, tds::ByteView data) {
 }
 
 [[noreturn]] void refuse(const Type &to) {
-  throw Refusal{.number = 8114, .text = fmt::format("Error converting data type nvarchar to {}.", type_name(to))};
+  throw Refusal{.number = 8114,
+                .text = fmt::format("Error converting data type nvarchar to {}.", type_name(to))};
 }
 [[noreturn]] void overflow(const Type &to) {
-  throw Refusal{.number = 8115,
-                .text = fmt::format("Arithmetic overflow error converting expression to data type {}.", type_name(to))};
+  throw Refusal{
+      .number = 8115,
+      .text = fmt::format("Arithmetic overflow error converting expression to data type {}.", type_name(to))};
 }
 
 tds::Bytes whole_bytes(const Type &type, const std::string &text) {
@@ -422,10 +439,12 @@ tds::Bytes whole_bytes(const Type &type, const std::string &text) {
       return {static_cast<std::uint8_t>(text[0] == 't' || text[0] == 'T')};
   const auto parsed = parse_decimal(text, 0);
   if (!parsed) refuse(type);
-  if (type.id == TypeId::bit || type.id == TypeId::bitn) return {static_cast<std::uint8_t>(parsed->magnitude != 0)};
+  if (type.id == TypeId::bit || type.id == TypeId::bitn)
+    return {static_cast<std::uint8_t>(parsed->magnitude != 0)};
   const auto size = type.size;
   const Wide most = size == 1 ? 255 : (Wide{1} << (8 * size - 1)) - 1;
-  if (parsed->magnitude > most + (size > 1 && parsed->negative) || (size == 1 && parsed->negative && parsed->magnitude))
+  if (parsed->magnitude > most + (size > 1 && parsed->negative) ||
+      (size == 1 && parsed->negative && parsed->magnitude))
     overflow(type);
   return little(parsed->negative ? Wide{0} - parsed->magnitude : parsed->magnitude, size);
 }
@@ -454,11 +473,13 @@ tds::Bytes number_bytes(const Type &type, const std::string &text) {
                         : little(std::bit_cast<std::uint64_t>(real), 8);
 }
 
-/// CHAR, NCHAR and BINARY are filled up to their size; what is longer than its type is refused, but for blanks.
+/// CHAR, NCHAR and BINARY are filled up to their size; what is longer than its type
+/// is refused, but for blanks.
 tds::Bytes fitted(const Type &type, tds::Bytes bytes) {
   const bool pad = type.id == TypeId::character || type.id == TypeId::nchar || type.id == TypeId::binary;
   if (type.chunked() || type.pointed()) return bytes;
-  if (bytes.size() > type.size) throw Refusal{.number = 8152, .text = "String or binary data would be truncated."};
+  if (bytes.size() > type.size)
+    throw Refusal{.number = 8152, .text = "String or binary data would be truncated."};
   while (pad && bytes.size() < type.size) {
     bytes.push_back(type.bytes() ? 0 : ' ');
     if (type.wide()) bytes.push_back(0);
@@ -530,7 +551,9 @@ std::weak_ordering compare(const Value &a, const Value &b) {
 Value convert(const Value &value, const Type &type) {
   if (value.null() || value.type == type) return {type, value.data};
   if (type.id ==
-      TypeId::variant) { // holds NVARCHAR whatever it came from: collation, then the largest size, are its properties
+      TypeId::
+          // holds NVARCHAR whatever it came from: collation, then the largest size, are its properties
+      variant) {
     auto text = bytes_of(text_of(value).substr(0, 4000));
     tds::Bytes data{static_cast<std::uint8_t>(TypeId::nvarchar), 7};
     append(data, collation);
@@ -552,7 +575,8 @@ Value convert(const Value &value, const Type &type) {
   const auto text = trimmed(tds::to_utf8(words));
   if (type.whole()) {
     if (const auto real = real_of(value); real && !number_of(value) && !value.type.text())
-      return {type, whole_bytes(type, fmt::format("{:.0f}", std::trunc(*real)))}; // numbers are cut, as in SQL Server
+      return {type, whole_bytes(
+                        type, fmt::format("{:.0f}", std::trunc(*real)))}; // numbers are cut, as in SQL Server
     return {type, whole_bytes(type, text)};
   }
   switch (type.id) {
@@ -567,7 +591,8 @@ Value convert(const Value &value, const Type &type) {
   case TypeId::smalldatetime:
   case TypeId::datetimn:
     if (auto bytes = instant_bytes(type, text)) return {type, *bytes};
-    throw Refusal{.number = 241, .text = "Conversion failed when converting date and/or time from character string."};
+    throw Refusal{.number = 241,
+                  .text = "Conversion failed when converting date and/or time from character string."};
   default:
     return {type, number_bytes(type, text)};
   }

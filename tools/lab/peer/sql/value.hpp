@@ -26,7 +26,8 @@ std::optional<double> real_of(const Value &value);
 /// Numbers by what they are, all else by its text. NULLs are equal, and before everything.
 std::weak_ordering compare(const Value &a, const Value &b);
 
-/// Throws Refusal 8114 where the text says no value of that type, 8152 where it is too long, 8115 where the number is too large.
+/// Throws Refusal 8114 where the text says no value of that type, 8152 where it is too long, 8115
+/// where the number is too large.
 Value convert(const Value &value, const Type &type);
 /// As a client of that version can read it.
 Value value_for(const Value &value, tds::Version version);

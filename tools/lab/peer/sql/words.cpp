@@ -28,13 +28,14 @@ bool Words::name_follows() const {
 
 bool Words::free_name_follows() const {
   static constexpr auto keywords = std::to_array<std::string_view>(
-      {"alter",  "and",    "as",       "asc",     "begin",      "between", "break",  "by",     "case",     "catch",
-       "close",  "commit", "create",   "cross",   "deallocate", "declare", "delete", "desc",   "drop",     "else",
-       "end",    "exec",   "execute",  "exists",  "fetch",      "for",     "from",   "go",     "group",    "having",
-       "if",     "in",     "inner",    "insert",  "into",       "is",      "join",   "left",   "like",     "not",
-       "offset", "on",     "open",     "option",  "or",         "order",   "outer",  "output", "print",    "raiserror",
-       "return", "right",  "rollback", "save",    "select",     "set",     "then",   "throw",  "truncate", "union",
-       "update", "use",    "values",   "waitfor", "when",       "where",   "while",  "with"});
+      {"alter",   "and",   "as",     "asc",    "begin",     "between",    "break",   "by",       "case",
+       "catch",   "close", "commit", "create", "cross",     "deallocate", "declare", "delete",   "desc",
+       "drop",    "else",  "end",    "exec",   "execute",   "exists",     "fetch",   "for",      "from",
+       "go",      "group", "having", "if",     "in",        "inner",      "insert",  "into",     "is",
+       "join",    "left",  "like",   "not",    "offset",    "on",         "open",    "option",   "or",
+       "order",   "outer", "output", "print",  "raiserror", "return",     "right",   "rollback", "save",
+       "select",  "set",   "then",   "throw",  "truncate",  "union",      "update",  "use",      "values",
+       "waitfor", "when",  "where",  "while",  "with"});
   if (!name_follows()) return false;
   if (peek()->kind == Word::Kind::quoted_name) return true;
   return std::ranges::find(keywords, peek()->lower) == keywords.end();

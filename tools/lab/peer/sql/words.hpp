@@ -10,8 +10,12 @@ class Words {
 public:
   explicit Words(std::string_view sql) : sql_(sql), words_(cut(sql)) {}
 
-  const Word *peek(std::size_t ahead = 0) const { return at_ + ahead < words_.size() ? &words_[at_ + ahead] : nullptr; }
-  bool is(std::string_view lower, std::size_t ahead = 0) const { return peek(ahead) && peek(ahead)->lower == lower; }
+  const Word *peek(std::size_t ahead = 0) const {
+    return at_ + ahead < words_.size() ? &words_[at_ + ahead] : nullptr;
+  }
+  bool is(std::string_view lower, std::size_t ahead = 0) const {
+    return peek(ahead) && peek(ahead)->lower == lower;
+  }
   bool is_any(std::initializer_list<std::string_view> choices) const;
   bool take(std::string_view lower) { return is(lower) && ++at_; }
   bool take_any(std::initializer_list<std::string_view> choices);

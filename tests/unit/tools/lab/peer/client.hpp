@@ -29,7 +29,8 @@ inline tds::Login7 sql_login(std::u16string user = u"sa", std::string_view passw
 
 class Client {
 public:
-  Client(const std::string &address, std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  Client(const std::string &address, std::uint16_t port)
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_in place{};
     place.sin_family = AF_INET;
     place.sin_port = htons(port);

@@ -40,7 +40,8 @@ TEST(Encryption, every_server_answers_every_client) {
   };
   for (const auto &row : rows) {
     const auto agreed = agree(row.encrypt, row.asked);
-    const auto what = std::string(row.encrypt) + " to " + (row.asked ? tds::to_string(*row.asked) : "nothing");
+    const auto what =
+        std::string(row.encrypt) + " to " + (row.asked ? tds::to_string(*row.asked) : "nothing");
     EXPECT_EQ(agreed.answer, row.answer) << what;
     EXPECT_EQ(agreed.mode, row.mode) << what;
   }

@@ -1,4 +1,5 @@
-// A client's NTLM for tests: gss-ntlmssp by way of GSSAPI, which the lab's acceptor shares no code with. It needs neither a KDC nor a network.
+// A client's NTLM for tests: gss-ntlmssp by way of GSSAPI, which the lab's acceptor shares no code with. It
+// needs neither a KDC nor a network.
 #pragma once
 
 #include "tds/bytes.hpp"
@@ -33,8 +34,8 @@ public:
     // gss-ntlmssp 1.2.0 leaks 6 kB of OpenSSL with each password (EVP_MD_fetch for MD4).
     const __lsan::ScopedDisabler not_ours;
 #endif
-    const auto major = gss_acquire_cred_from(&minor, user, GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE, &store,
-                                             &credential_, nullptr, nullptr);
+    const auto major = gss_acquire_cred_from(&minor, user, GSS_C_INDEFINITE, &mechanisms, GSS_C_INITIATE,
+                                             &store, &credential_, nullptr, nullptr);
     gss_release_name(&ignored, &user);
     if (GSS_ERROR(major)) throw std::runtime_error("no NTLM: the package gss-ntlmssp is missing");
     target_ = import(wish_.target, GSS_C_NT_HOSTBASED_SERVICE);
@@ -54,18 +55,21 @@ public:
     gss_channel_bindings_struct bindings{};
     bindings.application_data = {wish_.bindings.size(), wish_.bindings.data()};
     OM_uint32 minor = 0;
-    const auto major = gss_init_sec_context(&minor, credential_, &context_, target_, mechanism(), wish_.flags, 0,
-                                            wish_.bindings.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
-                                            server.empty() ? GSS_C_NO_BUFFER : &in, nullptr, &out, nullptr, nullptr);
+    const auto major =
+        gss_init_sec_context(&minor, credential_, &context_, target_, mechanism(), wish_.flags, 0,
+                             wish_.bindings.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                             server.empty() ? GSS_C_NO_BUFFER : &in, nullptr, &out, nullptr, nullptr);
     const auto token = taken(out);
     if (GSS_ERROR(major)) throw std::runtime_error("gss-ntlmssp refuses the server's token");
-    // 1.3.6.1.4.1.7165.655.1.2: whoever asks between the tokens tells that a MIC is welcome. Without it a raw token never has one.
+    // 1.3.6.1.4.1.7165.655.1.2: whoever asks between the tokens tells that a MIC is welcome. Without it
+    // a raw token never has one.
     if (server.empty() && wish_.mic) inquire("\x2b\x06\x01\x04\x01\xb7\x7d\x85\x0f\x01\x02", 11);
     return token;
   }
   /// What the library exports as its session key.
   tds::Bytes session_key() {
-    return inquire(static_cast<const char *>(GSS_C_INQ_SSPI_SESSION_KEY->elements), GSS_C_INQ_SSPI_SESSION_KEY->length);
+    return inquire(static_cast<const char *>(GSS_C_INQ_SSPI_SESSION_KEY->elements),
+                   GSS_C_INQ_SSPI_SESSION_KEY->length);
   }
 
 private:
@@ -77,7 +81,8 @@ private:
     gss_buffer_desc buffer{text.size(), text.data()};
     gss_name_t name = GSS_C_NO_NAME;
     OM_uint32 minor = 0;
-    if (GSS_ERROR(gss_import_name(&minor, &buffer, type, &name))) throw std::runtime_error("gss_import_name failed");
+    if (GSS_ERROR(gss_import_name(&minor, &buffer, type, &name)))
+      throw std::runtime_error("gss_import_name failed");
     return name;
   }
   static tds::Bytes taken(gss_buffer_desc &buffer) {
@@ -91,7 +96,8 @@ private:
     gss_OID_desc what{size, const_cast<char *>(oid)};
     gss_buffer_set_t answers = GSS_C_NO_BUFFER_SET;
     OM_uint32 minor = 0;
-    if (GSS_ERROR(gss_inquire_sec_context_by_oid(&minor, context_, &what, &answers)) || !answers || !answers->count)
+    if (GSS_ERROR(gss_inquire_sec_context_by_oid(&minor, context_, &what, &answers)) || !answers ||
+        !answers->count)
       throw std::runtime_error("gss-ntlmssp does not answer the inquiry");
     const auto *bytes = static_cast<const std::uint8_t *>(answers->elements[0].value);
     tds::Bytes result(bytes, bytes + answers->elements[0].length);

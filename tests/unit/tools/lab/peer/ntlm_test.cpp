@@ -1,4 +1,5 @@
-// The lab's NTLM acceptor: with the examples of its specification, with gss-ntlmssp as the client, and with tokens that no client sends.
+// The lab's NTLM acceptor: with the examples of its specification, with gss-ntlmssp as the client, and with
+// tokens that no client sends.
 #include "tests/unit/tools/lab/peer/ntlm_client.hpp"
 #include "tools/lab/peer/ntlm.hpp"
 
@@ -44,7 +45,8 @@ tds::Bytes timestamp_of(tds::ByteView challenge) {
   }
 }
 
-// ---------------------------------------------------------------------------------------------- MS-NLMP 4.2.4, as published
+// ----------------------------------------------------------------------------------------------
+// MS-NLMP 4.2.4, as published
 
 const auto server_challenge = from_hex("0123456789abcdef");
 
@@ -141,8 +143,10 @@ TEST(NtlmPublished, what_is_malformed_is_named) {
       {"inside the fixed part", [](auto &b) { set_u32(b, 40, 63); }, "UserNameFields"},
       {"past the end", [](auto &b) { set_u32(b, 40, 0xE1); },
        "UserNameFields at byte 64: points past the end (225 + 8 > 232)"},
-      {"far past the end", [](auto &b) { set_u32(b, 40, 0xFFFFFFFC); }, "points past the end (4294967292 + 8"},
-      {"half a unit", [](auto &b) { set_u16(b, 36, 7); }, "UserNameFields at byte 64: is half a UTF-16 unit too long"},
+      {"far past the end", [](auto &b) { set_u32(b, 40, 0xFFFFFFFC); },
+       "points past the end (4294967292 + 8"},
+      {"half a unit", [](auto &b) { set_u16(b, 36, 7); },
+       "UserNameFields at byte 64: is half a UTF-16 unit too long"},
       {"OEM", [](auto &b) { b[60] &= 0xFE; }, "NegotiateFlags at byte 64: have not UNICODE"},
       {"anonymous", [](auto &b) { set_u16(b, 20, 0); }, "anonymous"},
       {"NTLMv1", [](auto &b) { set_u16(b, 20, 24); }, "NTLMv1, which this server does not take"},
@@ -158,7 +162,8 @@ TEST(NtlmPublished, what_is_malformed_is_named) {
       {"session key", [](auto &b) { set_u16(b, 52, 8); }, "session key has not 16 bytes"},
       {"account", [](auto &b) { b[0x54] = 'L'; }, "There is no account Domain\\Lser."},
       {"domain", [](auto &b) { b[0x48] = 'L'; }, "There is no account Lomain\\User."},
-      {"proof", [](auto &b) { b[response_at] ^= 1; }, "The proof of Domain\\User does not fit the account's password."},
+      {"proof", [](auto &b) { b[response_at] ^= 1; },
+       "The proof of Domain\\User does not fit the account's password."},
   };
   for (const auto &row : rows) {
     auto changed = published;
@@ -196,7 +201,8 @@ TEST(NtlmChallenge, has_what_windows_sends) {
 TEST(NtlmChallenge, what_was_not_asked_for_is_not_granted) {
   NtlmAcceptor acceptor({.domains = {{"CORP.TEST", "CORP"}}, .timestamp = false});
   const auto challenge = acceptor.challenge(from_hex("4e544c4d53535000 01000000 01020000")).value();
-  EXPECT_EQ(u32_at(challenge, 20), 0x00808201u); // UNICODE, NTLM; ALWAYS_SIGN and TARGET_INFO are always there
+  EXPECT_EQ(u32_at(challenge, 20),
+            0x00808201u); // UNICODE, NTLM; ALWAYS_SIGN and TARGET_INFO are always there
   EXPECT_EQ(u32_at(challenge, 12), 0u) << "no TargetName";
   EXPECT_EQ(u32_at(challenge, 48), 0u) << "no Version";
   EXPECT_TRUE(timestamp_of(challenge).empty());
@@ -222,7 +228,8 @@ TEST(NtlmChannel, is_hashed_as_gssapi_shows_it) {
   EXPECT_EQ(ntlm_channel_hash(from_text("tls-unique")), from_hex("0810e65a598e58f3f2f0376a80a5f6b5"));
 }
 
-// ------------------------------------------------------------------------------------------------ gss-ntlmssp as the client
+// ------------------------------------------------------------------------------------------------
+// gss-ntlmssp as the client
 
 NtlmOptions lab_options() {
   return {.accounts = {{"svc-reports@CORP.TEST", "Reports.Passw0rd"}, {"bob@CORP.TEST", "bobpw"}},

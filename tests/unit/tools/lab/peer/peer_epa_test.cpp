@@ -1,4 +1,5 @@
-// Extended Protection at the peer, with a real KDC and a real GSSAPI initiator: FreeTDS sends no channel bindings, so the client is ours.
+// Extended Protection at the peer, with a real KDC and a real GSSAPI initiator: FreeTDS sends no channel
+// bindings, so the client is ours.
 #include "tests/unit/tools/lab/peer/tls_client.hpp"
 #include "tools/lab/lab.hpp"
 
@@ -16,7 +17,8 @@ using lab_test::find_error;
 using lab_test::TlsClient;
 using ::testing::HasSubstr;
 
-/// The first token of alice's login, bound to `application_data` unless that is empty. GSSAPI reads the test's environment.
+/// The first token of alice's login, bound to `application_data` unless that is empty. GSSAPI
+/// reads the test's environment.
 tds::Bytes first_token(const std::string &spn, tds::Bytes application_data, bool spnego) {
   gss_OID_desc spnego_mechanism{6, const_cast<char *>("\x2b\x06\x01\x05\x05\x02")};
   OM_uint32 minor = 0;
@@ -27,10 +29,11 @@ tds::Bytes first_token(const std::string &spn, tds::Bytes application_data, bool
   bindings.application_data = {application_data.size(), application_data.data()};
   gss_ctx_id_t context = GSS_C_NO_CONTEXT;
   gss_buffer_desc token{0, nullptr};
-  const auto major = gss_init_sec_context(
-      &minor, GSS_C_NO_CREDENTIAL, &context, target, spnego ? &spnego_mechanism : const_cast<gss_OID>(gss_mech_krb5),
-      GSS_C_MUTUAL_FLAG, GSS_C_INDEFINITE, application_data.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
-      GSS_C_NO_BUFFER, nullptr, &token, nullptr, nullptr);
+  const auto major =
+      gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &context, target,
+                           spnego ? &spnego_mechanism : const_cast<gss_OID>(gss_mech_krb5), GSS_C_MUTUAL_FLAG,
+                           GSS_C_INDEFINITE, application_data.empty() ? GSS_C_NO_CHANNEL_BINDINGS : &bindings,
+                           GSS_C_NO_BUFFER, nullptr, &token, nullptr, nullptr);
   if (GSS_ERROR(major)) throw std::runtime_error("gss_init_sec_context failed");
   const auto *bytes = static_cast<const std::uint8_t *>(token.value);
   tds::Bytes result(bytes, bytes + token.length);

@@ -1,4 +1,5 @@
-// NTLM at the peer, over TDS, with gss-ntlmssp as the client: what it lets in, what it refuses as Windows does, and what it writes down.
+// NTLM at the peer, over TDS, with gss-ntlmssp as the client: what it lets in, what it refuses as Windows
+// does, and what it writes down.
 #include "tests/unit/tools/lab/peer/ntlm_client.hpp"
 #include "tests/unit/tools/lab/peer/tls_client.hpp"
 #include "tools/lab/certificates.hpp"
@@ -189,7 +190,8 @@ TEST_F(PeerNtlm, extended_protection_is_as_with_kerberos) {
       {"off", "required", Bound::rightly, 18452, false, "unbound"},
   };
   for (const auto &row : rows) {
-    SCOPED_TRACE(std::string(row.encrypt) + " " + row.epa + " " + std::to_string(static_cast<int>(row.bound)));
+    SCOPED_TRACE(std::string(row.encrypt) + " " + row.epa + " " +
+                 std::to_string(static_cast<int>(row.bound)));
     options.encrypt = row.encrypt;
     options.epa = row.epa;
     start();

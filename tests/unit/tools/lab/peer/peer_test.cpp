@@ -15,14 +15,16 @@ using lab_test::sql_login;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// ---------------------------------------------------------------------------------------------- without Kerberos or DNS
+// ----------------------------------------------------------------------------------------------
+// without Kerberos or DNS
 
 class PeerTest : public ::testing::Test {
 protected:
   Peer start(PeerOptions options = {}) { return Peer(folder.path(), std::move(options)); }
   ~PeerTest() override {
     if (HasFailure())
-      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n", read_file(folder.path() / "peer.log").c_str(),
+      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n",
+                   read_file(folder.path() / "peer.log").c_str(),
                    read_file(folder.path() / "peer/0001.json").c_str());
   }
   TemporaryFolder folder;
@@ -58,8 +60,8 @@ TEST_F(PeerTest, answers_a_login_with_all_that_sql_server_sends) {
     if (const auto *change = std::get_if<tds::EnvChange>(&token);
         change && change->type != tds::EnvChangeType::collation)
       changes.emplace_back(static_cast<int>(change->type), change->new_text());
-  EXPECT_THAT(changes,
-              ::testing::ElementsAre(std::pair(1, u"reports"), std::pair(2, u"us_english"), std::pair(4, u"8000")));
+  EXPECT_THAT(changes, ::testing::ElementsAre(std::pair(1, u"reports"), std::pair(2, u"us_english"),
+                                              std::pair(4, u"8000")));
 
   const auto record = peer.record(1);
   EXPECT_EQ(record.at("login7").at("host"), "testhost");
@@ -115,7 +117,8 @@ TEST_F(PeerTest, an_attention_ends_a_wait) {
   for (bool acknowledged = false; !acknowledged;) {
     const auto tokens = tds::decode_tokens(client.receive().value(), tds::tds_7_4).value();
     for (const auto &token : tokens)
-      if (const auto *done = std::get_if<tds::Done>(&token)) acknowledged |= (done->status & tds::done_attention) != 0;
+      if (const auto *done = std::get_if<tds::Done>(&token))
+        acknowledged |= (done->status & tds::done_attention) != 0;
   }
   client.batch("print 'still here'");
   const auto tokens = tds::decode_tokens(client.receive().value(), tds::tds_7_4).value();
@@ -141,7 +144,8 @@ bool waits(Client &client, std::string_view batch) {
 
 TEST_F(PeerTest, connections_of_one_application_meet) {
   auto peer = start();
-  Client one(peer.address(), peer.port()), two(peer.address(), peer.port()), other(peer.address(), peer.port());
+  Client one(peer.address(), peer.port()), two(peer.address(), peer.port()),
+      other(peer.address(), peer.port());
   one.log_in(sql_login());
   two.log_in(sql_login());
   auto login = sql_login();
@@ -170,7 +174,8 @@ TEST_F(PeerTest, an_attention_stops_rows_in_the_middle) {
   const tds::Bytes acknowledged =
       tds::encode_tokens({tds::Done{tds::DoneKind::done, tds::done_attention, 0, 0}}, tds::tds_7_4);
   tds::Bytes end; // read to the acknowledgement, which is a message of its own: header and DONE
-  while (end.size() < acknowledged.size() || !std::equal(acknowledged.rbegin(), acknowledged.rend(), end.rbegin())) {
+  while (end.size() < acknowledged.size() ||
+         !std::equal(acknowledged.rbegin(), acknowledged.rend(), end.rbegin())) {
     const auto some = client.read();
     ASSERT_FALSE(some.empty());
     end.insert(end.end(), some.begin(), some.end());
@@ -267,8 +272,8 @@ TEST_F(PeerTest, shows_each_fault_of_the_login_reply) {
   EXPECT_EQ(change->type, tds::EnvChangeType::enhanced_routing);
   EXPECT_EQ(tds::decode_routing(*change).value().server, u"sql2\\INST");
   const std::string units("r\0e\0p\0o\0r\0t\0s\0\0\0", 16);
-  EXPECT_TRUE(
-      std::string(change->data.begin(), change->data.end()).ends_with(units)); // the database, then no old value
+  EXPECT_TRUE(std::string(change->data.begin(), change->data.end())
+                  .ends_with(units)); // the database, then no old value
 
   options.route->without_loginack = true;
   peer.restart(options);
@@ -299,7 +304,8 @@ TEST_F(PeerTest, serves_mars_sessions_side_by_side) {
   client.send(tds::PacketType::prelogin, tds::encode_prelogin(hello(true)));
   EXPECT_TRUE(tds::decode_prelogin(client.receive().value()).value().mars());
   client.log_in(sql_login());
-  const auto frame = [](std::uint8_t flags, std::uint8_t sid, std::uint8_t sequence, tds::ByteView data = {}) {
+  const auto frame = [](std::uint8_t flags, std::uint8_t sid, std::uint8_t sequence,
+                        tds::ByteView data = {}) {
     tds::Writer out;
     out.u8(0x53), out.u8(flags), out.u16_le(sid), out.u32_le(static_cast<std::uint32_t>(16 + data.size())),
         out.u32_le(sequence), out.u32_le(4);
@@ -314,7 +320,8 @@ TEST_F(PeerTest, serves_mars_sessions_side_by_side) {
   };
   client.write(frame(1, 0, 0));
   client.write(frame(1, 1, 0));
-  client.write(frame(8, 0, 1, batch("waitfor delay '10:00:00'"))); // the first session waits, the second goes on
+  client.write(
+      frame(8, 0, 1, batch("waitfor delay '10:00:00'"))); // the first session waits, the second goes on
   client.write(frame(8, 1, 1, batch("print 'second'")));
   const auto reply = client.read();
   ASSERT_GT(reply.size(), 16u + 8u);
@@ -341,7 +348,8 @@ TEST(PeerOptionsJson, survives_the_way_to_the_process_and_back) {
   options.close_at = Moment::sspi_answered;
   options.encryption = tds::Encryption::req;
   options.login_error = LoginError{18456, 2, 14, "no"};
-  options.route = RouteTo{.server = "x", .port = 3, .enhanced = true, .database = "d", .without_loginack = true};
+  options.route =
+      RouteTo{.server = "x", .port = 3, .enhanced = true, .database = "d", .without_loginack = true};
   options.encrypt = "strict";
   options.certificate = "/a/peer.pem";
   options.key = "/a/peer.key";
@@ -358,7 +366,8 @@ TEST(PeerOptionsJson, survives_the_way_to_the_process_and_back) {
   EXPECT_THROW((nlohmann::json{{"no_such_key", 1}}.get<PeerOptions>()), LabError);
 }
 
-// --------------------------------------------------------------------------------------------------- the lab, no sqlshim
+// ---------------------------------------------------------------------------------------------------
+// the lab, no sqlshim
 
 class LabTest : public ::testing::Test {
 protected:
@@ -401,9 +410,9 @@ TEST_F(LabTest, tsql_logs_in_directly_with_kerberos_in_every_version) {
 
 TEST_F(LabTest, tsql_logs_in_with_a_password) {
   bring_up();
-  EXPECT_THAT(
-      tsql("select suser_sname(), auth_scheme from sys.dm_exec_connections", {}, {"-U", "sa", "-P", "Lab.Passw0rd"}),
-      HasSubstr("sa\tSQL"));
+  EXPECT_THAT(tsql("select suser_sname(), auth_scheme from sys.dm_exec_connections", {},
+                   {"-U", "sa", "-P", "Lab.Passw0rd"}),
+              HasSubstr("sa\tSQL"));
   EXPECT_THAT(tsql("select 1", {}, {"-U", "sa", "-P", "wrong"}), HasSubstr("Login failed for user 'sa'."));
 }
 
@@ -445,18 +454,19 @@ TEST_F(LabTest, one_more_host_has_its_own_server_and_spn) {
   bring_up({.hosts = {"sql2"}});
   EXPECT_EQ(lab->peer(1).address(), lab->block().server(1));
   auto environment = lab->environment();
-  EXPECT_EQ(
-      run({.argv = {"kvno", "MSSQLSvc/sql2.corp.test:" + std::to_string(lab->sql_port())}, .environment = environment})
-          .status,
-      0);
+  EXPECT_EQ(run({.argv = {"kvno", "MSSQLSvc/sql2.corp.test:" + std::to_string(lab->sql_port())},
+                 .environment = environment})
+                .status,
+            0);
 }
 
 TEST_F(LabTest, the_command_has_what_it_needs_and_kadmin_works) {
   bring_up();
   const auto done = run(
-      {.argv = {"sh", "-c",
-                "kadmin.local -p sqlshim/admin -q \"delprinc -force $SQLSHIM_SPN\" && test -f $SQLSHIM_CONFIG && "
-                "test $KRB5CCNAME = FILE:$SQLSHIM_LAB/ccache && kill -0 $SQLSHIM_PEER_PID && command -v sqlshim-lab"},
+      {.argv =
+           {"sh", "-c",
+            "kadmin.local -p sqlshim/admin -q \"delprinc -force $SQLSHIM_SPN\" && test -f $SQLSHIM_CONFIG && "
+            "test $KRB5CCNAME = FILE:$SQLSHIM_LAB/ccache && kill -0 $SQLSHIM_PEER_PID && command -v sqlshim-lab"},
        .environment = lab->environment()});
   EXPECT_EQ(done.status, 0) << done.output;
   EXPECT_THAT(done.output, HasSubstr("deleted"));
@@ -479,7 +489,8 @@ TEST_F(LabTest, nothing_of_it_is_left) {
     EXPECT_FALSE(fs::exists("/proc/" + std::to_string(pid)));
 }
 
-// ------------------------------------------------------------------------------------------------------- the lab and TLS
+// ----------------------------------------------------------------------------------------------------
+// the lab and TLS
 
 TEST_F(LabTest, tsql_finds_the_tls_that_the_lab_was_asked_for) {
   const std::pair<const char *, const char *> modes[] = {
@@ -504,8 +515,8 @@ TEST_F(LabTest, a_strict_lab_has_strict_routes) {
 
 /// What the openssl program says of a peer's certificate, with the lab's authority, for `name`.
 std::string verdict(const Lab &lab, const Peer &peer, const std::string &name) {
-  return run({.argv = {"openssl", "s_client", "-connect", peer.address() + ":" + std::to_string(peer.port()), "-CAfile",
-                       lab.folder() / "ca.pem", "-verify_hostname", name}})
+  return run({.argv = {"openssl", "s_client", "-connect", peer.address() + ":" + std::to_string(peer.port()),
+                       "-CAfile", lab.folder() / "ca.pem", "-verify_hostname", name}})
       .output;
 }
 
@@ -517,11 +528,12 @@ TEST_F(LabTest, its_certificate_names_every_server) {
 }
 
 TEST_F(LabTest, each_fault_of_a_certificate_is_that_one) {
-  const std::pair<const char *, const char *> faults[] = {{"certificate-name", "ostname mismatch"},
-                                                          {"certificate-untrusted", "unable to get local issuer"},
-                                                          {"certificate-expired", "certificate has expired"},
-                                                          {"certificate-self-signed", "self-signed certificate"},
-                                                          {"certificate-weak", "key too"}};
+  const std::pair<const char *, const char *> faults[] = {
+      {"certificate-name", "ostname mismatch"},
+      {"certificate-untrusted", "unable to get local issuer"},
+      {"certificate-expired", "certificate has expired"},
+      {"certificate-self-signed", "self-signed certificate"},
+      {"certificate-weak", "key too"}};
   for (const auto &[fault, text] : faults) {
     bring_up({.fault = fault, .server_encrypt = "strict"});
     EXPECT_THAT(verdict(*lab, lab->peer(), sql1), HasSubstr(text)) << fault;
@@ -590,7 +602,8 @@ INSTANTIATE_TEST_SUITE_P(all, EveryFault, ::testing::ValuesIn(fault_ids()), [](c
   return name;
 });
 
-// ------------------------------------------------------------------------------------------------------------ the program
+// ----------------------------------------------------------------------------------------------------
+// the program
 
 Finished sqlshim_lab(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), program_folder() / "sqlshim-lab");

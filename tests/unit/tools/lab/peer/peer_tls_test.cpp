@@ -1,4 +1,5 @@
-// The peer's TLS: FreeTDS (GnuTLS) and the openssl program as real clients, and a scripted one for what no real client does.
+// The peer's TLS: FreeTDS (GnuTLS) and the openssl program as real clients, and a scripted one for
+// what no real client does.
 #include "tests/unit/tools/lab/peer/tls_client.hpp"
 #include "tools/lab/certificates.hpp"
 #include "tools/lab/peer/peer.hpp"
@@ -25,11 +26,13 @@ class PeerTls : public ::testing::Test {
 protected:
   PeerTls() {
     authority.write(folder.path() / "ca.pem", folder.path() / "ca.key");
-    issue(authority, {.names = {"sql1.corp.test"}}).write(folder.path() / "peer.pem", folder.path() / "peer.key");
+    issue(authority, {.names = {"sql1.corp.test"}})
+        .write(folder.path() / "peer.pem", folder.path() / "peer.key");
   }
   ~PeerTls() override {
     if (HasFailure())
-      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n", read_file(folder.path() / "peer.log").c_str(),
+      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n",
+                   read_file(folder.path() / "peer.log").c_str(),
                    read_file(folder.path() / "peer/0001.json").c_str());
   }
 
@@ -84,7 +87,8 @@ std::vector<tds::Token> tokens_of(const std::optional<tds::Bytes> &reply) {
   return tds::decode_tokens(reply.value(), tds::tds_7_4).value();
 }
 
-// -------------------------------------------------------------------------------------------------------- real clients
+// ----------------------------------------------------------------------------------------------------
+// real clients
 
 TEST_F(PeerTls, freetds_finds_every_mode) {
   struct Case {
@@ -174,7 +178,8 @@ TEST_F(PeerTls, openssl_finds_a_strict_server) {
   EXPECT_THAT(good.output, Not(HasSubstr("New Session Ticket arrived")));
 }
 
-// ------------------------------------------------------------------------------------------------------ scripted clients
+// ----------------------------------------------------------------------------------------------------
+// scripted clients
 
 TEST_F(PeerTls, login_only_covers_the_first_packet_alone) {
   auto peer = start(with("login"));
@@ -186,7 +191,8 @@ TEST_F(PeerTls, login_only_covers_the_first_packet_alone) {
   login.app_name = std::u16string(100, u'x');
   const auto message = login_message(login, 200);
   ASSERT_GT(message.size(), 200u);
-  auto bytes = tls.seal(tds::ByteView(message).first(200)); // the second packet follows in clear in the same segment
+  auto bytes =
+      tls.seal(tds::ByteView(message).first(200)); // the second packet follows in clear in the same segment
   bytes.insert(bytes.end(), message.begin() + 200, message.end());
   client.write(bytes);
   EXPECT_TRUE(find<tds::LoginAck>(tokens_of(client.receive())));
@@ -196,8 +202,9 @@ TEST_F(PeerTls, login_only_covers_the_first_packet_alone) {
   EXPECT_EQ(tls.flight_type(), 0x12);
   const auto understood = peer.received(1);
   const auto hello = prelogin(tds::Encryption::off);
-  EXPECT_TRUE(understood.starts_with(std::string(hello.begin(), hello.end()) +
-                                     std::string(message.begin(), message.end()))); // no handshake between them
+  EXPECT_TRUE(
+      understood.starts_with(std::string(hello.begin(), hello.end()) +
+                             std::string(message.begin(), message.end()))); // no handshake between them
 }
 
 TEST_F(PeerTls, a_first_packet_may_come_in_pieces_and_records) {

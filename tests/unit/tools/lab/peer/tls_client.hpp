@@ -1,4 +1,5 @@
-// The client's side of TLS in and around TDS, for tests: OpenSSL over memory, able to cut and mix what real clients never do.
+// The client's side of TLS in and around TDS, for tests: OpenSSL over memory, able to cut and mix
+// what real clients never do.
 #pragma once
 
 #include "tests/unit/tools/lab/peer/client.hpp"
@@ -10,8 +11,10 @@ namespace lab_test {
 
 class TlsClient {
 public:
-  /// `wrapped`: the handshake goes in packets of type 0x12, as inside PRELOGIN; else it stands on the wire by itself (TDS 8.0).
-  TlsClient(Client &client, bool wrapped, int max_version = TLS1_2_VERSION, const char *sni = "sql1.corp.test")
+  /// `wrapped`: the handshake goes in packets of type 0x12, as inside PRELOGIN; else it stands on the
+  /// wire by itself (TDS 8.0).
+  TlsClient(Client &client, bool wrapped, int max_version = TLS1_2_VERSION,
+            const char *sni = "sql1.corp.test")
       : client_(client), wrapped_(wrapped) {
     SSL_CTX_set_min_proto_version(context_.get(), TLS1_VERSION);
     SSL_CTX_set_max_proto_version(context_.get(), max_version);
@@ -76,7 +79,9 @@ public:
   }
 
 private:
-  void feed(tds::ByteView bytes) { BIO_write(SSL_get_rbio(ssl_.get()), bytes.data(), static_cast<int>(bytes.size())); }
+  void feed(tds::ByteView bytes) {
+    BIO_write(SSL_get_rbio(ssl_.get()), bytes.data(), static_cast<int>(bytes.size()));
+  }
   tds::Bytes output() {
     tds::Bytes bytes(BIO_ctrl_pending(SSL_get_wbio(ssl_.get())));
     if (!bytes.empty()) BIO_read(SSL_get_wbio(ssl_.get()), bytes.data(), static_cast<int>(bytes.size()));
@@ -96,7 +101,8 @@ private:
       if (bytes.empty()) throw std::runtime_error("the peer ended the handshake");
       return feed(bytes);
     }
-    while (pending_.size() < 8 || pending_.size() < static_cast<std::size_t>(pending_[2] << 8 | pending_[3])) {
+    while (pending_.size() < 8 ||
+           pending_.size() < static_cast<std::size_t>(pending_[2] << 8 | pending_[3])) {
       const auto bytes = client_.read();
       if (bytes.empty()) throw std::runtime_error("the peer ended the handshake");
       pending_.insert(pending_.end(), bytes.begin(), bytes.end());

@@ -133,7 +133,8 @@ private:
   }
   void token(const tds::Token &token) {
     if (const auto *message = std::get_if<tds::ServerMessage>(&token))
-      add((message->error ? "error " : "info ") + std::to_string(message->number) + " " + tds::to_utf8(message->text));
+      add((message->error ? "error " : "info ") + std::to_string(message->number) + " " +
+          tds::to_utf8(message->text));
     if (const auto *change = std::get_if<tds::EnvChange>(&token))
       add("env " + std::to_string(static_cast<int>(change->type)));
     if (const auto *done = std::get_if<tds::Done>(&token)) {
@@ -174,10 +175,11 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BatchCase{"auth_scheme", "select auth_scheme from sys.dm_exec_connections where session_id=@@spid",
                   "columns auth_scheme\nrow KERBEROS\ndone count=1\n"},
-        BatchCase{"three_columns_any_order",
-                  "SELECT encrypt_option, [auth_scheme], net_transport FROM [sys].[dm_exec_connections] WHERE "
-                  "session_id = @@SPID;",
-                  "columns encrypt_option,auth_scheme,net_transport\nrow FALSE|KERBEROS|TCP\ndone count=1\n"},
+        BatchCase{
+            "three_columns_any_order",
+            "SELECT encrypt_option, [auth_scheme], net_transport FROM [sys].[dm_exec_connections] WHERE "
+            "session_id = @@SPID;",
+            "columns encrypt_option,auth_scheme,net_transport\nrow FALSE|KERBEROS|TCP\ndone count=1\n"},
         BatchCase{"alias_before_column",
                   "select c.auth_scheme from sys.dm_exec_connections c where c.session_id = @@spid",
                   "columns auth_scheme\nrow KERBEROS\ndone count=1\n"},
@@ -185,7 +187,8 @@ INSTANTIATE_TEST_SUITE_P(
                   "columns auth_scheme\ndone count=0\n"},
         BatchCase{"session_facts", "select suser_sname(), app_name(), host_name() as host, db_name()",
                   "columns ,,host,\nrow CORP\\svc-reports|my app|workstation|master\ndone count=1\n"},
-        BatchCase{"literals", "select 1, N'it''s' as text, -3", "columns ,text,\nrow 1|it's|-3\ndone count=1\n"},
+        BatchCase{"literals", "select 1, N'it''s' as text, -3",
+                  "columns ,text,\nrow 1|it's|-3\ndone count=1\n"},
         BatchCase{"one_and_one", "SELECT 1+1 AS result", "columns result\nrow 2\ndone count=1\n"},
         BatchCase{"spid_and_trancount", "select @@spid, @@trancount", "columns ,\nrow 77|0\ndone count=1\n"},
         BatchCase{"server_property", "SELECT SERVERPROPERTY('ProductVersion')",
@@ -199,17 +202,19 @@ INSTANTIATE_TEST_SUITE_P(
                   "SELECT @@MAX_PRECISION\r\nSET TRANSACTION ISOLATION LEVEL READ COMMITTED\r\nSET "
                   "IMPLICIT_TRANSACTIONS OFF\r\nSET QUOTED_IDENTIFIER ON\r\nSET TEXTSIZE 2147483647",
                   "columns \nrow 38\ndone more count=1\ndone more\ndone more\ndone more\ndone\n"},
-        BatchCase{"tedious_start",
-                  "set ansi_nulls on\nset ansi_null_dflt_on on\nset textsize 2147483647\nset transaction isolation "
-                  "level read committed\nset xact_abort off",
-                  "done more\ndone more\ndone more\ndone more\ndone\n"},
+        BatchCase{
+            "tedious_start",
+            "set ansi_nulls on\nset ansi_null_dflt_on on\nset textsize 2147483647\nset transaction isolation "
+            "level read committed\nset xact_abort off",
+            "done more\ndone more\ndone more\ndone more\ndone\n"},
         BatchCase{"use", "use [reports]", "env 1\ninfo 5701 Changed database context to 'reports'.\ndone\n"},
         BatchCase{"two_results", "select 1 select 2",
                   "columns \nrow 1\ndone more count=1\ncolumns \nrow 2\ndone count=1\n"},
         BatchCase{"comments", "/* why */ select 1 -- because", "columns \nrow 1\ndone count=1\n"},
         BatchCase{"nothing", "  ", "done\n"}, BatchCase{"print", "print 'hello'", "info 0 hello\ndone\n"},
         BatchCase{"no_open_transaction", "IF @@TRANCOUNT > 0 COMMIT TRAN", "done\n"},
-        BatchCase{"rows", "exec lab_rows 1000000, 200", "columns n,filler\nrows 1000000 of 200\ndone count=1000000\n"},
+        BatchCase{"rows", "exec lab_rows 1000000, 200",
+                  "columns n,filler\nrows 1000000 of 200\ndone count=1000000\n"},
         BatchCase{"wait", "waitfor delay '01:00:00'", "wait 3600000\ndone\n"},
         BatchCase{"meet", "exec lab_meet 50 select 1", "meet 50\ndone more\ncolumns \nrow 1\ndone count=1\n"},
         BatchCase{"meet_nobody", "exec lab_meet 0", "error 50000 lab_meet N: N from 1 to 1000\ndone error\n"},
@@ -223,9 +228,10 @@ INSTANTIATE_TEST_SUITE_P(
                   "error 2812 Could not find stored procedure 'nothing'.\ndone error\n"},
         BatchCase{"unknown_batch", "grant all to public",
                   "error 50000 the lab does not know this batch: grant all to public\ndone error\n"},
-        BatchCase{"error_after_a_result", "select 1; nonsense",
-                  "columns \nrow 1\ndone more count=1\nerror 50000 the lab does not know this batch: select 1; "
-                  "nonsense\ndone error\n"}),
+        BatchCase{
+            "error_after_a_result", "select 1; nonsense",
+            "columns \nrow 1\ndone more count=1\nerror 50000 the lab does not know this batch: select 1; "
+            "nonsense\ndone error\n"}),
     [](const auto &info) { return info.param.name; });
 
 TEST(Batch, transactions_change_the_count_and_the_environment) {
@@ -260,10 +266,12 @@ TEST(Batch, tables_keep_what_was_put_in_and_transactions_take_it_back) {
   EXPECT_EQ(run("create table #t (id int, name nvarchar(10))"), "done\n");
   EXPECT_EQ(run("insert into #t values (2, 'b'), (1, 'a')"), "done count=2\n");
   EXPECT_EQ(run("select * from #t order by id"), "columns id,name\nrow 1|a\nrow 2|b\ndone count=2\n");
-  EXPECT_EQ(run("begin tran delete from #t where id = 1 save tran s update #t set name = 'x' rollback tran s"),
-            "env 8\ndone more\ndone more count=1\ndone more\ndone more count=1\ndone\n");
+  EXPECT_EQ(
+      run("begin tran delete from #t where id = 1 save tran s update #t set name = 'x' rollback tran s"),
+      "env 8\ndone more\ndone more count=1\ndone more\ndone more count=1\ndone\n");
   EXPECT_EQ(run("select name from #t"), "columns name\nrow b\ndone count=1\n");
-  EXPECT_EQ(run("rollback select count(*) as n from #t"), "env 10\ndone more\ncolumns n\nrow 2\ndone count=1\n");
+  EXPECT_EQ(run("rollback select count(*) as n from #t"),
+            "env 10\ndone more\ncolumns n\nrow 2\ndone count=1\n");
   reset(session);
   EXPECT_THAT(run("select * from #t"), HasSubstr("error 208"));
 }
@@ -347,8 +355,9 @@ TEST(RpcAnswer, executesql_knows_its_parameters) {
 
 TEST(RpcAnswer, a_prepared_statement_runs_by_its_handle_until_it_is_dropped) {
   auto session = session_of();
-  EXPECT_EQ(answer_of(Rpc(11).number(u"@handle", 0, true).text(u"", u"@p int").text(u"", u"select @p"), session),
-            "status 0\nreturned @handle=1\ndoneproc\n");
+  EXPECT_EQ(
+      answer_of(Rpc(11).number(u"@handle", 0, true).text(u"", u"@p int").text(u"", u"select @p"), session),
+      "status 0\nreturned @handle=1\ndoneproc\n");
   EXPECT_EQ(answer_of(Rpc(12).number(u"", 1).number(u"", 7), session),
             "columns \nrow 7\ndoneinproc more count=1\nstatus 0\ndoneproc\n");
   EXPECT_EQ(answer_of(Rpc(15).number(u"", 1), session), "status 0\ndoneproc\n");

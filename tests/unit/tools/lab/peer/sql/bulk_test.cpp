@@ -12,7 +12,8 @@ tds::Bytes load() {
   tds::Writer out;
   out.u8(0x81), out.u16_le(2);
   out.u32_le(0), out.u16_le(0), out.u8(0x26), out.u8(4), out.u8(2), out.utf16(u"id");
-  out.u32_le(0), out.u16_le(1), out.u8(0xE7), out.u16_le(20), out.append(collation), out.u8(4), out.utf16(u"name");
+  out.u32_le(0), out.u16_le(1), out.u8(0xE7), out.u16_le(20), out.append(collation), out.u8(4),
+      out.utf16(u"name");
   out.u8(0xD1), out.u8(4), out.u32_le(7), out.u16_le(4), out.utf16(u"ab");
   out.u8(0xD2), out.u8(0x02), out.u8(4), out.u32_le(8);
   out.append(tds::encode_tokens({tds::Done{}}, tds::tds_7_4));
