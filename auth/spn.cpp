@@ -11,37 +11,6 @@ namespace {
 
 constexpr std::uint16_t default_instance_port = 1433;
 
-constexpr std::pair<Why, std::string_view> whys[] = {
-    {Why::explicit_spn, "explicit"}, {Why::port, "port"},
-    {Why::instance, "instance"},     {Why::bare, "bare"},
-    {Why::typed, "typed"},           {Why::reverse, "reverse"},
-};
-constexpr std::pair<RealmFrom, std::string_view> realm_sources[] = {
-    {RealmFrom::explicit_realm, "explicit"},
-    {RealmFrom::domain_realm, "domain-realm"},
-    {RealmFrom::srv, "srv"},
-    {RealmFrom::referral, "referral"},
-    {RealmFrom::default_realm, "default"},
-};
-constexpr std::pair<Shape, std::string_view> shapes[] = {
-    {Shape::short_name, "short-name"},     {Shape::address, "address"},
-    {Shape::wrong_domain, "wrong-domain"}, {Shape::extra_label, "extra-label"},
-    {Shape::other_host, "other-host"},
-};
-
-template <class Value, std::size_t size>
-std::string_view spelling(const std::pair<Value, std::string_view> (&words)[size], Value value) {
-  for (const auto &[known, text] : words)
-    if (known == value) return text;
-  return {};
-}
-template <class Value, std::size_t size>
-std::optional<Value> meaning(const std::pair<Value, std::string_view> (&words)[size], std::string_view text) {
-  for (const auto &[value, known] : words)
-    if (known == text) return value;
-  return std::nullopt;
-}
-
 constexpr std::string_view srv_prefix = "_kerberos._tcp."; // TCP: the KDC is spoken to in no other way
 
 /// "corp.test" of "sql1.corp.test"; empty for a name without a dot.
@@ -118,11 +87,11 @@ std::vector<std::string> services(Why why, const NameFacts &facts, std::uint16_t
 
 } // namespace
 
-std::string_view to_string(Why why) { return spelling(whys, why); }
-std::optional<Why> find_why(std::string_view text) { return meaning(whys, text); }
-std::string_view to_string(RealmFrom from) { return spelling(realm_sources, from); }
-std::optional<RealmFrom> find_realm_from(std::string_view text) { return meaning(realm_sources, text); }
-std::string_view to_string(Shape shape) { return spelling(shapes, shape); }
+std::string_view to_string(Why why) { return spelling(why); }
+std::optional<Why> find_why(std::string_view text) { return meaning<Why>(text); }
+std::string_view to_string(RealmFrom from) { return spelling(from); }
+std::optional<RealmFrom> find_realm_from(std::string_view text) { return meaning<RealmFrom>(text); }
+std::string_view to_string(Shape shape) { return spelling(shape); }
 
 std::string spn_realm(std::string_view spn) {
   const auto at = spn.rfind('@');

@@ -39,8 +39,16 @@ std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t p
 /// The shapes of an SPN that faults of names produce. The first four are KB811889's, the fifth is a PTR
 /// that leads to somebody else.
 enum class Shape { short_name, address, wrong_domain, extra_label, other_host };
-std::string_view
-to_string(Shape shape); ///< "short-name", "address", "wrong-domain", "extra-label", "other-host"
+constexpr auto word_table(std::type_identity<Shape>) {
+  return std::to_array<std::pair<Shape, std::string_view>>({
+      {Shape::short_name, "short-name"},
+      {Shape::address, "address"},
+      {Shape::wrong_domain, "wrong-domain"},
+      {Shape::extra_label, "extra-label"},
+      {Shape::other_host, "other-host"},
+  });
+}
+std::string_view to_string(Shape shape);
 
 struct Oddity {
   Shape shape{};

@@ -1,8 +1,8 @@
 // What a user may say of SPN candidates: which there are, in which order, and what tells their realm.
 #pragma once
 
-#include <optional>
-#include <string_view>
+#include "auth/words.hpp"
+
 #include <vector>
 
 namespace auth {
@@ -16,7 +16,17 @@ enum class Why {
   typed,  ///< the name as typed and the port
   reverse ///< a PTR's name and the port, where a procedure asked for one
 };
-std::string_view to_string(Why why); ///< "explicit", "port", "instance", "bare", "typed", "reverse"
+constexpr auto word_table(std::type_identity<Why>) {
+  return std::to_array<std::pair<Why, std::string_view>>({
+      {Why::explicit_spn, "explicit"},
+      {Why::port, "port"},
+      {Why::instance, "instance"},
+      {Why::bare, "bare"},
+      {Why::typed, "typed"},
+      {Why::reverse, "reverse"},
+  });
+}
+std::string_view to_string(Why why);
 std::optional<Why> find_why(std::string_view text);
 
 /// What tells the realm of a candidate.
@@ -27,7 +37,16 @@ enum class RealmFrom {
   referral,       ///< the identity's own: its KDC refers to another, if it knows better
   default_realm   ///< krb5.conf default_realm
 };
-std::string_view to_string(RealmFrom from); ///< "explicit", "domain-realm", "srv", "referral", "default"
+constexpr auto word_table(std::type_identity<RealmFrom>) {
+  return std::to_array<std::pair<RealmFrom, std::string_view>>({
+      {RealmFrom::explicit_realm, "explicit"},
+      {RealmFrom::domain_realm, "domain-realm"},
+      {RealmFrom::srv, "srv"},
+      {RealmFrom::referral, "referral"},
+      {RealmFrom::default_realm, "default"},
+  });
+}
+std::string_view to_string(RealmFrom from);
 std::optional<RealmFrom> find_realm_from(std::string_view text);
 
 /// Which candidates there are, and what tells their realm: each list in its order,

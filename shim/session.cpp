@@ -48,7 +48,7 @@ struct Session {
   bool stopped = false; ///< the process is shutting down
   std::string by = "us", reason = "refused";
   // For whatever ends the login at any point:
-  std::string step = "accept";
+  Step step = Step::accept;
   Answer answer{true, {}, true, false};
 
   Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival,
@@ -369,7 +369,7 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
     co_return false;
   }
 
-  session->step = "caller";
+  session->step = Step::caller;
   if (!uid) {
     co_await refuse(*session, {session->step, Cause::caller_unknown, uid.error()});
     co_return false;
@@ -381,7 +381,7 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
     co_return false;
   }
 
-  session->step = "client-login";
+  session->step = Step::client_login;
   session->answer = {};
   tds::AcceptLogin machine(session->listener.version, client_tls(session->listener.tls));
   auto limit = session->config->limits.client_login;
@@ -412,7 +412,7 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
   session->trail.emit(to_event(login.login));
   session->answer.short_texts = under_odbc(login.login);
 
-  session->step = "policy";
+  session->step = Step::policy;
   auto decision = decide(*session->config, session->listener,
                          make_request(session->listener.name, caller, login.login), common.self);
   session->trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow",
@@ -432,7 +432,8 @@ Task<bool> tell(std::unique_ptr<Session> &session, std::expected<uid_t, std::str
   auto outcome = co_await reach_server(*session, route, decision.identity, caller, login);
   if (auto *left = std::get_if<ClientLeft>(&outcome)) {
     if (left->early_data) {
-      co_await refuse(*session, {"server-login", Cause::protocol_violation, "the client: " + left->reason});
+      co_await refuse(*session,
+                      {Step::server_login, Cause::protocol_violation, "the client: " + left->reason});
     } else {
       session->by = session->stopped ? "us" : "client";
       session->reason = session->stopped ? "shutdown" : left->reason;

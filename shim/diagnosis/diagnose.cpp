@@ -235,7 +235,7 @@ Cause sharpen(const Story &story, const Failure &failure) {
   default:
     break;
   }
-  if (failure.step != "ticket") return failure.cause;
+  if (failure.step != Step::ticket) return failure.cause;
   if (story.kdc_refusal && story.kdc_refusal->code == skew) return Cause::clock_skew;
   Cause cause = failure.cause;
   if (story.spn_refused && cause != Cause::deadline)
@@ -249,15 +249,15 @@ Cause sharpen(const Story &story, const Failure &failure) {
 }
 
 /// For causes that can be anybody's: who was to act in that step.
-Fault fault_of(Cause cause, std::string_view step) {
+Fault fault_of(Cause cause, Step step) {
   const bool of_either_leg = cause == Cause::tls_mismatch || cause == Cause::tls_version_refused;
-  if (of_either_leg && step == "client-login") return Fault::client;
+  if (of_either_leg && step == Step::client_login) return Fault::client;
   if (cause != Cause::deadline && cause != Cause::protocol_violation) return entry(cause).fault;
-  if (step == "caller" || step == "client-login") return Fault::client;
-  if (step == "resolve") return Fault::dns;
-  if (step == "ticket") return Fault::kdc;
-  if (step == "connect") return Fault::network;
-  if (step == "server-login") return Fault::server;
+  if (step == Step::caller || step == Step::client_login) return Fault::client;
+  if (step == Step::resolve) return Fault::dns;
+  if (step == Step::ticket) return Fault::kdc;
+  if (step == Step::connect) return Fault::network;
+  if (step == Step::server_login) return Fault::server;
   return entry(cause).fault;
 }
 
@@ -390,7 +390,7 @@ bool shows(Area area, const Event &event) {
 void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
   const Area area = area_of(diagnosis.cause);
   const bool server_step =
-      failure.step == "server-login"; // what the server says of clocks and keys is in the detail
+      failure.step == Step::server_login; // what the server says of clocks and keys is in the detail
   if ((area == Area::ticket || area == Area::spn) && !server_step && story.kdc_refusal &&
       story.kdc_refusal->code > 0) {
     diagnosis.said = story.kdc_refusal->text;
@@ -461,7 +461,7 @@ Facts facts_of(const Story &story, const Failure &failure) {
     facts["certificate_names"] = names_of(*story.tls);
     facts["certificate_name"] = story.tls->names.front();
   }
-  if (failure.step == "client-login")
+  if (failure.step == Step::client_login)
     facts["tls_peer"] = "the application";
   else if (!facts["endpoint"].empty())
     facts["tls_peer"] = "the server at " + facts["endpoint"];
@@ -483,7 +483,7 @@ Facts facts_of(const Story &story, const Failure &failure) {
     else if (!account.contains('/'))
       facts["windows_login"] = "DOMAIN\\" + account; // [domains] does not tell the realm's NetBIOS name
   }
-  if (failure.step == "server-login") {
+  if (failure.step == Step::server_login) {
     facts["kdc"] = "the server " + facts["host"]; // a skew that the server complains about is its own
   } else if (const KdcAnswered *kdc = story.kdc_refusal ? story.kdc_refusal : story.kdc) {
     if (kdc->code < 0 && !kdc->realm.empty()) facts["realm"] = kdc->realm;

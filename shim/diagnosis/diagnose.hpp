@@ -24,7 +24,7 @@ struct Diagnosis {
 
 /// What a step that failed reports of itself: the cause it can tell from where it stands, and its own words.
 struct Failure {
-  std::string step; ///< as in event Refused
+  Step step{}; ///< where it was
   Cause cause{};
   std::string detail;
 };

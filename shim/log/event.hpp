@@ -3,6 +3,8 @@
 // renderer escapes and caps them, nobody else does. No field is a secret.
 #pragma once
 
+#include "shim/log/words.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -16,7 +18,7 @@ using Micros = std::chrono::microseconds;
 using WallTime = std::chrono::system_clock::time_point;
 using Strings = std::vector<std::string>;
 
-// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings. `fields(visit)` calls
+// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings, and enums with a spelling (words.hpp). `fields(visit)` calls
 // visit("name", value) in order; on a mutable event the values are mutable too, so that the reader of old
 // logs walks the same list as the writer.
 #define SQLSHIM_EVENT(NAME)                                                                                  \
@@ -269,7 +271,7 @@ struct TraceLine {
 };
 struct Refused {
   SQLSHIM_EVENT("refused");
-  std::string step; ///< "caller", "client-login", "policy", "resolve", "ticket", "connect", "server-login"
+  Step step{};
   std::string fault, cause, detail, remedy;
   void fields(this auto &&self, auto &&v) {
     v("step", self.step), v("fault", self.fault), v("cause", self.cause), v("detail", self.detail),

@@ -104,6 +104,7 @@ void append_json(std::string &out, std::string_view text) {
   out += '"';
 }
 void append_json(std::string &out, const std::string &text) { append_json(out, std::string_view(text)); }
+void append_json(std::string &out, auth::Spelled auto value) { append_json(out, spelling(value)); }
 void append_json(std::string &out, bool value) { out += value ? "true" : "false"; }
 template <std::integral Number> void append_json(std::string &out, Number value) {
   out += fmt::to_string(value);
@@ -169,14 +170,23 @@ bool read(const Json &json, Strings &value) {
   return true;
 }
 
-/// Sets fields from an object, as a visitor of a mutable event. `wrong` is the first
-/// field that has another type.
+template <auth::Spelled E> bool read(const Json &json, E &value) {
+  const auto known = json.is_string() ? meaning<E>(json.get_ref<const std::string &>()) : std::nullopt;
+  value = known.value_or(E{});
+  return known.has_value();
+}
+
+/// Sets fields from an object, as a visitor of a mutable event. `wrong` is the first field that has another
+/// type, or a word that its closed set does not have.
 struct JsonReader {
   const Json &object;
   std::string_view wrong{};
+  bool word = false;
   void operator()(std::string_view name, auto &value) {
     const auto found = object.find(name);
-    if (found != object.end() && !read(*found, value) && wrong.empty()) wrong = name;
+    if (found == object.end() || read(*found, value) || !wrong.empty()) return;
+    wrong = name;
+    word = found->is_string() && auth::Spelled<std::remove_cvref_t<decltype(value)>>;
   }
 };
 
@@ -196,6 +206,7 @@ std::optional<Event> make_event(std::string_view name) {
 // ---- text ----
 
 std::string text_of(const std::string &value) { return printable(value); }
+std::string text_of(auth::Spelled auto value) { return std::string(spelling(value)); }
 std::string text_of(bool value) { return value ? "true" : "false"; }
 template <std::integral Number> std::string text_of(Number value) { return fmt::to_string(value); }
 std::string text_of(const Strings &list) {
@@ -276,6 +287,10 @@ std::expected<Record, std::string> from_json(std::string_view line) {
   if (data == json.end() || !data->is_object()) return complain("no \"data\"");
   JsonReader body{*data};
   std::visit([&](auto &known) { known.fields(body); }, record.event);
+  if (body.word)
+    return complain(fmt::format("{}: \"{}\" has a word that this version of sqlshim does not know: \"{}\"",
+                                kind, body.wrong,
+                                printable(data->at(body.wrong).get_ref<const std::string &>(), 64)));
   if (!body.wrong.empty()) return complain(fmt::format("{}: \"{}\" is of the wrong type", kind, body.wrong));
   return record;
 }

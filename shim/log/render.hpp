@@ -18,8 +18,8 @@ inline constexpr std::size_t most_logged_strings =
 /// are left out where there is no connection. Invalid UTF-8 becomes U+FFFD; control characters, DEL, C1, line
 /// separators and bidirectional controls are escaped as \u00XX / \u20XX.
 std::string to_json(const Record &record);
-/// Reads a line written by any version so far ("v":1). Unknown events, and known fields of another type, are
-/// an Error text; unknown extra fields in known events are ignored; a field that is missing (an older version
+/// Reads a line written by any version so far ("v":1). Unknown events, known fields of another type, and
+/// words that a closed set does not have are an Error text; unknown extra fields in known events are ignored; a field that is missing (an older version
 /// did not know it) keeps its default.
 std::expected<Record, std::string> from_json(std::string_view line);
 /// "7f3a01c2 +1.830ms policy.decided rule=reports outcome=allow …"; values with blanks in double

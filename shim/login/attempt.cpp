@@ -47,7 +47,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
       tried.detail +=
           "; the KDC's refusal of an earlier login, kept until [kerberos] refusals is over, or SIGHUP";
     request.trail.emit(tried);
-    co_return fail("ticket", cause_of_ticket_error(error), tried.detail);
+    co_return fail(Step::ticket, cause_of_ticket_error(error), tried.detail);
   }
   tried.outcome = "ticket";
   tried.kind = auth::to_string(auth::Kind::ok);
@@ -64,7 +64,7 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(UpstreamRequest &reques
 Task<std::expected<Ready, Failure>> get_ntlm_ready(UpstreamRequest &request, const Prepared &prepared) {
   const auto &identity = *prepared.identity->identity;
   auto turn = co_await request.tickets.password_turn(*prepared.identity);
-  if (!turn) co_return fail("ticket", Cause::password_throttled, words_of(turn.error().error));
+  if (!turn) co_return fail(Step::ticket, Cause::password_throttled, words_of(turn.error().error));
   auto account = ntlm_account(identity.principal(), request.config.domains);
   request.trail.emit(CredentialsTaken{"ntlm", account, identity.principal()});
   auto made = auth::make_ntlm_initiator(
@@ -72,7 +72,7 @@ Task<std::expected<Ready, Failure>> get_ntlm_ready(UpstreamRequest &request, con
                  .service = service_name(prepared.hop.spn, prepared.facts),
                  .wrapping = auth::Wrapping::raw,
                  .require_mic = request.route.unprotected == config::Unprotected::refuse});
-  if (!made) co_return fail("ticket", cause_of_context_error(made.error().kind), words_of(made.error()));
+  if (!made) co_return fail(Step::ticket, cause_of_context_error(made.error().kind), words_of(made.error()));
   co_return Ready{std::nullopt, std::move(*made), std::move(*turn)};
 }
 
@@ -95,7 +95,7 @@ std::expected<TlsHandshake, Failure> make_handshake(const UpstreamRequest &reque
   TlsHandshake handshake;
   if (request.route.encrypt == config::Encrypt::off) return handshake;
   auto context = request.tls.connecting(request.route);
-  if (!context) return fail("connect", Cause::certificate_untrusted, context.error());
+  if (!context) return fail(Step::connect, Cause::certificate_untrusted, context.error());
   handshake.context = std::move(*context);
   // host_name_in_certificate is the target's alone: a partner is checked by its own name, as
   // is where a redirect led to.
@@ -120,8 +120,8 @@ void warn_of_settings(UpstreamRequest &request) {
 } // namespace
 
 Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Prepared &prepared,
-                                              const Attempt &attempt, std::string &step) {
-  step = "ticket";
+                                              const Attempt &attempt, Step &step) {
+  step = Step::ticket;
   Ready ready;
   if (attempt.kind == config::AttemptKind::tcp_sql) co_return std::move(ready);
   if (attempt.kind == config::AttemptKind::tcp_ntlm) co_return co_await get_ntlm_ready(request, prepared);
@@ -136,13 +136,12 @@ Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Pr
   co_return std::move(ready);
 }
 
-Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index,
-                          std::string &step) {
+Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, Step &step) {
   const auto &attempt = prepared.plan[index];
   auto ready = co_await get_ready(request, prepared, attempt, step);
   if (!ready) co_return Failed{std::move(ready.error())};
 
-  step = "connect";
+  step = Step::connect;
   auto handshake = make_handshake(request, prepared.hop);
   if (!handshake) co_return Failed{std::move(handshake.error())};
   auto started = Clock::now();
@@ -150,7 +149,7 @@ Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, st
                                           request.route.multi_subnet ? all_at_once : address_stagger,
                                           request.route.timeouts.connect);
   if (!connected)
-    co_return Failed{{"connect",
+    co_return Failed{{Step::connect,
                       connected.error().out_of_descriptors ? Cause::limit
                       : connected.error().refused          ? Cause::connection_refused
                                                            : Cause::connection_timeout,
@@ -158,7 +157,7 @@ Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, st
   request.trail.emit(ServerConnected{to_text(connected->endpoint), number_of(index), micros_since(started)});
   warn_of_settings(request);
 
-  step = "server-login";
+  step = Step::server_login;
   Stream stream(std::move(connected->socket));
   const bool integrated = attempt.kind != config::AttemptKind::tcp_sql;
   handshake->bound = attempt.kind == config::AttemptKind::tcp_ntlm;

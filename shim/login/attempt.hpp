@@ -18,7 +18,7 @@ struct Ready {
 
 /// Before connecting: a wrong SPN costs the server nothing. `step` is where it is.
 Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Prepared &prepared,
-                                              const Attempt &attempt, std::string &step);
+                                              const Attempt &attempt, Step &step);
 
 /// A server that has accepted the login; its reply is still to be given to the client.
 struct Upstream {
@@ -40,8 +40,7 @@ using Outcome = std::variant<Upstream, Redirect, Failed>;
 
 /// Number `index` of the plan, with its events; within the route's timeout for connecting,
 /// and else without a deadline.
-Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index,
-                          std::string &step);
+Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, Step &step);
 
 /// As people and the log count attempts: from 1.
 inline int number_of(std::size_t index) { return static_cast<int>(index) + 1; }

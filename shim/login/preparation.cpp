@@ -28,10 +28,10 @@ std::string where_before(const InstancePort &known) {
 std::expected<Hop, Failure> hop_to(UpstreamRequest &request, const std::string &target, std::string spn) {
   const auto &aliases = request.config.aliases;
   auto typed = auth::parse_target(target);
-  if (!typed) return fail("resolve", Cause::name_not_found, typed.error());
+  if (!typed) return fail(Step::resolve, Cause::name_not_found, typed.error());
   auto meant = auth::replace_aliases(std::move(*typed),
                                      {auth::source_of(aliases.table), auth::source_of(aliases.freetds_conf)});
-  if (!meant) return fail("resolve", Cause::name_not_found, meant.error());
+  if (!meant) return fail(Step::resolve, Cause::name_not_found, meant.error());
   for (auto &[from, to, by] : meant->replacements)
     request.trail.emit(TargetAliased{std::move(from), std::move(to), std::move(by)});
   return Hop{0, std::move(meant->target), std::move(spn)};
@@ -65,7 +65,7 @@ Task<std::expected<std::uint16_t, Failure>> ask_for_port(UpstreamRequest &reques
   }
   event.detail = answer ? "the instance does not listen on TCP" : answer.error().detail;
   request.trail.emit(event);
-  co_return fail("resolve", Cause::browser_silent, std::move(event.detail));
+  co_return fail(Step::resolve, Cause::browser_silent, std::move(event.detail));
 }
 
 /// Puts the port of the named instance into `prepared`: the one that is kept, else SQL Browser's.
@@ -166,16 +166,16 @@ std::optional<Hop> partner_of(UpstreamRequest &request, const Hop &hop, const Fa
   return std::move(*partner);
 }
 
-Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step) {
+Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, Step &step) {
   Prepared prepared;
-  step = "ticket";
+  step = Step::ticket;
   if (request.identity) {
     auto loaded = co_await take_identity(request, hop);
     if (!loaded) co_return fail(step, cause_of_ticket_error({loaded.error(), {}}), words_of(loaded.error()));
     prepared.identity = std::move(*loaded);
   }
 
-  step = "resolve";
+  step = Step::resolve;
   const auto started = Clock::now();
   const auto tell = [&](const auth::DnsAnswer &answer) { request.trail.emit(to_event(answer)); };
   auto resolved = co_await canonicalise(request.resolver, hop.target, request.resolver.search(),
@@ -227,14 +227,14 @@ Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop
   co_return std::move(prepared);
 }
 
-Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, std::string &step) {
+Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, Step &step) {
   const auto &target = prepared.facts.target;
   const bool kept = prepared.port_from == PortFrom::kept;
   // Who registers an SPN at last does not move the instance by that.
   if (kept || cause != Cause::spn_missing) request.browsers.flush(target.host, target.instance);
   if (!kept) co_return false;
   prepared.port_from = PortFrom::browser; // once in a login
-  step = "resolve";
+  step = Step::resolve;
   const auto port = co_await ask_for_port(request, prepared.facts, request.route.timeouts.dns);
   const bool elsewhere = port && *port != port_of(target);
   co_return elsewhere;

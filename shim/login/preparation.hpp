@@ -37,10 +37,10 @@ std::optional<Hop> partner_of(UpstreamRequest &request, const Hop &hop, const Fa
 
 /// Takes the identity, resolves the name, asks SQL Browser for a port where the target is a named instance,
 /// and plans; each with its events. `step` is where it is. Within the route's timeouts for DNS and KDC.
-Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, std::string &step);
+Task<std::expected<Prepared, Failure>> prepare(UpstreamRequest &request, Hop hop, Step &step);
 
 /// Forgets the instance's port after a failure by `cause`, and asks SQL Browser again where it was a kept
 /// one. Whether the instance is elsewhere.
-Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, std::string &step);
+Task<bool> has_moved(UpstreamRequest &request, Prepared &prepared, Cause cause, Step &step);
 
 } // namespace shim

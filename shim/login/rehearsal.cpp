@@ -311,7 +311,7 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", route.name, route.identity,
                            decision.reason});
   if (decision.denied) {
-    tell_end({"policy", *decision.denied, decision.reason}, trail.records().size());
+    tell_end({Step::policy, *decision.denied, decision.reason}, trail.records().size());
   } else {
     UpstreamRequest request{config,
                             route,

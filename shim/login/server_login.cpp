@@ -33,7 +33,7 @@ void ServerLogin::tell() {
 std::optional<Failure> ServerLogin::give_token(const tds::NeedToken &need) {
   // GSSAPI would take some tokens for a context that stands, and nothing good can be in them.
   if (context_complete)
-    return Failure{"server-login", Cause::protocol_violation,
+    return Failure{Step::server_login, Cause::protocol_violation,
                    "the server: it sends an SSPI token though the security context is complete"};
   auto step = initiator->step(need.server_token);
   TokenExchanged event;
@@ -44,7 +44,7 @@ std::optional<Failure> ServerLogin::give_token(const tds::NeedToken &need) {
     trail.emit(event);
     auto cause = cause_of_context_error(step.error().kind);
     ticket_rejected = true;
-    return Failure{"server-login", cause, words_of(step.error())};
+    return Failure{Step::server_login, cause, words_of(step.error())};
   }
   event.sent = step->token.size();
   event.flags_asked = hex(step->flags_asked);
@@ -54,7 +54,7 @@ std::optional<Failure> ServerLogin::give_token(const tds::NeedToken &need) {
   const bool stands_in = certificate_stands_in();
   const bool unproven_will_do = ntlm() && route.unprotected == config::Unprotected::accept;
   if (step->complete && !step->mutual && !stands_in && !unproven_will_do)
-    return Failure{"server-login", Cause::mutual_auth_missing,
+    return Failure{Step::server_login, Cause::mutual_auth_missing,
                    "the security context is complete, but the server did not prove itself"};
   machine.token(std::move(step->token), step->complete || (stands_in && !ntlm()));
   return std::nullopt;
@@ -68,7 +68,7 @@ Task<std::optional<Failure>> ServerLogin::start_tls(const tds::StartTls &start) 
     // What the certificate holds is told of one that is refused, too: the remedy names it.
     if (!facts.error().names.empty())
       trail.emit(TlsAgreed{"server", "", "", facts.error().names, false, "none", std::string(id(cause))});
-    co_return Failure{"server-login", cause, facts.error().detail};
+    co_return Failure{Step::server_login, cause, facts.error().detail};
   }
   server_verified = facts->verified;
   const auto binding = channel_binding(*facts);
@@ -88,7 +88,7 @@ Task<std::optional<Failure>> ServerLogin::start_tls(const tds::StartTls &start) 
 Failure ServerLogin::refused(const tds::ConnectRefused &refusal) {
   using enum tds::ConnectFault;
   auto failure = [](Cause cause, std::string detail) {
-    return Failure{"server-login", cause, std::move(detail)};
+    return Failure{Step::server_login, cause, std::move(detail)};
   };
   switch (refusal.fault) {
   case closed:
@@ -139,7 +139,7 @@ Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>>
       co_await stop_if_cancelled();
       if (error.category() == tls_category())
         co_return std::unexpected(
-            Failure{"server-login", Cause::protocol_violation, "the server: " + error.message()});
+            Failure{Step::server_login, Cause::protocol_violation, "the server: " + error.message()});
       if (error)
         machine.end_of_stream();
       else
@@ -148,7 +148,7 @@ Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>>
       if (auto failure = co_await start_tls(*start)) co_return std::unexpected(std::move(*failure));
     } else if (std::holds_alternative<tds::StopTls>(action)) {
       if (stream.pending() > 0)
-        co_return std::unexpected(Failure{"server-login", Cause::protocol_violation,
+        co_return std::unexpected(Failure{Step::server_login, Cause::protocol_violation,
                                           "the server: bytes came under TLS before LOGIN7 was sent"});
       stream.stop_tls();
     } else if (auto *need = std::get_if<tds::NeedToken>(&action)) {

@@ -46,7 +46,7 @@ bool may_have_moved(const Failed &failed, const std::vector<Attempt> &plan, std:
 
 /// The attempts at one place, in the order of the plan. nullopt: the instance is at
 /// another port than was thought.
-Task<std::optional<Outcome>> log_in_at(UpstreamRequest &request, Prepared &prepared, std::string &step) {
+Task<std::optional<Outcome>> log_in_at(UpstreamRequest &request, Prepared &prepared, Step &step) {
   for (std::size_t i = 0;;) {
     auto outcome = co_await try_attempt(request, prepared, i, step);
     const auto *failed = std::get_if<Failed>(&outcome);
@@ -63,7 +63,7 @@ Task<std::optional<Outcome>> log_in_at(UpstreamRequest &request, Prepared &prepa
 }
 
 /// What a login came to at one place, wherever that is by now. `where` gets its name and port.
-Task<Outcome> visit(UpstreamRequest &request, const Hop &hop, std::string &where, std::string &step) {
+Task<Outcome> visit(UpstreamRequest &request, const Hop &hop, std::string &where, Step &step) {
   where = place(hop.target);
   for (bool again = false;; again = true) {
     auto prepared = co_await prepare(request, hop, step);
@@ -76,15 +76,15 @@ Task<Outcome> visit(UpstreamRequest &request, const Hop &hop, std::string &where
   }
 }
 
-Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::string &step) {
-  step = "resolve";
+Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, Step &step) {
+  step = Step::resolve;
   auto hop = first_hop(request);
   if (!hop) co_return std::unexpected(std::move(hop.error()));
   auto first = hop->target;
   std::vector<std::string> been_to;
   std::string before; // what the target came to, where its partner is tried
   for (;;) {
-    step = "resolve";
+    step = Step::resolve;
     if (!hop->target.pipe.empty())
       co_return fail(step, Cause::name_not_found,
                      hop->target.typed + " is a named pipe: " + std::string(no_pipes));
@@ -110,7 +110,7 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
                                  .server_proven = redirect.server_proven,
                                  .password_goes_on = redirect.password_goes_on,
                                  .been_to = been_to});
-    if (!next) co_return fail("server-login", Cause::redirect_refused, next.error());
+    if (!next) co_return fail(Step::server_login, Cause::redirect_refused, next.error());
     request.trail.emit(RedirectFollowed{been_to.back(), place(*next), hop->number + 1});
     *hop = Hop{hop->number + 1, std::move(*next), "", hop->partner};
   }
@@ -119,11 +119,11 @@ Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, std::str
 /// Sets `rehearsal` at the point where a login would connect or end, and then asks
 /// for the rest of the tickets.
 Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsal> &rehearsal,
-                                std::vector<Candidate> &candidates, std::string &step) {
+                                std::vector<Candidate> &candidates, Step &step) {
   auto conclude = [&](std::optional<Failure> failure) {
     if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size(), {}};
   };
-  step = "resolve";
+  step = Step::resolve;
   auto hop = first_hop(request);
   if (!hop) {
     conclude(std::move(hop.error()));
@@ -164,17 +164,17 @@ Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsa
   co_return true;
 }
 
-Failure too_late(const config::Route &route, const std::string &step) {
+Failure too_late(const config::Route &route, Step step) {
   return {step, Cause::deadline,
           "the login was not complete within " + std::to_string(route.timeouts.login.count()) +
-              " ms; it was at step " + step};
+              " ms; it was at step " + std::string(spelling(step))};
 }
 
 } // namespace
 
 Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
   const GivenForOneLogin given{request};
-  std::string step;
+  Step step = Step::resolve;
   auto outcome = co_await with_deadline(log_in(request, step), request.route.timeouts.login);
   if (!outcome) co_return std::unexpected(too_late(request.route, step));
   if (*outcome) {
@@ -187,7 +187,7 @@ Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
 
 Task<Rehearsal> rehearse(UpstreamRequest request) {
   const GivenForOneLogin given{request};
-  std::string step;
+  Step step = Step::resolve;
   std::optional<Rehearsal> rehearsal;
   std::vector<Candidate> candidates;
   co_await with_deadline(ask_for_every_ticket(request, rehearsal, candidates, step),

@@ -31,8 +31,8 @@ struct UpstreamRequest {
 };
 
 /// A step of it that failed.
-inline std::unexpected<Failure> fail(std::string step, Cause cause, std::string detail) {
-  return std::unexpected(Failure{std::move(step), cause, std::move(detail)});
+inline std::unexpected<Failure> fail(Step step, Cause cause, std::string detail) {
+  return std::unexpected(Failure{step, cause, std::move(detail)});
 }
 
 } // namespace shim

@@ -191,7 +191,7 @@ TEST_F(NamedInstance, ASilentBrowser) {
   start(std::move(config));
   const auto login = log_in();
   EXPECT_EQ(login.cause(), "browser-silent");
-  EXPECT_EQ(test::events_of<shim::Refused>(login.trail).at(0).step, "resolve");
+  EXPECT_EQ(test::events_of<shim::Refused>(login.trail).at(0).step, shim::Step::resolve);
   EXPECT_THAT(login.error, AllOf(HasSubstr("sql1.corp.test,PORT"), HasSubstr("no answer within")));
   ASSERT_EQ(answers(login).size(), 1u);
   EXPECT_EQ(answers(login)[0].port, 0u);

@@ -45,7 +45,7 @@ TEST_P(Causes, IsNamedToClientAndLog) {
   auto refused = test::events_of<shim::Refused>(trail);
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, broken.cause);
-  EXPECT_EQ(refused[0].step, broken.step);
+  EXPECT_EQ(spelling(refused[0].step), broken.step);
   EXPECT_EQ(refused[0].fault, broken.blames);
   EXPECT_FALSE(refused[0].remedy.empty());
   std::vector<std::string> seen;
@@ -394,7 +394,7 @@ TEST_F(ClientCauses, GarbageIsAProtocolViolation) {
   connection.receive_all();
   auto refused = refusal();
   EXPECT_EQ(refused.cause, "protocol-violation");
-  EXPECT_EQ(refused.step, "client-login");
+  EXPECT_EQ(refused.step, shim::Step::client_login);
 }
 
 TEST(Causes, MarsRefused) {

@@ -319,7 +319,7 @@ TEST_P(ExplainFault, SaysWhatTheProxySays) {
     EXPECT_EQ(its[0].step, refused[0].step);
   };
   expect_the_same(tried);
-  if (refused[0].step == "connect" || refused[0].step == "server-login")
+  if (refused[0].step == shim::Step::connect || refused[0].step == shim::Step::server_login)
     EXPECT_EQ(rehearsed.status, 0) << "only the server shows it";
   else
     expect_the_same(rehearsed);

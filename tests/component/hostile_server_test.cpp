@@ -411,7 +411,7 @@ TEST_P(HostileServer, IsRefusedAndShownEscaped) {
   const auto refused = test::events_of<shim::Refused>(trail);
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, hostile.cause);
-  EXPECT_EQ(refused[0].step, "server-login");
+  EXPECT_EQ(refused[0].step, shim::Step::server_login);
   EXPECT_EQ(refused[0].fault, hostile.blames);
   EXPECT_EQ(obeyed(lab_->decisions(), true), "");
   EXPECT_EQ(obeyed(lab::read_file(lab_->folder() / "serve.log"), true), "");

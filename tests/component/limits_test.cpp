@@ -339,7 +339,7 @@ TEST_F(Deadlines, ClientLogin) {
   auto refused = test::events_of<shim::Refused>(closed_trail());
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, "deadline");
-  EXPECT_EQ(refused[0].step, "client-login");
+  EXPECT_EQ(refused[0].step, shim::Step::client_login);
   EXPECT_EQ(refused[0].fault, "client");
   EXPECT_EQ(refused[0].detail, "no complete login within 200 ms; [limits] client_login");
 }
@@ -352,7 +352,7 @@ TEST_F(Deadlines, Dns) {
   start(config);
   auto refused = refused_within(250ms, 5s);
   EXPECT_EQ(refused.cause, "name-not-found");
-  EXPECT_EQ(refused.step, "resolve");
+  EXPECT_EQ(refused.step, shim::Step::resolve);
   EXPECT_THAT(refused.detail, HasSubstr("timeout"));
 }
 
@@ -369,7 +369,7 @@ TEST_F(Deadlines, Kdc) {
   start(config);
   auto refused = refused_within(250ms, 5s);
   EXPECT_EQ(refused.cause, "kdc-unreachable");
-  EXPECT_EQ(refused.step, "ticket");
+  EXPECT_EQ(refused.step, shim::Step::ticket);
 }
 
 TEST_F(Deadlines, Login) {
@@ -381,7 +381,7 @@ TEST_F(Deadlines, Login) {
   start(config);
   auto refused = refused_within(1900ms, 10s);
   EXPECT_EQ(refused.cause, "deadline");
-  EXPECT_EQ(refused.step, "server-login");
+  EXPECT_EQ(refused.step, shim::Step::server_login);
   EXPECT_THAT(refused.detail, HasSubstr("2000 ms"));
 }
 

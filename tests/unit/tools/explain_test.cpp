@@ -131,7 +131,8 @@ TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
                SpnTried{spn, "port", "refused", "service-unknown", "Server not found in database", ""},
                AttemptEnded{1, "spn-missing"},
            });
-  explanation.diagnosis = diagnose(explanation.records, {"ticket", Cause::spn_missing, "Server not found"});
+  explanation.diagnosis =
+      diagnose(explanation.records, {Step::ticket, Cause::spn_missing, "Server not found"});
   const auto text = commands::render(explanation, {}, false);
   EXPECT_THAT(text, HasSubstr("@CORP.TEST  canonical name and port  service-unknown: 7 Server not found\n"));
   EXPECT_THAT(text, HasSubstr("@CORP.TEST  spn-missing\n"));

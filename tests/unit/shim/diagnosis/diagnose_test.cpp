@@ -68,9 +68,7 @@ const TokenExchanged last_token{2, "spnego", 0, 120, "0x2e", "0x2e", true};
 const Records token_sent = connected + std::vector<Event>{first_token};
 const Records complete = token_sent + std::vector<Event>{last_token};
 
-Failure failure(std::string step, Cause cause, std::string detail = {}) {
-  return {std::move(step), cause, std::move(detail)};
-}
+Failure failure(Step step, Cause cause, std::string detail = {}) { return {step, cause, std::move(detail)}; }
 
 struct Row {
   const char *name;
@@ -81,100 +79,101 @@ struct Row {
 const Row rows[] = {
     // What the step says stands where nothing tells more.
     {"spn missing", resolved + std::vector<Event>{preauth, not_found, refused},
-     failure("ticket", Cause::spn_missing), Cause::spn_missing},
-    {"a name that DNS has not", asked, failure("resolve", Cause::name_not_found), Cause::name_not_found},
-    {"closed before a token", connected, failure("server-login", Cause::server_closed), Cause::server_closed},
-    {"nothing happened", {}, failure("accept", Cause::log_unavailable), Cause::log_unavailable},
+     failure(Step::ticket, Cause::spn_missing), Cause::spn_missing},
+    {"a name that DNS has not", asked, failure(Step::resolve, Cause::name_not_found), Cause::name_not_found},
+    {"closed before a token", connected, failure(Step::server_login, Cause::server_closed),
+     Cause::server_closed},
+    {"nothing happened", {}, failure(Step::accept, Cause::log_unavailable), Cause::log_unavailable},
 
     // A server that closes on our token could not use the ticket.
-    {"closed on the token", token_sent, failure("server-login", Cause::server_closed),
+    {"closed on the token", token_sent, failure(Step::server_login, Cause::server_closed),
      Cause::spn_wrong_account},
-    {"closed after a complete context", complete, failure("server-login", Cause::server_closed),
+    {"closed after a complete context", complete, failure(Step::server_login, Cause::server_closed),
      Cause::server_closed},
     {"closed with a word",
      token_sent + std::vector<Event>{ServerSaid{17830, 1, 20, "A network error occurred"}},
-     failure("server-login", Cause::server_closed), Cause::server_closed},
+     failure(Step::server_login, Cause::server_closed), Cause::server_closed},
     {"the next server closed before its token",
      token_sent + std::vector<Event>{ServerConnected{"10.0.0.6:1433", 2, 1}},
-     failure("server-login", Cause::server_closed), Cause::server_closed},
-    {"late, but not closed", token_sent, failure("server-login", Cause::deadline), Cause::deadline},
+     failure(Step::server_login, Cause::server_closed), Cause::server_closed},
+    {"late, but not closed", token_sent, failure(Step::server_login, Cause::deadline), Cause::deadline},
 
     // What the server says.
     {"18456",
      complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
-     failure("server-login", Cause::login_denied), Cause::login_denied},
+     failure(Step::server_login, Cause::login_denied), Cause::login_denied},
     {"18456, then closed", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed"}},
-     failure("server-login", Cause::server_closed), Cause::login_denied},
+     failure(Step::server_login, Cause::server_closed), Cause::login_denied},
     {"anonymous",
      complete + std::vector<Event>{ServerSaid{18456, 1, 14,
                                               "Login failed for user 'NT AUTHORITY\\ANONYMOUS LOGON'."}},
-     failure("server-login", Cause::login_denied), Cause::anonymous_logon},
+     failure(Step::server_login, Cause::login_denied), Cause::anonymous_logon},
     {"18452, and a binding was sent", connected + std::vector<Event>{bound, first_token, untrusted},
-     failure("server-login", Cause::login_denied), Cause::login_untrusted},
+     failure(Step::server_login, Cause::login_denied), Cause::login_untrusted},
     {"18452 without TLS", token_sent + std::vector<Event>{untrusted},
-     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+     failure(Step::server_login, Cause::login_denied), Cause::channel_binding_refused},
     {"18452 after a complete token without TLS", complete + std::vector<Event>{untrusted},
-     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+     failure(Step::server_login, Cause::login_denied), Cause::channel_binding_refused},
     {"18452 over TLS 1.3", connected + std::vector<Event>{unbound, first_token, untrusted},
-     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+     failure(Step::server_login, Cause::login_denied), Cause::channel_binding_refused},
     {"18452, and only the client's leg has TLS",
      connected + std::vector<Event>{of_client, first_token, untrusted},
-     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+     failure(Step::server_login, Cause::login_denied), Cause::channel_binding_refused},
     {"18452, and the TLS was another server's",
      connected + std::vector<Event>{bound, ServerConnected{"10.0.0.6:1433", 2, 1}, first_token, untrusted},
-     failure("server-login", Cause::login_denied), Cause::channel_binding_refused},
+     failure(Step::server_login, Cause::login_denied), Cause::channel_binding_refused},
     {"18452 without a token: a password was sent", connected + std::vector<Event>{untrusted},
-     failure("server-login", Cause::login_denied), Cause::login_untrusted},
+     failure(Step::server_login, Cause::login_denied), Cause::login_untrusted},
     {"18452, then closed", connected + std::vector<Event>{bound, first_token, untrusted},
-     failure("server-login", Cause::server_closed), Cause::login_untrusted},
+     failure(Step::server_login, Cause::server_closed), Cause::login_untrusted},
     {"18456 without TLS is no binding's fault",
      token_sent + std::vector<Event>{ServerSaid{18456, 1, 14, "x"}},
-     failure("server-login", Cause::login_denied), Cause::login_denied},
-    {"the server's token says so", token_sent, failure("server-login", Cause::channel_binding_refused),
+     failure(Step::server_login, Cause::login_denied), Cause::login_denied},
+    {"the server's token says so", token_sent, failure(Step::server_login, Cause::channel_binding_refused),
      Cause::channel_binding_refused},
     {"a certificate, whatever was said before", connected + std::vector<Event>{untrusted},
-     failure("server-login", Cause::certificate_name), Cause::certificate_name},
+     failure(Step::server_login, Cause::certificate_name), Cause::certificate_name},
     {"4060 before 18456",
      complete + std::vector<Event>{ServerSaid{4060, 1, 11, "Cannot open database \"dw\""},
                                    ServerSaid{18456, 1, 14, "Login failed"}},
-     failure("server-login", Cause::login_denied), Cause::database_denied},
+     failure(Step::server_login, Cause::login_denied), Cause::database_denied},
     {"4064", complete + std::vector<Event>{ServerSaid{4064, 1, 11, "Cannot open user default database"}},
-     failure("server-login", Cause::login_denied), Cause::database_denied},
+     failure(Step::server_login, Cause::login_denied), Cause::database_denied},
     {"another number", complete + std::vector<Event>{ServerSaid{18470, 1, 14, "The account is disabled"}},
-     failure("server-login", Cause::login_denied), Cause::login_denied},
+     failure(Step::server_login, Cause::login_denied), Cause::login_denied},
     {"what an earlier server said",
      complete + std::vector<Event>{ServerSaid{4060, 1, 11, "x"}, ServerConnected{"10.0.0.6:1433", 2, 1}},
-     failure("server-login", Cause::login_denied), Cause::login_denied},
+     failure(Step::server_login, Cause::login_denied), Cause::login_denied},
     {"no proof, whatever it said", complete + std::vector<Event>{ServerSaid{18456, 1, 14, "x"}},
-     failure("server-login", Cause::mutual_auth_missing), Cause::mutual_auth_missing},
+     failure(Step::server_login, Cause::mutual_auth_missing), Cause::mutual_auth_missing},
 
     // What the KDC says.
     {"clock skew",
      resolved +
          std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1}},
-     failure("ticket", Cause::no_credentials), Cause::clock_skew},
+     failure(Step::ticket, Cause::no_credentials), Cause::clock_skew},
     {"clock skew at one KDC, a ticket from the next",
      resolved +
          std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great", "", 412000, 1},
                             granted, not_found, refused},
-     failure("ticket", Cause::spn_missing), Cause::spn_missing},
+     failure(Step::ticket, Cause::spn_missing), Cause::spn_missing},
     {"clock skew long ago, the server says no",
      complete + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "", "", 412000, 1},
                                    ServerSaid{18456, 1, 14, "x"}},
-     failure("server-login", Cause::login_denied), Cause::login_denied},
+     failure(Step::server_login, Cause::login_denied), Cause::login_denied},
     {"spn.tried tells more",
      resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "service-not-unique", ""}},
-     failure("ticket", Cause::spn_missing), Cause::spn_duplicate},
+     failure(Step::ticket, Cause::spn_missing), Cause::spn_duplicate},
     {"the account does not exist",
      resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "client-unknown", ""}},
-     failure("ticket", Cause::preauth_failed), Cause::no_credentials},
+     failure(Step::ticket, Cause::preauth_failed), Cause::no_credentials},
     {"spn.tried tells nothing", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "other", ""}},
-     failure("ticket", Cause::account_revoked), Cause::account_revoked},
+     failure(Step::ticket, Cause::account_revoked), Cause::account_revoked},
     {"a word of a later version",
      resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "kdc-asleep", ""}},
-     failure("ticket", Cause::kdc_unreachable), Cause::kdc_unreachable},
-    {"late in the ticket step", resolved + std::vector<Event>{refused}, failure("ticket", Cause::deadline),
-     Cause::deadline},
+     failure(Step::ticket, Cause::kdc_unreachable), Cause::kdc_unreachable},
+    {"late in the ticket step", resolved + std::vector<Event>{refused},
+     failure(Step::ticket, Cause::deadline), Cause::deadline},
 };
 
 TEST(Diagnose, EveryRule) {
@@ -203,12 +202,13 @@ TEST(Diagnose, TheRulesHoldForTheirOwnResult) {
 TEST(Diagnose, OldLogsWithoutARefusal) {
   EXPECT_EQ(diagnose(complete), std::nullopt);
   EXPECT_EQ(diagnose(std::span<const Record>{}), std::nullopt);
-  EXPECT_EQ(diagnose(trail_of({Refused{"ticket", "kdc", "cause-of-a-later-version", "", ""}})), std::nullopt);
+  EXPECT_EQ(diagnose(trail_of({Refused{Step::ticket, "kdc", "cause-of-a-later-version", "", ""}})),
+            std::nullopt);
 }
 
 TEST(Diagnose, SpnMissingInFull) {
   const Diagnosis diagnosis = diagnose(resolved + std::vector<Event>{preauth, not_found, refused},
-                                       failure("ticket", Cause::spn_missing, "the step's words"));
+                                       failure(Step::ticket, Cause::spn_missing, "the step's words"));
   EXPECT_EQ(diagnosis.spn, spn);
   EXPECT_EQ(diagnosis.fault, Fault::directory);
   EXPECT_EQ(diagnosis.said, "Server not found in Kerberos database");
@@ -222,22 +222,23 @@ TEST(Diagnose, SpnMissingInFull) {
 TEST(Diagnose, NamesTheFirstOfSeveralCandidates) {
   const std::string second = "MSSQLSvc/sql1.corp.test@CORP.TEST";
   const SpnTried second_refused{second, "bare", "refused", "service-unknown", ""};
-  EXPECT_EQ(
-      diagnose(resolved + std::vector<Event>{refused, second_refused}, failure("ticket", Cause::spn_missing))
-          .spn,
-      spn);
+  EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, second_refused},
+                     failure(Step::ticket, Cause::spn_missing))
+                .spn,
+            spn);
   // ... but after a ticket, what was refused before counts no more.
   EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, SpnTried{second, "bare", "ticket", "ok", ""},
                                                    TicketChosen{second, "svc@CORP.TEST", "", 1, "", false}},
-                     failure("server-login", Cause::spn_wrong_account))
+                     failure(Step::server_login, Cause::spn_wrong_account))
                 .spn,
             second);
-  EXPECT_EQ(diagnose(ticket + std::vector<Event>{second_refused}, failure("ticket", Cause::spn_missing)).spn,
-            second);
+  EXPECT_EQ(
+      diagnose(ticket + std::vector<Event>{second_refused}, failure(Step::ticket, Cause::spn_missing)).spn,
+      second);
   // Before any was tried, the plan names it.
-  EXPECT_EQ(diagnose(resolved, failure("ticket", Cause::kdc_unreachable)).spn, spn);
+  EXPECT_EQ(diagnose(resolved, failure(Step::ticket, Cause::kdc_unreachable)).spn, spn);
   EXPECT_EQ(diagnose(asked + std::vector<Event>{PlanMade{{"tcp+sql"}}},
-                     failure("connect", Cause::connection_refused))
+                     failure(Step::connect, Cause::connection_refused))
                 .spn,
             "");
 }
@@ -246,7 +247,7 @@ TEST(Diagnose, ClockSkewHasSecondsAndDirection) {
   const auto sentence = [](std::int64_t skew_ms) {
     return diagnose(resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", 37, "Clock skew too great",
                                                               "", skew_ms, 1}},
-                    failure("ticket", Cause::clock_skew))
+                    failure(Step::ticket, Cause::clock_skew))
         .sentence;
   };
   EXPECT_THAT(sentence(412'400), HasSubstr("(10.0.0.3:88) is 412 seconds ahead of this machine's"));
@@ -254,7 +255,7 @@ TEST(Diagnose, ClockSkewHasSecondsAndDirection) {
   EXPECT_THAT(sentence(0), HasSubstr("too many seconds"));
   // The server's complaint is about its own clock, which we cannot read.
   const Diagnosis server =
-      diagnose(token_sent, failure("server-login", Cause::clock_skew, "Clock skew too great [37]"));
+      diagnose(token_sent, failure(Step::server_login, Cause::clock_skew, "Clock skew too great [37]"));
   EXPECT_THAT(server.sentence,
               AllOf(HasSubstr("(the server sql1.corp.test)"), HasSubstr("too many seconds")));
   EXPECT_EQ(server.said, "Clock skew too great [37]");
@@ -265,7 +266,7 @@ TEST(Diagnose, SilentKdcsAreAllNamed) {
   const Diagnosis diagnosis = diagnose(
       resolved + std::vector<Event>{KdcAnswered{"10.0.0.3:88", "AS", -1, "connection refused", "", 0, 1},
                                     KdcAnswered{"10.0.0.4:88", "AS", -1, "no answer in 2000 ms", "", 0, 1}},
-      failure("ticket", Cause::kdc_unreachable, "no KDC of CORP.TEST answered"));
+      failure(Step::ticket, Cause::kdc_unreachable, "no KDC of CORP.TEST answered"));
   EXPECT_THAT(
       diagnosis.sentence,
       HasSubstr(
@@ -278,7 +279,7 @@ TEST(Diagnose, TheLoginToCreateIsNamedAsWindowsDoes) {
   const auto remedy = [](Cause cause, const char *account) {
     return diagnose(resolved + std::vector<Event>{TicketChosen{spn, "svc-reports@CORP.TEST", "", 2, "", false,
                                                                account}},
-                    failure("server-login", cause))
+                    failure(Step::server_login, cause))
         .remedy;
   };
   EXPECT_THAT(remedy(Cause::login_denied, "CORP\\svc-reports"),
@@ -291,7 +292,7 @@ TEST(Diagnose, TheLoginToCreateIsNamedAsWindowsDoes) {
 TEST(Diagnose, AClientsOwnPasswordIsTheApplicationsToMend) {
   const auto found = [](Cause cause, const char *from) {
     return diagnose(resolved + std::vector<Event>{CredentialsTaken{from, "CORP\\alice", "alice@CORP.TEST"}},
-                    failure("ticket", cause));
+                    failure(Step::ticket, cause));
   };
   for (auto cause :
        {Cause::no_credentials, Cause::preauth_failed, Cause::password_throttled, Cause::password_expired}) {
@@ -306,7 +307,7 @@ TEST(Diagnose, AClientsOwnPasswordIsTheApplicationsToMend) {
 TEST(Diagnose, TheServersWordsCount) {
   const Diagnosis diagnosis = diagnose(
       complete + std::vector<Event>{ServerSaid{18456, 1, 14, "Login failed for user 'CORP\\svc-reports'."}},
-      failure("server-login", Cause::login_denied, "18456: …"));
+      failure(Step::server_login, Cause::login_denied, "18456: …"));
   EXPECT_EQ(diagnosis.said, "Login failed for user 'CORP\\svc-reports'.");
   EXPECT_EQ(diagnosis.said_by, "server");
   EXPECT_THAT(diagnosis.sentence, HasSubstr("(svc-reports@CORP.TEST)"));
@@ -318,7 +319,7 @@ TEST(Diagnose, TheServersWordsCount) {
 TEST(Diagnose, InformationIsNoRefusal) {
   const Diagnosis diagnosis =
       diagnose(complete + std::vector<Event>{ServerSaid{5701, 2, 0, "Changed database context to 'master'."}},
-               failure("server-login", Cause::server_closed, "end of stream"));
+               failure(Step::server_login, Cause::server_closed, "end of stream"));
   EXPECT_EQ(diagnosis.said, "end of stream");
   EXPECT_EQ(diagnosis.said_by, "");
 }
@@ -358,7 +359,7 @@ TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
     tried.odd = row.odd;
     events.insert(events.end(), {TargetResolved{row.typed, row.fqdn, 1433, "dns", {"10.0.0.5:1433"}, row.by},
                                  not_found, tried});
-    const Diagnosis diagnosis = diagnose(asked + events, failure("ticket", Cause::spn_missing));
+    const Diagnosis diagnosis = diagnose(asked + events, failure(Step::ticket, Cause::spn_missing));
     EXPECT_EQ(id(diagnosis.cause), id(row.cause));
     EXPECT_THAT(diagnosis.remedy, HasSubstr(row.remedy));
     EXPECT_EQ(diagnosis.said_by, "KDC");
@@ -380,7 +381,7 @@ std::vector<Event> at_instance(std::string detail, std::string why = "port") {
 }
 
 TEST(Diagnose, AnSpnForTheOldPortIsAPortThatHasChanged) {
-  const auto missing = failure("ticket", Cause::spn_missing);
+  const auto missing = failure(Step::ticket, Cause::spn_missing);
   const auto moved = diagnose(asked + at_instance(std::string(was_at_port) + "50001"), missing);
   EXPECT_EQ(id(moved.cause), "port-changed");
   EXPECT_THAT(moved.sentence, AllOf(HasSubstr("sql1\\INST"), HasSubstr("50002"), HasSubstr(by_port)));
@@ -404,7 +405,7 @@ TEST(Diagnose, ASilentBrowserNamesTheServer) {
                    std::vector<Event>{
                        BrowserAnswered{"INST", "10.0.0.5:1434", 0, false, "no answer within 2000 ms", 1},
                        TargetResolved{"sql1\\INST", "sql1.corp.test", 0, "dns", {"10.0.0.5"}, "forward"}},
-               failure("resolve", Cause::browser_silent, "no answer within 2000 ms"));
+               failure(Step::resolve, Cause::browser_silent, "no answer within 2000 ms"));
   EXPECT_EQ(id(silent.cause), "browser-silent");
   EXPECT_THAT(silent.remedy, HasSubstr("target = \"sql1,PORT\""));
   EXPECT_THAT(silent.evidence, Contains(HasSubstr("browser.answered")));
@@ -418,7 +419,7 @@ TEST(Diagnose, WhatCameBeforeThePartnerIsAboutAnotherServer) {
   const auto diagnosis =
       diagnose(after + std::vector<Event>{TargetResolved{
                            "sql2", "sql2.corp.test", 1433, "dns", {"10.0.0.6:1433"}, "forward"}},
-               failure("connect", Cause::connection_refused, "10.0.0.6:1433: Connection refused"));
+               failure(Step::connect, Cause::connection_refused, "10.0.0.6:1433: Connection refused"));
   EXPECT_EQ(diagnosis.spn, "");
   EXPECT_THAT(diagnosis.sentence, AllOf(HasSubstr("sql2.corp.test:1433"), Not(HasSubstr("sql1"))));
   EXPECT_EQ(
@@ -431,7 +432,7 @@ TEST(Diagnose, NamesThePrincipalThatAsked) {
   tried.client = "svc-reports@CORP.TEST";
   tried.kind = "client-revoked";
   EXPECT_THAT(
-      diagnose(resolved + std::vector<Event>{tried}, failure("ticket", Cause::account_revoked)).sentence,
+      diagnose(resolved + std::vector<Event>{tried}, failure(Step::ticket, Cause::account_revoked)).sentence,
       HasSubstr("identity svc (svc-reports@CORP.TEST)"));
 }
 
@@ -445,11 +446,11 @@ TEST(Diagnose, FactsOfTheCallerAndTheRoute) {
            {Cause::identity_denied, "Identity svc may not be used by alice (uid 1000)."},
            {Cause::route_denied, "listener reports, caller alice (uid 1000), database dw, user app-user"},
        })
-    EXPECT_THAT(diagnose(asked, failure("policy", line.cause)).sentence, HasSubstr(line.text));
+    EXPECT_THAT(diagnose(asked, failure(Step::policy, line.cause)).sentence, HasSubstr(line.text));
   const Diagnosis name = diagnose(
       asked +
           std::vector<Event>{DnsAnswered{"sql9.corp.test", "A", "nxdomain", 0, {}, "10.0.0.2:53", false, 1}},
-      failure("resolve", Cause::name_not_found, "sql9.corp.test: nxdomain"));
+      failure(Step::resolve, Cause::name_not_found, "sql9.corp.test: nxdomain"));
   EXPECT_THAT(name.sentence, HasSubstr("sql9.corp.test"));
   EXPECT_THAT(name.remedy, AllOf(HasSubstr("route dw-route"), HasSubstr("dig sql9.corp.test")));
   EXPECT_THAT(name.evidence, Contains(HasSubstr("rcode=nxdomain")));
@@ -461,7 +462,7 @@ TEST(Diagnose, WhatACertificateHolds) {
   wrong.verified = false;
   const auto diagnosed = [&](Cause cause) {
     return diagnose(connected + std::vector<Event>{of_client, wrong},
-                    failure("server-login", cause, "sql1.corp.test was checked"));
+                    failure(Step::server_login, cause, "sql1.corp.test was checked"));
   };
   const Diagnosis name = diagnosed(Cause::certificate_name);
   EXPECT_EQ(name.fault, Fault::configuration);
@@ -482,7 +483,7 @@ TEST(Diagnose, WhatACertificateHolds) {
     EXPECT_THAT(diagnosis.remedy, AllOf(HasSubstr("ca_file"), HasSubstr("route dw-route"))) << id(cause);
   }
   // The names may not have been read.
-  EXPECT_THAT(diagnose(connected, failure("server-login", Cause::certificate_name)).sentence,
+  EXPECT_THAT(diagnose(connected, failure(Step::server_login, Cause::certificate_name)).sentence,
               HasSubstr("it holds names unknown."));
 }
 
@@ -490,7 +491,7 @@ TEST(Diagnose, ACertificateOfThousandsOfNames) {
   TlsAgreed hostile = bound;
   hostile.names.assign(10'000, "a.test");
   EXPECT_THAT(
-      diagnose(connected + std::vector<Event>{hostile}, failure("server-login", Cause::certificate_name))
+      diagnose(connected + std::vector<Event>{hostile}, failure(Step::server_login, Cause::certificate_name))
           .sentence,
       testing::EndsWith("it holds a.test, a.test, a.test, a.test, a.test and 9995 more."));
 }
@@ -498,7 +499,7 @@ TEST(Diagnose, ACertificateOfThousandsOfNames) {
 TEST(Diagnose, WhatTheTokenWasBoundTo) {
   const auto sentence = [](std::vector<Event> tls) {
     tls.insert(tls.end(), {first_token, untrusted});
-    return diagnose(connected + std::move(tls), failure("server-login", Cause::channel_binding_refused))
+    return diagnose(connected + std::move(tls), failure(Step::server_login, Cause::channel_binding_refused))
         .sentence;
   };
   EXPECT_THAT(
@@ -506,8 +507,9 @@ TEST(Diagnose, WhatTheTokenWasBoundTo) {
       HasSubstr("which carried no channel binding (there was no TLS): it demands Extended Protection"));
   EXPECT_THAT(sentence({unbound}),
               HasSubstr("which carried no channel binding (TLSv1.3 has none): it demands"));
-  const Diagnosis unfit = diagnose(connected + std::vector<Event>{bound, first_token},
-                                   failure("server-login", Cause::channel_binding_refused, "bad bindings"));
+  const Diagnosis unfit =
+      diagnose(connected + std::vector<Event>{bound, first_token},
+               failure(Step::server_login, Cause::channel_binding_refused, "bad bindings"));
   EXPECT_THAT(
       unfit.sentence,
       HasSubstr(
@@ -519,14 +521,15 @@ TEST(Diagnose, WhatTheTokenWasBoundTo) {
 
 TEST(Diagnose, WhoTlsFailedWith) {
   for (const Cause cause : {Cause::tls_mismatch, Cause::tls_version_refused}) {
-    const Diagnosis server = diagnose(connected, failure("server-login", cause));
+    const Diagnosis server = diagnose(connected, failure(Step::server_login, cause));
     EXPECT_THAT(server.sentence, HasSubstr("the server at 10.0.0.5:1433")) << id(cause);
     EXPECT_EQ(server.fault, entry(cause).fault) << id(cause);
-    const Diagnosis client = diagnose(asked, failure("client-login", cause));
+    const Diagnosis client = diagnose(asked, failure(Step::client_login, cause));
     EXPECT_THAT(client.sentence, HasSubstr("the application")) << id(cause);
     EXPECT_EQ(client.fault, Fault::client) << id(cause);
   }
-  EXPECT_EQ(diagnose(connected, failure("client-login", Cause::certificate_expired)).fault, Fault::server);
+  EXPECT_EQ(diagnose(connected, failure(Step::client_login, Cause::certificate_expired)).fault,
+            Fault::server);
 }
 
 TEST(Diagnose, WhichKeysOfWhichRoute) {
@@ -552,7 +555,7 @@ TEST(Diagnose, WhichKeysOfWhichRoute) {
            {Cause::login_untrusted, "0x80090346"},
            {Cause::login_untrusted, "0x8009030c"},
        }) {
-    const Diagnosis diagnosis = diagnose(complete, failure("server-login", line.cause));
+    const Diagnosis diagnosis = diagnose(complete, failure(Step::server_login, line.cause));
     EXPECT_THAT(diagnosis.sentence + " " + diagnosis.remedy, HasSubstr(line.text)) << id(line.cause);
   }
 }
@@ -560,21 +563,21 @@ TEST(Diagnose, WhichKeysOfWhichRoute) {
 TEST(Diagnose, ARedirectShowsWhereItCameFrom) {
   const Diagnosis redirected = diagnose(
       complete + std::vector<Event>{RedirectFollowed{"sql1.corp.test:1433", "sql2.corp.test:1433", 1}},
-      failure("server-login", Cause::redirect_refused, "sql3.lab.test:1433 is not within corp.test"));
+      failure(Step::server_login, Cause::redirect_refused, "sql3.lab.test:1433 is not within corp.test"));
   EXPECT_THAT(redirected.evidence, Contains(HasSubstr("redirect.followed")));
   EXPECT_EQ(redirected.said, "sql3.lab.test:1433 is not within corp.test");
   EXPECT_EQ(redirected.said_by, "");
 }
 
 TEST(Diagnose, WhoseFaultADeadlineIs) {
-  for (const auto &[step, fault] : {std::pair{"client-login", Fault::client},
-                                    {"resolve", Fault::dns},
-                                    {"ticket", Fault::kdc},
-                                    {"connect", Fault::network},
-                                    {"server-login", Fault::server},
-                                    {"accept", Fault::us}}) {
-    EXPECT_EQ(diagnose(asked, failure(step, Cause::deadline)).fault, fault) << step;
-    EXPECT_EQ(diagnose(asked, failure(step, Cause::limit)).fault, Fault::us) << step;
+  for (const auto &[step, fault] : {std::pair{Step::client_login, Fault::client},
+                                    {Step::resolve, Fault::dns},
+                                    {Step::ticket, Fault::kdc},
+                                    {Step::connect, Fault::network},
+                                    {Step::server_login, Fault::server},
+                                    {Step::accept, Fault::us}}) {
+    EXPECT_EQ(diagnose(asked, failure(step, Cause::deadline)).fault, fault) << spelling(step);
+    EXPECT_EQ(diagnose(asked, failure(step, Cause::limit)).fault, Fault::us) << spelling(step);
   }
 }
 
@@ -593,7 +596,7 @@ TEST(Diagnose, KindsOfAuthHaveACause) {
 
 TEST(ClientText, HasCauseSpnWordsRemedyAndConnection) {
   const Diagnosis missing =
-      diagnose(resolved + std::vector<Event>{not_found, refused}, failure("ticket", Cause::spn_missing));
+      diagnose(resolved + std::vector<Event>{not_found, refused}, failure(Step::ticket, Cause::spn_missing));
   EXPECT_THAT(
       client_text(missing, "7f3a01c2"),
       AllOf(
@@ -603,7 +606,7 @@ TEST(ClientText, HasCauseSpnWordsRemedyAndConnection) {
           HasSubstr(
               " Remedy: Register it on the account that SQL Server runs as: setspn -S MSSQLSvc/sql1.corp.test:1433 DOMAIN\\SERVICEACCOUNT"),
           testing::EndsWith(" (sqlshim connection 7f3a01c2)")));
-  const Diagnosis denied = diagnose(complete, failure("server-login", Cause::login_denied, "18456"));
+  const Diagnosis denied = diagnose(complete, failure(Step::server_login, Cause::login_denied, "18456"));
   EXPECT_THAT(
       client_text(denied, "7f3a01c2"),
       AllOf(HasSubstr(" SPN: MSSQLSvc/sql1.corp.test:1433@CORP.TEST."), HasSubstr(" Detail: 18456.")));
@@ -625,7 +628,7 @@ TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
        TlsAgreed{"server", worst, worst, {worst, worst}, false, worst, worst},
        RedirectFollowed{worst, worst, 1}, ServerSaid{18456, 1, 14, worst}});
   for (const CauseEntry &entry : all_causes())
-    for (const char *step : {"ticket", "server-login"}) {
+    for (const Step step : {Step::ticket, Step::server_login}) {
       const std::string text = client_text(diagnose(hostile, failure(step, entry.cause, worst)), "7f3a01c2");
       EXPECT_LE(text.size(), 2000u) << entry.id;
       EXPECT_EQ(text.find_first_of("\n\r\x1b\x7f"), std::string::npos) << entry.id;
@@ -637,7 +640,7 @@ TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
 
 TEST(ClientText, OrdinaryRemediesAreWhole) {
   for (const CauseEntry &entry : all_causes()) {
-    const Diagnosis diagnosis = diagnose(complete, failure("server-login", entry.cause));
+    const Diagnosis diagnosis = diagnose(complete, failure(Step::server_login, entry.cause));
     EXPECT_THAT(client_text(diagnosis, "7f3a01c2"),
                 AllOf(HasSubstr(diagnosis.sentence), HasSubstr(diagnosis.remedy)))
         << entry.id;

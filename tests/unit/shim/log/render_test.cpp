@@ -116,7 +116,7 @@ const Golden goldens[] = {
      "accepted=true version=7.4 database=dw packet_size=4096"},
     {TraceLine{"Getting credentials"}, "trace", R"({"text":"Getting credentials"})",
      R"(text="Getting credentials")"},
-    {Refused{"ticket", "directory", "spn-missing", "not found", "setspn -S …"}, "refused",
+    {Refused{Step::ticket, "directory", "spn-missing", "not found", "setspn -S …"}, "refused",
      R"({"step":"ticket","fault":"directory","cause":"spn-missing","detail":"not found","remedy":"setspn -S …"})",
      R"(step=ticket fault=directory cause=spn-missing detail="not found" remedy="setspn -S …")"},
     {Closed{"client", "closed", 1024, 18446744073709551615u, 5000}, "closed",
@@ -174,7 +174,8 @@ TEST(Render, KindsHaveNamesOfTheirOwnAndOnlyTwoAreDebug) {
 template <class Value>
 constexpr bool may_be_logged =
     std::same_as<Value, std::string> || std::same_as<Value, bool> || std::same_as<Value, int> ||
-    std::same_as<Value, std::int64_t> || std::same_as<Value, std::uint64_t> || std::same_as<Value, Strings>;
+    std::same_as<Value, std::int64_t> || std::same_as<Value, std::uint64_t> || std::same_as<Value, Strings> ||
+    auth::Spelled<Value>;
 static_assert(!may_be_logged<tds::Secret>);
 
 TEST(Render, NoFieldIsASecret) {
@@ -336,6 +337,10 @@ TEST(Render, LinesThatAreNone) {
           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","data":[]})", "no \"data\""},
           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"warned","data":{"what":5}})",
            "warned: \"what\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"refused","data":{"step":7}})",
+           "refused: \"step\" is of the wrong type"},
+          {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"refused","data":{"step":"lunch"}})",
+           "refused: \"step\" has a word that this version of sqlshim does not know: \"lunch\""},
           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"drained","data":{"waited_ms":-1}})",
            "\"waited_ms\" is of the wrong type"},
           {R"({"v":1,"at":"2026-11-22T09:52:00Z","event":"drained","data":{"waited_ms":1.5}})",
