@@ -1,14 +1,11 @@
-// The process: listeners, worker threads, signals.
+// A running proxy: listeners, the thread that accepts, the threads where connections live.
 #pragma once
 
-#include "config/config.hpp"
-#include "shim/admission/users.hpp"
-#include "shim/credentials/kdcs.hpp"
-#include "shim/log/log.hpp"
-#include "shim/names/system_names.hpp"
+#include "shim/acceptor.hpp"
+#include "shim/worker.hpp"
 
-#include <expected>
-#include <memory>
+#include <condition_variable>
+#include <map>
 
 namespace shim {
 
@@ -21,8 +18,8 @@ struct ServerOptions {
   std::filesystem::path kdcinfo = sssd_folder; ///< where sssd says which KDCs there are
 };
 
-/// A running proxy: one acceptor thread, worker threads that each own the connections they were given.
-/// Everything of it runs on threads of its own.
+/// One acceptor, and workers that each own the connections they were given. Everything of it runs on threads
+/// of its own; it is made by `start_server`, and called by one thread but where it says otherwise.
 class Server {
 public:
   struct Listening {
@@ -30,33 +27,60 @@ public:
     std::string address; ///< "127.0.0.1:14330", or "unix:/run/…"
   };
 
-  virtual ~Server() = default; ///< stops it: what still runs is closed
+  Server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options,
+         auth::KerberosConfig kerberos);
+  ~Server(); ///< stops it: what still runs is closed
+  Server(const Server &) = delete;
+
+  /// Binds the listeners and starts the threads, once.
+  std::expected<void, std::string> start();
   /// The listeners in the order of the configuration, then "browser" where there is one (UDP).
-  virtual const std::vector<Listening> &listening() const = 0;
+  const std::vector<Listening> &listening() const { return listening_; }
   /// SIGHUP: empties ticket store, kept KDC refusals, DNS caches and kept ports of instances, and opens the
   /// decision log anew (rotation).
-  virtual void forget() = 0;
+  void forget();
   /// Stops accepting, and waits for running connections at most `limit`; then closes them. Returns
   /// how many it had to close.
-  virtual std::size_t drain(std::chrono::milliseconds limit) = 0;
-  /// Ends a drain that is under way at once.
-  virtual void hurry() = 0;
-  virtual std::size_t connections() const = 0;
+  std::size_t drain(std::chrono::milliseconds limit);
+  /// Ends a drain that is under way at once. On any thread.
+  void hurry();
+  std::size_t connections() const;
   /// Tickets that are kept, ticket-granting ones too.
-  virtual std::size_t tickets() const = 0;
+  std::size_t tickets() const { return tickets_.size(); }
+
+private:
+  std::expected<void, std::string> open_listeners();
+  std::expected<void, std::string> open_browser(const std::map<std::string, std::uint16_t> &ports);
+  /// Warns of one whose logins would fail.
+  Task<> try_identity(const config::Identity &identity);
+  /// On the acceptor's thread.
+  void serve(Arrival arrival);
+  template <class Condition> void wait_until(Condition condition, Millis limit);
+
+  std::shared_ptr<const config::Config> config_;
+  DecisionLog &log_;
+  asio::thread_pool pool_{2};
+  Identities identities_;
+  Tickets tickets_;
+  Users users_;
+  Limits limits_;
+  TlsContexts tls_;
+  Browsers browsers_;
+  Common common_;
+  std::mutex idle_mutex_;
+  std::condition_variable idle_; ///< a connection is gone, or `hurried_`
+  bool hurried_ = false;
+  bool drained_ = false;
+  std::vector<Listening> listening_;
+  std::uint64_t last_listener_ = 0;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  Acceptor acceptor_;
 };
 
-/// Binds the listeners and starts the threads. `log` must outlive the server. Identities that cannot be
-/// loaded are warned of in the log: their logins will say so again. Error: what could not be done, as a
-/// sentence (an address in use, a krb5.conf that cannot be read, …).
+/// A server that has started. `log` must outlive it. Identities that cannot be loaded are warned of in the
+/// log: their logins will say so again. Error: what could not be done, as a sentence (an address in use, a
+/// krb5.conf that cannot be read, …).
 std::expected<std::unique_ptr<Server>, std::string>
 start_server(std::shared_ptr<const config::Config> config, DecisionLog &log, ServerOptions options = {});
-
-/// `sqlshim serve`: prints `listening NAME ADDRESS` for each listener on standard output when ready, obeys
-/// SIGHUP, SIGTERM and SIGINT, returns the exit status. Switches off core dumps and ptrace for this process,
-/// raises its limit of open files to what the system allows, and sets KRB5_CONFIG to the configured file
-/// before any thread exists (GSSAPI's own contexts read it from nowhere else). Lowers `[limits] connections`
-/// to what the open files allow. `warnings` are those of the configuration: they go to the decision log.
-int serve(config::Config config, std::vector<std::string> warnings = {});
 
 } // namespace shim

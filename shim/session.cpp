@@ -40,8 +40,9 @@ struct Session {
   std::shared_ptr<void> alive;
   Admission admission;
   Quota::Place place_of_user; ///< until the login is answered
-  const config::Listener &listener;
-  std::shared_ptr<Stream> client; ///< shared with the shutdown, which closes it
+  ListenerPtr came_by;
+  const config::Listener &listener; ///< its settings
+  std::shared_ptr<Stream> client;   ///< shared with the shutdown, which closes it
   Trail trail;
   Connections::Entry entry;
   Clock::time_point started = Clock::now();
@@ -52,11 +53,11 @@ struct Session {
   Answer answer{true, {}, true, false};
 
   Session(WorkerParts worker, std::shared_ptr<const config::Config> configuration, Arrival arrival,
-          Socket socket)
-      : parts(worker), config(std::move(configuration)), alive(std::move(arrival.alive)),
-        admission(std::move(arrival.admission)), listener(config->listeners[arrival.listener]),
-        client(std::make_shared<Stream>(std::move(socket))), trail(worker.common.log),
-        entry(worker.connections) {}
+          std::shared_ptr<void> as_long_as_it_lives, Socket socket)
+      : parts(worker), config(std::move(configuration)), alive(std::move(as_long_as_it_lives)),
+        admission(std::move(arrival.admission)), came_by(std::move(arrival.listener)),
+        listener(came_by->settings), client(std::make_shared<Stream>(std::move(socket))),
+        trail(worker.common.log), entry(worker.connections) {}
 
   /// The login has its answer, which goes out next: whoever logs in once the client has read it finds the
   /// places free, and a client that takes its time to read holds up nobody else's.
@@ -475,8 +476,9 @@ bool admit_user(Session &session, const std::expected<uid_t, std::string> &uid) 
 } // namespace
 
 Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival,
-                    Socket client) {
-  auto session = std::make_unique<Session>(parts, std::move(config), std::move(arrival), std::move(client));
+                    std::shared_ptr<void> alive, Socket client) {
+  auto session = std::make_unique<Session>(parts, std::move(config), std::move(arrival), std::move(alive),
+                                           std::move(client));
   bool out_of_memory = false;
   try {
     std::expected<uid_t, std::string> uid = std::unexpected("not asked");

@@ -2,14 +2,12 @@
 #pragma once
 
 #include "shim/admission/connections.hpp"
-#include "shim/admission/limits.hpp"
+#include "shim/admission/listener.hpp"
 #include "shim/admission/users.hpp"
 #include "shim/credentials/tickets.hpp"
 #include "shim/log/log.hpp"
 #include "shim/names/browsers.hpp"
 #include "shim/transport/tls_contexts.hpp"
-
-#include <atomic>
 
 namespace shim {
 
@@ -34,16 +32,10 @@ struct WorkerParts {
   Connections &connections;
 };
 
-/// A connection as it was accepted.
-struct Arrival {
-  std::size_t listener = 0; ///< index in the configuration
-  Admission admission;
-  std::shared_ptr<void> alive; ///< let go of, on this thread, when the connection is over
-};
-
 /// Serves one client until its login is refused or its relay has begun (which then lives by itself). The
-/// configuration is the one of the moment of accepting: a reload never changes a running session.
+/// configuration is the one of the moment of accepting: a reload never changes a running session. `alive` is
+/// let go of, on this thread, when the connection is over.
 Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival,
-                    Socket client);
+                    std::shared_ptr<void> alive, Socket client);
 
 } // namespace shim

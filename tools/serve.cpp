@@ -1,6 +1,6 @@
 #include "config/load.hpp"
 #include "shim/log/render.hpp"
-#include "shim/server.hpp"
+#include "shim/process.hpp"
 #include "tools/commands.hpp"
 
 #include <iostream>

@@ -47,7 +47,7 @@ std::size_t Quota::taken(std::uint64_t key) const {
   return entry == taken_.end() ? 0 : entry->second;
 }
 
-std::optional<Admission> Limits::admit(std::size_t listener, const std::string &name) {
+std::optional<Admission> Limits::admit(std::uint64_t listener, const std::string &name) {
   Admission admission;
   admission.connection = connections_.take();
   if (!admission.connection)

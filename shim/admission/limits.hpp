@@ -65,7 +65,7 @@ public:
 
   /// For a connection that was accepted now, before anything is known of it. nullopt: not even a refusal may
   /// be spent on it, close it.
-  std::optional<Admission> admit(std::size_t listener, const std::string &name);
+  std::optional<Admission> admit(std::uint64_t listener, const std::string &name);
   /// The same for one that is to be refused, for the reason given.
   std::optional<Admission> turn_down(std::string reason);
   /// A place among the logins of a user. Error: the limit that is reached, as a sentence.
