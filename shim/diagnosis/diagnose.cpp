@@ -588,7 +588,9 @@ std::optional<Diagnosis> diagnose(std::span<const Record> trail) {
   if (!refused) return std::nullopt;
   const CauseEntry *known = find_cause(refused->cause);
   if (!known) return std::nullopt;
-  return diagnose(trail, Failure{.step = refused->step, .cause = known->cause, .detail = refused->detail});
+  return diagnose(trail, Failure{.step = refused->step.value_or(Step::accept),
+                                 .cause = known->cause,
+                                 .detail = refused->detail});
 }
 
 Warned partner_is_tried(const std::string &route, const std::string &target, Cause cause,

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -18,9 +19,10 @@ using Micros = std::chrono::microseconds;
 using WallTime = std::chrono::system_clock::time_point;
 using Strings = std::vector<std::string>;
 
-// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings, and enums with a spelling (words.hpp). `fields(visit)` calls
-// visit("name", value) in order; on a mutable event the values are mutable too, so that the reader of old
-// logs walks the same list as the writer.
+// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings, and std::optional of an enum with
+// a spelling (words.hpp). That is empty, and spelled "", where nothing is said, as in a line of a version that
+// had no such field. `fields(visit)` calls visit("name", value) in order; on a mutable event the values are
+// mutable too, so that the reader of old logs walks the same list as the writer.
 #define SQLSHIM_EVENT(NAME)                                                                                  \
   static constexpr std::string_view name = NAME;                                                             \
   static constexpr bool debug = false
@@ -271,7 +273,7 @@ struct TraceLine {
 };
 struct Refused {
   SQLSHIM_EVENT("refused");
-  Step step{};
+  std::optional<Step> step;
   std::string fault, cause, detail, remedy;
   void fields(this auto &&self, auto &&v) {
     v("step", self.step), v("fault", self.fault), v("cause", self.cause), v("detail", self.detail),

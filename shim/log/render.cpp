@@ -104,7 +104,9 @@ void append_json(std::string &out, std::string_view text) {
   out += '"';
 }
 void append_json(std::string &out, const std::string &text) { append_json(out, std::string_view(text)); }
-void append_json(std::string &out, auth::Spelled auto value) { append_json(out, spelling(value)); }
+template <auth::Spelled E> void append_json(std::string &out, std::optional<E> value) {
+  append_json(out, value ? spelling(*value) : std::string_view());
+}
 void append_json(std::string &out, bool value) { out += value ? "true" : "false"; }
 template <std::integral Number> void append_json(std::string &out, Number value) {
   out += fmt::to_string(value);
@@ -170,10 +172,13 @@ bool read(const Json &json, Strings &value) {
   return true;
 }
 
-template <auth::Spelled E> bool read(const Json &json, E &value) {
-  const auto known = json.is_string() ? meaning<E>(json.get_ref<const std::string &>()) : std::nullopt;
-  value = known.value_or(E{});
-  return known.has_value();
+template <class Value> constexpr bool is_word = false;
+template <auth::Spelled E> constexpr bool is_word<std::optional<E>> = true;
+template <auth::Spelled E> bool read(const Json &json, std::optional<E> &value) {
+  if (!json.is_string()) return false;
+  const auto &text = json.get_ref<const std::string &>();
+  value = meaning<E>(text);
+  return value || text.empty();
 }
 
 /// Sets fields from an object, as a visitor of a mutable event. `wrong` is the first field that has another
@@ -186,7 +191,7 @@ struct JsonReader {
     const auto found = object.find(name);
     if (found == object.end() || read(*found, value) || !wrong.empty()) return;
     wrong = name;
-    word = found->is_string() && auth::Spelled<std::remove_cvref_t<decltype(value)>>;
+    word = found->is_string() && is_word<std::remove_cvref_t<decltype(value)>>;
   }
 };
 
@@ -206,7 +211,9 @@ std::optional<Event> make_event(std::string_view name) {
 // ---- text ----
 
 std::string text_of(const std::string &value) { return printable(value); }
-std::string text_of(auth::Spelled auto value) { return std::string(spelling(value)); }
+template <auth::Spelled E> std::string text_of(std::optional<E> value) {
+  return value ? std::string(spelling(*value)) : "";
+}
 std::string text_of(bool value) { return value ? "true" : "false"; }
 template <std::integral Number> std::string text_of(Number value) { return fmt::to_string(value); }
 std::string text_of(const Strings &list) {

@@ -45,7 +45,7 @@ TEST_P(Causes, IsNamedToClientAndLog) {
   auto refused = test::events_of<shim::Refused>(trail);
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, broken.cause);
-  EXPECT_EQ(spelling(refused[0].step), broken.step);
+  EXPECT_EQ(spelling(refused[0].step.value()), broken.step);
   EXPECT_EQ(refused[0].fault, broken.blames);
   EXPECT_FALSE(refused[0].remedy.empty());
   std::vector<std::string> seen;
