@@ -18,10 +18,9 @@ std::string_view to_string(Source source);
 struct IdentitySpec {
   std::string name; ///< of the identity in the configuration
   Source source{};
-  std::string
-      /// file of the keytab or password; name of the ccache ("FILE:/…", a plain path, "DIR:…", "KEYRING:…",
-      /// "KCM:"); of client_password: empty
-      path;
+  /// file of the keytab or password; name of the ccache ("FILE:/…", a plain path, "DIR:…", "KEYRING:…",
+  /// "KCM:"); of client_password: empty
+  std::string path;
   /// "svc-reports@CORP.TEST". For a ccache it may be empty: its own default principal. For a collection of
   /// them (DIR, KEYRING, KCM) it chooses the cache that belongs to it, and of several the one whose TGT lasts
   /// longest; where it is empty it is the collection's primary cache.

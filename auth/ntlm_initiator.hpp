@@ -9,10 +9,9 @@ namespace auth {
 
 struct NtlmOptions {
   std::string account; ///< "CORP\\svc-reports"
-  std::string
-      /// "MSSQLSvc/sql1.corp.test:1433": MsvAvTargetName, by which a server knows that
-      /// the login is meant for it
-      service;
+  /// "MSSQLSvc/sql1.corp.test:1433": MsvAvTargetName, by which a server knows that
+  /// the login is meant for it
+  std::string service;
   Wrapping wrapping = Wrapping::raw;
   /// Only with a MIC, which keeps anybody from changing the messages on their way: see NtlmProtection.
   bool require_mic = true;

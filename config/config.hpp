@@ -112,10 +112,9 @@ struct Identity {
   std::string name;
   std::vector<Who> allow{{.text = "self", .self = true, .uid = {}, .gid = {}}};
   IdentityKind kind{};
-  std::string
-      /// path of the keytab or password file; name of the ccache; of caller: path of the ccache,
-      /// with %{uid}; of client: empty
-      source;
+  /// path of the keytab or password file; name of the ccache; of caller: path of the ccache,
+  /// with %{uid}; of client: empty
+  std::string source;
   std::string principal;    ///< NAME@REALM; empty for a ccache without one, for client and for caller
   std::string account = {}; ///< the principal as written, where [domains] made it of DOMAIN\\user; else empty
   bool operator==(const Identity &) const = default;
@@ -180,9 +179,8 @@ struct Route {
   auth::SpnRules spn_rules;                  ///< spn_order, realm_order
   MutualAuth mutual_auth = MutualAuth::required;
   Unprotected unprotected = Unprotected::refuse;
-  std::string
-      /// as typed: where the database is when the target does not have it (database mirroring); empty: none
-      failover_partner;
+  /// as typed: where the database is when the target does not have it (database mirroring); empty: none
+  std::string failover_partner;
   bool multi_subnet =
       false; ///< all addresses of the target at once, as for an availability group in several subnets
   Timeouts timeouts;

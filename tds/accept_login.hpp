@@ -45,9 +45,8 @@ enum class TlsFraming {
 /// the machine says closed).
 struct StartTls {
   TlsFraming framing{};
-  Bytes
-      /// bytes already read that belong to the handshake (only `bare`: the beginning of the ClientHello)
-      received;
+  /// bytes already read that belong to the handshake (only `bare`: the beginning of the ClientHello)
+  Bytes received;
 };
 /// From the next byte on, both ways, this connection is in clear again: the session is dropped without
 /// close_notify. Bytes that were read behind its last record are in clear: `receive()` them. Then ask again.

@@ -251,9 +251,8 @@ private:
   // The writer's own.
   spdlog::logger diagnostics_{"sqlshim", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
   File file_;
-  std::string
-      /// bytes taken from the queue; begins in the middle of a line when `started_line_` is not empty
-      unwritten_;
+  /// bytes taken from the queue; begins in the middle of a line when `started_line_` is not empty
+  std::string unwritten_;
   std::string started_line_; ///< what the file already holds of that line
   std::uint64_t lines_in_hand_ = 0;
 

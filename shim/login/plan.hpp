@@ -11,8 +11,8 @@ namespace shim {
 /// One transport x mechanism x SPN.
 struct Attempt {
   config::AttemptKind kind{};
-  std::optional<auth::SpnCandidate>
-      spn;                  ///< Kerberos only; empty where no realm is known, and the attempt can only fail
+  /// Kerberos only; empty where no realm is known, and the attempt can only fail
+  std::optional<auth::SpnCandidate> spn;
   std::string text() const; ///< "tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST"
 };
 

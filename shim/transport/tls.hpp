@@ -61,15 +61,13 @@ std::expected<TlsContextPtr, std::string> make_connecting_tls(const ClientTlsOpt
 struct TlsHandshake {
   TlsContextPtr context;
   bool accept{}; ///< we are the server
-  bool
-      /// TDS 7: the handshake in PRELOGIN packets, TLS 1.2 at most; else bare, with ALPN (TDS 8)
-      within_prelogin{};
+  /// TDS 7: the handshake in PRELOGIN packets, TLS 1.2 at most; else bare, with ALPN (TDS 8)
+  bool within_prelogin{};
   bool bound{}; ///< TLS 1.2 at most, since 1.3 has no channel binding that a server takes
   std::vector<std::uint8_t> received; ///< bytes of it that were read already
-  std::vector<std::string>
-      /// connecting: one of them must be the certificate's; an IP address is checked as an address.
-      /// Empty only with verify = false
-      names;
+  /// connecting: one of them must be the certificate's; an IP address is checked as an address.
+  /// Empty only with verify = false
+  std::vector<std::string> names;
   std::string server_name; ///< connecting: SNI; an address is never sent
 };
 

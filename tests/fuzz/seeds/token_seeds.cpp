@@ -24,6 +24,7 @@ SEEDS(token) {
   tds::Bytes together{0};
   for (const auto &row : token_rows) {
     fuzz::seed("token", joined({{number(row.version)}, row.bytes}));
+    fuzz::seed("rewrite", joined({{0x81}, row.bytes})); // a reply whose partners are mapped
     if (row.version == tds::tds_7_4) together.insert(together.end(), row.bytes.begin(), row.bytes.end());
   }
   fuzz::seed("token", together);
@@ -32,6 +33,9 @@ SEEDS(token) {
   for (const auto &row : bad_routings)
     fuzz::seed("token",
                joined({{0}, tds::encode_tokens({tds::EnvChange{row.type, row.data}}, tds::tds_7_4)}));
+  for (const auto &row : new_texts)
+    for (const std::uint8_t choices : {0x80, 0x81})
+      fuzz::seed("rewrite", joined({{choices}, tds::encode_tokens({row.change}, tds::tds_7_4)}));
   for (const auto &row : new_texts)
     fuzz::seed("token", joined({{0}, tds::encode_tokens({row.change}, tds::tds_7_4)}));
   for (const auto type : {tds::EnvChangeType::routing, tds::EnvChangeType::enhanced_routing})

@@ -51,9 +51,8 @@ struct PeerOptions {
   /// Its instance name: PRELOGIN that asks for another one is answered so; empty: any will do. With it,
   /// SIGUSR1 moves the peer to another port (`run_peer`).
   std::string instance;
-  std::string
-      /// of a named instance, whose SPNs are by port: "sql1.corp.test"; empty: it moves without one
-      spn_host;
+  /// of a named instance, whose SPNs are by port: "sql1.corp.test"; empty: it moves without one
+  std::string spn_host;
 
   // TLS, as reference.md says of --server-encrypt.
   std::string encrypt = "off";       ///< off, login, on, require, strict

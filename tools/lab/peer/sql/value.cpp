@@ -550,10 +550,8 @@ std::weak_ordering compare(const Value &a, const Value &b) {
 
 Value convert(const Value &value, const Type &type) {
   if (value.null() || value.type == type) return {type, value.data};
-  if (type.id ==
-      TypeId::
-          // holds NVARCHAR whatever it came from: collation, then the largest size, are its properties
-      variant) {
+  if (type.id == TypeId::variant) {
+    // It holds NVARCHAR whatever it came from: collation, then the largest size, are its properties.
     auto text = bytes_of(text_of(value).substr(0, 4000));
     tds::Bytes data{static_cast<std::uint8_t>(TypeId::nvarchar), 7};
     append(data, collation);
