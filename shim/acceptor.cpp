@@ -59,7 +59,7 @@ struct Door {
 /// Lives on the acceptor's thread.
 class Acceptor::Loop {
 public:
-  Loop(asio::io_context &io, Limits &limits, DecisionLog &log, Take take)
+  Loop(asio::io_context &io, Limits &limits, Sink &log, Take take)
       : io_(io), limits_(limits), log_(log), take_(std::move(take)) {}
 
   void add(ListenerPtr listener, ListeningSocket socket) {
@@ -90,7 +90,7 @@ private:
 
   asio::io_context &io_;
   Limits &limits_;
-  DecisionLog &log_;
+  Sink &log_;
   Take take_;
   SpareDescriptors spares_;
   std::list<std::shared_ptr<Door>> doors_;
@@ -155,7 +155,7 @@ void Acceptor::Loop::pass_on(const Door &door, auth::Descriptor fd, std::optiona
   take_({std::move(fd), door.socket.family(), door.listener, std::move(*admission)});
 }
 
-Acceptor::Acceptor(Limits &limits, DecisionLog &log, Take take)
+Acceptor::Acceptor(Limits &limits, Sink &log, Take take)
     : loop_(std::make_unique<Loop>(io_, limits, log, std::move(take))) {
   limits.on_turned_away([this] { asio::co_spawn(io_, loop_->tell_turned_away(), asio::detached); });
 }
@@ -181,7 +181,7 @@ void Acceptor::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void tell_turned_away(Limits &limits, DecisionLog &log) {
+void tell_turned_away(Limits &limits, Sink &log) {
   const auto count = limits.take_turned_away();
   if (count == 0) return;
   log.emit(Warned{

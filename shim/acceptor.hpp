@@ -18,7 +18,7 @@ public:
   /// Called on the acceptor's thread for each connection that somebody is to serve, if only to refuse it.
   using Take = std::function<void(Arrival)>;
 
-  Acceptor(Limits &limits, DecisionLog &log, Take take);
+  Acceptor(Limits &limits, Sink &log, Take take);
   ~Acceptor(); ///< stops it
 
   /// Begins to accept on a socket, once the thread runs.
@@ -43,6 +43,6 @@ private:
 
 /// Writes down how many connections were closed without a word since this was last done; nothing where there
 /// was none. A line for each could fill the disk.
-void tell_turned_away(Limits &limits, DecisionLog &log);
+void tell_turned_away(Limits &limits, Sink &log);
 
 } // namespace shim

@@ -286,16 +286,8 @@ open_decision_log(const std::filesystem::path &path, bool debug, std::size_t que
   return std::make_unique<FileLog>(path, *std::move(file), debug, queue_lines);
 }
 
-void DecisionLog::emit(Event event) {
-  write(Record{.at = std::chrono::system_clock::now(),
-               .conn = {},
-               .seq = 0,
-               .since_accept = {},
-               .event = std::move(event)});
-}
-
-Trail::Trail(DecisionLog &log) : Trail(log, next_id()) {}
-Trail::Trail(DecisionLog &log, std::string id)
+Trail::Trail(Sink &log) : Trail(log, next_id()) {}
+Trail::Trail(Sink &log, std::string id)
     : log_(log), id_(std::move(id)), started_(std::chrono::steady_clock::now()) {}
 
 void Trail::emit(Event event) {

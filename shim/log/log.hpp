@@ -2,7 +2,7 @@
 // the trail of one connection.
 #pragma once
 
-#include "shim/log/event.hpp"
+#include "shim/log/sink.hpp"
 
 #include <expected>
 #include <filesystem>
@@ -14,24 +14,18 @@ namespace shim {
 /// thread writes it to the file, which is created 0600 and appended to, whole lines only. A line that an
 /// earlier run left unfinished is ended first. Thread-safe. Destruction writes what is queued, or gives up
 /// when the file takes nothing.
-class DecisionLog {
+class DecisionLog : public Sink {
 public:
-  virtual ~DecisionLog() = default;
   /// Queues a line. False when the queue is full: nothing was queued.
-  virtual bool write(const Record &record) = 0;
+  bool write(const Record &record) override = 0;
   /// A new login first makes sure that there is room for all it may log: at least half of the queue is free,
   /// and the file takes what is written (after an error, a full disk say, false until a write has succeeded).
-  virtual bool has_room() const = 0;
+  bool has_room() const override = 0;
   /// Waits until everything queued so far is in the file, at most `deadline`.
   virtual void flush(std::chrono::milliseconds deadline) = 0;
   /// Reopens the file by its name (log rotation): called on SIGHUP. What is queued afterwards is in the new
   /// file; when it cannot be opened, the old one stays.
   virtual void reopen() = 0;
-  /// Whether debug kinds are written.
-  virtual bool debug() const = 0;
-
-  /// An event without a connection.
-  void emit(Event event);
 };
 /// "-" is standard output. Error: the file cannot be opened, as a sentence.
 std::expected<std::unique_ptr<DecisionLog>, std::string>
@@ -43,8 +37,8 @@ class Trail {
 public:
   /// With a connection id of its own: 8 hex digits, which no other one of this process has
   /// (until 2^32 are through).
-  explicit Trail(DecisionLog &log);
-  Trail(DecisionLog &log, std::string id);
+  explicit Trail(Sink &log);
+  Trail(Sink &log, std::string id);
 
   /// Numbers the event, stamps it, writes it, and keeps it (debug kinds are kept too, whether or not they are
   /// written; one that is not written has number 0, so that the log has no gaps).
@@ -55,7 +49,7 @@ public:
   void forget();
 
 private:
-  DecisionLog &log_;
+  Sink &log_;
   std::string id_;
   std::chrono::steady_clock::time_point started_;
   std::uint64_t next_seq_ = 1;

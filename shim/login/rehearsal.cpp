@@ -19,13 +19,8 @@ namespace shim {
 namespace {
 
 /// Where the trail's events go when nobody but the trail is to have them.
-class NoLog final : public DecisionLog {
-public:
+class NoLog final : public Sink {
   bool write(const Record &) override { return true; }
-  bool has_room() const override { return true; }
-  void flush(std::chrono::milliseconds) override {}
-  void reopen() override {}
-  bool debug() const override { return true; }
 };
 
 /// The login of a client that there is not. Integrated: it has no password that a

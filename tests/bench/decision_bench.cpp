@@ -18,12 +18,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr const char *target = "sqlalias.corp.test";
 
-class NoLog final : public shim::DecisionLog {
-public:
+class NoLog final : public shim::Sink {
   bool write(const shim::Record &) override { return true; }
-  bool has_room() const override { return true; }
-  void flush(std::chrono::milliseconds) override {}
-  void reopen() override {}
   bool debug() const override { return false; }
 };
 
