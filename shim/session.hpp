@@ -13,7 +13,7 @@ namespace shim {
 
 /// What every session of a process shares. All of it is thread-safe or never changes.
 struct Common {
-  DecisionLog &log;
+  Sink &log;
   Tickets &tickets;
   Identities &identities;
   Users &users;

@@ -622,18 +622,4 @@ std::string client_text(const Diagnosis &diagnosis, std::string_view conn) {
   return text;
 }
 
-std::vector<std::string> in_parts(std::string_view text, std::size_t most) {
-  std::vector<std::string> parts;
-  while (text.size() > most) {
-    auto end = text.rfind(' ', most);
-    if (end == text.npos || end == 0)
-      for (end = most; end > most - 4 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80;)
-        --end;
-    parts.emplace_back(text.substr(0, end));
-    text.remove_prefix(text[end] == ' ' ? end + 1 : end);
-  }
-  if (!text.empty() || parts.empty()) parts.emplace_back(text);
-  return parts;
-}
-
 } // namespace shim

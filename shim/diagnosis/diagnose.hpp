@@ -67,8 +67,5 @@ Refused refused(const Diagnosis &diagnosis, const Failure &failure);
 /// What the client reads: "spn-missing: … SPN: … The KDC said: "…". Remedy: … (sqlshim connection 7f3a01c2)".
 /// One line, at most 2,000 characters, and the remedy and the connection id are always in it.
 std::string client_text(const Diagnosis &diagnosis, std::string_view conn);
-/// A text in parts of at most `most` bytes (at least 8), cut between words where it can be, and
-/// never inside a character.
-std::vector<std::string> in_parts(std::string_view text, std::size_t most);
 
 } // namespace shim

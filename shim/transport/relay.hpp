@@ -29,6 +29,9 @@ public:
   void start();
   /// Ends it from outside (shutdown). `ended` is called, once, before this returns.
   void stop(const std::string &reason);
+  /// Bytes so far.
+  std::uint64_t up() const { return up_.moved; }
+  std::uint64_t down() const { return down_.moved; }
 
 private:
   struct Direction {

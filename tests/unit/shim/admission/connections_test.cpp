@@ -71,5 +71,44 @@ TEST(ConnectionsTest, StopMayEndItsOwnEntry) {
   EXPECT_EQ(connections.count(), 0u);
 }
 
+shim::ConnectionState state(std::string id, std::uint64_t up) {
+  return {.id = std::move(id), .moved = {up, 0}};
+}
+
+TEST(ConnectionsTest, SnapshotTellsOfEachAsItIsNow) {
+  Connections connections;
+  std::uint64_t moved = 0;
+  Connections::Entry silent(connections), first(connections), second(connections);
+  first.on_ask([&] { return state("7f3a01c2", moved); });
+  second.on_ask([] { return state("7f3a01c3", 1); });
+  moved = 5;
+  const auto states = connections.snapshot();
+  ASSERT_EQ(states.size(), 2u);
+  EXPECT_EQ(states[0].id, "7f3a01c2");
+  EXPECT_EQ(states[0].moved.up, 5u);
+  EXPECT_EQ(states[1].id, "7f3a01c3");
+}
+
+TEST(ConnectionsTest, OneIsStoppedByItsIdAndNoOther) {
+  Connections connections;
+  std::vector<std::string> stopped;
+  Connections::Entry ending(connections);
+  ending.on_ask([] { return state("7f3a01c1", 0); });
+  std::vector<std::unique_ptr<Connections::Entry>> entries;
+  for (const std::string id : {"7f3a01c2", "7f3a01c3"}) {
+    auto &entry = *entries.emplace_back(std::make_unique<Connections::Entry>(connections));
+    entry.on_ask([id] { return state(id, 0); });
+    entry.on_stop([&, id](const std::string &reason) {
+      stopped.push_back(id + " " + reason);
+      entries.clear(); // it may leave the list at once
+    });
+  }
+  EXPECT_FALSE(connections.stop("7f3a01c1", "killed")) << "it has nothing left to stop";
+  EXPECT_FALSE(connections.stop("", "killed"));
+  EXPECT_TRUE(connections.stop("7f3a01c3", "killed"));
+  EXPECT_THAT(stopped, ElementsAre("7f3a01c3 killed"));
+  EXPECT_FALSE(connections.stop("7f3a01c2", "killed")) << "gone";
+}
+
 } // namespace
 } // namespace shim_test

@@ -647,18 +647,6 @@ TEST(ClientText, OrdinaryRemediesAreWhole) {
   }
 }
 
-TEST(InParts, CutBetweenWordsAndNeverInsideACharacter) {
-  using testing::ElementsAre;
-  EXPECT_THAT(in_parts("", 8), ElementsAre(""));
-  EXPECT_THAT(in_parts("eight by", 8), ElementsAre("eight by"));
-  EXPECT_THAT(in_parts("nine byte", 8), ElementsAre("nine", "byte"));
-  EXPECT_THAT(in_parts("12345678 9", 8), ElementsAre("12345678", "9")) << "the blank itself may be beyond";
-  EXPECT_THAT(in_parts("123456789", 8), ElementsAre("12345678", "9"));
-  EXPECT_THAT(in_parts("1234567\u20ac9", 8), ElementsAre("1234567", "\u20ac9"));
-  EXPECT_THAT(in_parts(" 3456789", 7), ElementsAre(" 345678", "9"));
-  EXPECT_THAT(in_parts("a b c d e f g h", 9), ElementsAre("a b c d e", "f g h"));
-}
-
 // ---- old logs ----
 
 TEST(Diagnose, RunsOverALogOfVersion1) {
