@@ -5,6 +5,7 @@
 #include "auth/glob.hpp"
 #include "auth/name.hpp"
 #include "auth/spn_rules.hpp"
+#include "config/causes.hpp"
 #include "tds/prelogin.hpp"
 
 #include <chrono>
@@ -160,8 +161,7 @@ struct Route {
   std::string target;   ///< as typed
   std::string identity; ///< name of one; may be empty when every attempt is tcp+sql
   std::vector<AttemptKind> attempts{AttemptKind::tcp_kerberos};
-  std::vector<std::string>
-      fallback_on; ///< ids of causes (config/fallback) after which the next attempt is made
+  std::vector<Cause> fallback_on; ///< causes after which the next attempt is made
   Fallback fallback = Fallback::on;
   Encrypt encrypt = Encrypt::require;
   std::filesystem::path

@@ -1,7 +1,7 @@
 #include "config/route_table.hpp"
 
 #include "auth/target.hpp"
-#include "config/fallback.hpp"
+#include "config/causes.hpp"
 #include "config/route_names.hpp"
 #include "config/route_reach.hpp"
 
@@ -94,18 +94,18 @@ void read_fallback(Section &section, Route &route) {
   for (const auto &element : section.elements("fallback_on").value_or(std::vector<Section::Element>{})) {
     const auto text = section.string(element);
     if (!text) continue;
-    if (const auto *rule = find_fallback_rule(*text); !rule) {
+    if (const auto *known = find_cause(*text); !known) {
       std::vector<std::string_view> causes;
-      for (const auto &[cause, never] : fallback_rules())
-        if (never.empty()) causes.push_back(cause);
+      for (const auto &entry : all_causes())
+        if (entry.never.empty()) causes.push_back(entry.id);
       section.problem(element, Section::no_such_word(*text, causes));
-    } else if (!rule->never.empty()) {
+    } else if (!known->never.empty()) {
       section.problem(element, fmt::format("no other attempt is ever made after {}: {}; take it out", *text,
-                                           rule->never));
-    } else if (std::ranges::find(route.fallback_on, *text) != route.fallback_on.end()) {
+                                           known->never));
+    } else if (std::ranges::find(route.fallback_on, known->cause) != route.fallback_on.end()) {
       section.problem(element, fmt::format("\"{}\" stands here twice; take one out", *text));
     } else {
-      route.fallback_on.push_back(*text);
+      route.fallback_on.push_back(known->cause);
     }
   }
   if (!route.fallback_on.empty() && route.attempts.size() == 1)

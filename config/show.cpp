@@ -181,7 +181,7 @@ std::string show(const Config &config, uid_t self) {
     if (!route.identity.empty()) line("identity = {}", toml_string(route.identity));
     line("attempts = {}",
          array(route.attempts, [](AttemptKind kind) { return toml_string(to_string(kind)); }));
-    line("fallback_on = {}", array(route.fallback_on, toml_string));
+    line("fallback_on = {}", array(route.fallback_on, [](Cause cause) { return toml_string(id(cause)); }));
     line("fallback = \"{}\"", to_string(route.fallback));
     line("encrypt = \"{}\"", to_string(route.encrypt));
     line("ca_file = {}", toml_string(route.ca_file.string()));

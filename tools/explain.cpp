@@ -366,8 +366,8 @@ std::string render(const shim::Explanation &explanation, const std::vector<Secon
   const auto paragraph = [](std::string_view text) { return shim::printable(text, longest_paragraph); };
   out += paint("1", "Diagnosis") + '\n';
   if (const auto &diagnosis = explanation.diagnosis) {
-    out += fmt::format("  {} (to be mended at: {})\n  {}\n", paint("31", shim::id(diagnosis->cause)),
-                       shim::to_string(diagnosis->fault), paragraph(diagnosis->sentence));
+    out += fmt::format("  {} (to be mended at: {})\n  {}\n", paint("31", id(diagnosis->cause)),
+                       to_string(diagnosis->fault), paragraph(diagnosis->sentence));
     if (!diagnosis->spn.empty()) out += fmt::format("  SPN: {}\n", paragraph(diagnosis->spn));
     if (!diagnosis->said.empty() && !diagnosis->said_by.empty())
       out += fmt::format("  The {} said: \"{}\"\n", diagnosis->said_by, paragraph(diagnosis->said));

@@ -1,5 +1,4 @@
 #include "config/value.hpp"
-#include "shim/diagnosis/cause.hpp"
 #include "shim/log/render.hpp"
 #include "tools/commands.hpp"
 #include "tools/follow.hpp"

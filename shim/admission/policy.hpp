@@ -4,8 +4,8 @@
 
 #include "config/config.hpp"
 #include "shim/admission/caller.hpp"
-#include "shim/diagnosis/cause.hpp"
 #include "shim/log/event.hpp"
+#include "shim/log/words.hpp"
 #include "tds/accept_login.hpp"
 
 namespace shim {

@@ -8,7 +8,7 @@
 #include "shim/credentials/identities.hpp"
 #include "shim/credentials/kdcs.hpp"
 #include "shim/credentials/throttle.hpp"
-#include "shim/diagnosis/cause.hpp"
+#include "shim/log/words.hpp"
 
 #include <set>
 

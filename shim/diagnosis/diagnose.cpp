@@ -13,6 +13,7 @@ namespace shim {
 
 namespace {
 
+using config::Area;
 using Facts = std::map<std::string, std::string>;
 
 constexpr std::int64_t preauth_required = 25; ///< a round of the AS exchange, no error (RFC 4120 7.5.9)
@@ -263,90 +264,6 @@ Fault fault_of(Cause cause, Step step) {
 
 // ---- what it rests on ----
 
-/// The part of a login that a cause belongs to: whose words count, and which events show it.
-enum class Area { caller, names, spn, ticket, connection, tls, server };
-
-Area area_of(Cause cause) {
-  switch (cause) {
-  case Cause::name_not_found:
-  case Cause::canonical_name_foreign:
-  case Cause::browser_silent:
-    return Area::names;
-
-  case Cause::alias_not_canonical:
-  case Cause::ptr_wrong:
-  case Cause::address_without_spn:
-  case Cause::suffix_wrong:
-  case Cause::port_changed:
-    return Area::spn;
-
-  case Cause::spn_missing:
-  case Cause::spn_duplicate:
-  case Cause::etype_refused:
-  case Cause::realm_unknown:
-  case Cause::realm_wrong:
-  case Cause::kdc_unreachable:
-  case Cause::kdc_tcp_blocked:
-  case Cause::kdc_proxy_unsupported:
-  case Cause::clock_skew:
-  case Cause::no_credentials:
-  case Cause::tgt_expired:
-  case Cause::keytab_mismatch:
-  case Cause::preauth_failed:
-  case Cause::password_throttled:
-  case Cause::account_revoked:
-  case Cause::password_expired:
-  case Cause::mechanism_missing:
-    return Area::ticket;
-
-  case Cause::connection_refused:
-  case Cause::connection_timeout:
-    return Area::connection;
-
-  case Cause::spn_wrong_account:
-  case Cause::server_key_old:
-  case Cause::ntlm_untrusted:
-  case Cause::ntlm_no_mic:
-  case Cause::mutual_auth_missing:
-  case Cause::channel_binding_refused:
-  case Cause::login_untrusted:
-  case Cause::login_denied:
-  case Cause::anonymous_logon:
-  case Cause::database_denied:
-  case Cause::server_closed:
-  case Cause::redirect_refused:
-  case Cause::mars_refused:
-    return Area::server;
-
-  case Cause::tls_mismatch:
-  case Cause::tls_version_refused:
-  case Cause::certificate_name:
-  case Cause::certificate_untrusted:
-  case Cause::certificate_expired:
-  case Cause::certificate_self_signed:
-  case Cause::certificate_weak:
-  case Cause::server_requires_tls:
-  case Cause::server_without_tls:
-    return Area::tls;
-
-  case Cause::client_requires_tls:
-  case Cause::listener_requires_tls:
-  case Cause::caller_unknown:
-  case Cause::caller_denied:
-  case Cause::client_auth_refused:
-  case Cause::route_denied:
-  case Cause::identity_denied:
-  case Cause::limit:
-  case Cause::deadline:
-  case Cause::log_unavailable:
-  case Cause::protocol_violation:
-  case Cause::tds_too_old:
-  case Cause::fedauth_not_supported:
-    return Area::caller;
-  }
-  std::unreachable();
-}
-
 bool shows(Area area, const Event &event) {
   const auto is_one_of = [&event]<class... Kind>(std::type_identity<Kind>...) {
     return (std::holds_alternative<Kind>(event) || ...);
@@ -388,7 +305,7 @@ bool shows(Area area, const Event &event) {
 
 /// Puts what was said, and by whom, into `diagnosis`.
 void quote(Diagnosis &diagnosis, const Story &story, const Failure &failure) {
-  const Area area = area_of(diagnosis.cause);
+  const Area area = entry(diagnosis.cause).area;
   const bool server_step =
       failure.step == Step::server_login; // what the server says of clocks and keys is in the detail
   if ((area == Area::ticket || area == Area::spn) && !server_step && story.kdc_refusal &&
@@ -574,10 +491,10 @@ Diagnosis diagnose(std::span<const Record> trail, const Failure &failure) {
   quote(diagnosis, story, failure);
 
   const Facts facts = facts_of(story, failure);
-  diagnosis.sentence = fill(entry(diagnosis.cause).sentence, facts);
-  diagnosis.remedy = fill(remedy_of(diagnosis.cause, story), facts);
+  diagnosis.sentence = config::fill(entry(diagnosis.cause).sentence, facts);
+  diagnosis.remedy = config::fill(remedy_of(diagnosis.cause, story), facts);
   for (const Record &record : trail)
-    if (shows(area_of(diagnosis.cause), record.event)) diagnosis.evidence.push_back(to_text(record));
+    if (shows(entry(diagnosis.cause).area, record.event)) diagnosis.evidence.push_back(to_text(record));
   return diagnosis;
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "auth/error.hpp"
-#include "shim/diagnosis/cause.hpp"
 #include "shim/log/event.hpp"
 
 #include <optional>
@@ -63,6 +62,10 @@ Warned partner_is_tried(const std::string &route, const std::string &target, Cau
 
 /// The event that tells of a refusal.
 Refused refused(const Diagnosis &diagnosis, const Failure &failure);
+
+/// Every refusal has this number, class 14, state 1: no client takes it for transient and retries.
+inline constexpr unsigned refusal_number = 50811;
+inline constexpr unsigned char refusal_class = 14;
 
 /// What the client reads: "spn-missing: … SPN: … The KDC said: "…". Remedy: … (sqlshim connection 7f3a01c2)".
 /// One line, at most 2,000 characters, and the remedy and the connection id are always in it.

@@ -2,11 +2,19 @@
 #pragma once
 
 #include "auth/words.hpp"
+#include "config/causes.hpp"
 
 namespace shim {
 
 using auth::meaning;
 using auth::spelling;
+
+// The catalogue of failures, which all of shim speaks of.
+using config::all_causes;
+using config::Cause;
+using config::CauseEntry;
+using config::Fault;
+using config::find_cause;
 
 /// The steps of a connection, in their order: where it was when it was refused.
 enum class Step { accept, caller, client_login, policy, resolve, ticket, connect, server_login };

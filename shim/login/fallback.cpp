@@ -1,7 +1,5 @@
 #include "shim/login/fallback.hpp"
 
-#include "config/fallback.hpp"
-
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -20,11 +18,11 @@ Onward what_follows(const config::Route &route, std::span<const Attempt> plan, c
     return Onward{Follows::withheld, next, std::move(reason)};
   };
   for (const auto cause : {met.diagnosed, met.cause})
-    if (const auto *rule = config::find_fallback_rule(id(cause)); rule && !rule->never.empty())
-      return withheld(fmt::format("never after {}: {}", id(cause), rule->never));
+    if (const auto never = entry(cause).never; !never.empty())
+      return withheld(fmt::format("never after {}: {}", id(cause), never));
   if (met.ticket_rejected) return withheld("never after a ticket that the server rejected");
   const auto listed = [&](Cause cause) {
-    return std::ranges::find(route.fallback_on, id(cause)) != route.fallback_on.end();
+    return std::ranges::find(route.fallback_on, cause) != route.fallback_on.end();
   };
   if (!listed(met.cause) && !listed(met.diagnosed))
     return withheld(fmt::format("fallback_on does not list {}", id(met.diagnosed)));
@@ -38,19 +36,6 @@ Onward what_follows(const config::Route &route, std::span<const Attempt> plan, c
     break;
   }
   return withheld("fallback is \"off\"");
-}
-
-bool leads_to_partner(Cause cause) {
-  switch (cause) {
-  case Cause::name_not_found:
-  case Cause::browser_silent:
-  case Cause::connection_refused:
-  case Cause::connection_timeout:
-  case Cause::database_denied:
-    return true;
-  default:
-    return false;
-  }
 }
 
 } // namespace shim

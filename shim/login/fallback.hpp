@@ -2,7 +2,7 @@
 // route's policy decides, and the reason is told.
 #pragma once
 
-#include "shim/diagnosis/cause.hpp"
+#include "shim/log/words.hpp"
 #include "shim/login/plan.hpp"
 
 #include <span>
@@ -33,13 +33,8 @@ struct Onward {
 
 /// A missing SPN, however it came to be missing, leads to the next SPN candidate of the same attempt.
 /// Any other attempt follows only where fallback is "on" and fallback_on lists `cause` or `diagnosed`;
-/// never after a ticket that the server rejected, nor after a cause of which config::FallbackRule says
-/// never, whatever is listed.
+/// never after a ticket that the server rejected, nor after a cause that the catalogue never lets
+/// lead on, whatever is listed.
 Onward what_follows(const config::Route &route, std::span<const Attempt> plan, const Met &met);
-
-/// Whether what a login came to at the route's target may be otherwise at its failover partner: nobody was
-/// reached, or the server has not got the database (it may be the mirror by now). A server that refuses who
-/// is asking, or is not proven, leads nowhere.
-bool leads_to_partner(Cause cause);
 
 } // namespace shim

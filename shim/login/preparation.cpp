@@ -157,7 +157,8 @@ std::expected<Hop, Failure> first_hop(UpstreamRequest &request) {
 
 std::optional<Hop> partner_of(UpstreamRequest &request, const Hop &hop, const Failure &failure) {
   const auto &route = request.route;
-  if (route.failover_partner.empty() || hop.partner || hop.number > 0 || !leads_to_partner(failure.cause))
+  if (route.failover_partner.empty() || hop.partner || hop.number > 0 ||
+      entry(failure.cause).onward != config::Onward::partner)
     return std::nullopt;
   request.trail.emit(partner_is_tried(route.name, route.target, failure.cause, route.failover_partner));
   auto partner = hop_to(request, route.failover_partner, "");

@@ -8,7 +8,7 @@ namespace shim {
 /// Resolve, plan, then for each attempt: ticket, connect, TLS, log in; and all of it again at each place that
 /// a redirect leads to, within the bounds of shim/redirect. The port of a named instance is SQL Browser's to
 /// tell; where a port that was kept leads nowhere, it is asked again, once. Where the target cannot be
-/// reached, or has not got the database (`leads_to_partner`), the same is done once more at the route's
+/// reached, or has not got the database (`config::Onward`), the same is done once more at the route's
 /// failover partner. Emits every decision into the trail as it is made, `login.answered` last. Each phase has
 /// the route's own timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the
 /// step where that was. May be cancelled at any point.

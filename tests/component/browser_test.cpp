@@ -173,7 +173,7 @@ TEST_F(NamedInstance, PortChangedMayBeFallenBackOn) {
   bring_up();
   auto config = instance_configuration();
   config.routes[0].attempts = {config::AttemptKind::tcp_kerberos, config::AttemptKind::tcp_sql};
-  config.routes[0].fallback_on = {"port-changed"};
+  config.routes[0].fallback_on = {config::Cause::port_changed};
   start(std::move(config));
   ASSERT_TRUE(log_in().accepted);
   lab_->realm().remove(spn_at(move()));

@@ -64,7 +64,7 @@ TEST_P(Causes, IsNamedToClientAndLog) {
   // The diagnosis can be made again from the log alone, and says the same.
   auto again = shim::diagnose(trail);
   ASSERT_TRUE(again);
-  EXPECT_EQ(shim::id(again->cause), broken.cause);
+  EXPECT_EQ(id(again->cause), broken.cause);
   EXPECT_EQ(again->remedy, refused[0].remedy);
   EXPECT_TRUE(lab.serve().running()) << "sqlshim serves on, whatever a login came to";
 }

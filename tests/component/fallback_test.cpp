@@ -13,7 +13,7 @@ protected:
   static constexpr const char16_t *password = u"Lab.Passw0rd";
 
   /// The application's own user and password behind Kerberos, for these causes.
-  static config::Config route_for(std::vector<std::string> causes) {
+  static config::Config route_for(std::vector<config::Cause> causes) {
     auto config = configuration();
     auto &route = config.routes[0];
     route.attempts = {config::AttemptKind::tcp_kerberos, config::AttemptKind::tcp_sql};
@@ -62,7 +62,7 @@ protected:
 };
 
 TEST_F(FallbackToPassword, AMissingSpnThatIsListed) {
-  auto config = route_for({"spn-missing"});
+  auto config = route_for({config::Cause::spn_missing});
   spn_missing(config);
   start(std::move(config));
   const int before = seen_by_peer();
@@ -75,17 +75,17 @@ TEST_F(FallbackToPassword, AMissingSpnThatIsListed) {
 }
 
 TEST_F(FallbackToPassword, AMissingSpnThatIsNotListed) {
-  expect_withheld(route_for({"kdc-unreachable"}), "fallback_on does not list spn-missing");
+  expect_withheld(route_for({config::Cause::kdc_unreachable}), "fallback_on does not list spn-missing");
 }
 
 TEST_F(FallbackToPassword, AuditOnlyTells) {
-  auto config = route_for({"spn-missing"});
+  auto config = route_for({config::Cause::spn_missing});
   config.routes[0].fallback = config::Fallback::audit;
   expect_withheld(std::move(config), "fallback_on lists spn-missing, and fallback is \"audit\"");
 }
 
 TEST_F(FallbackToPassword, AKdcThatIsNotThere) {
-  auto config = route_for({"kdc-unreachable"});
+  auto config = route_for({config::Cause::kdc_unreachable});
   kdc_unreachable(config);
   start(std::move(config));
   const auto login = log_in_as_sa();
@@ -102,7 +102,7 @@ TEST_F(FallbackToPassword, WithoutARealm) {
   config.kerberos.config = (folder_.path() / "krb5.conf").string();
   config.routes[0].spn_rules.realms = {auth::RealmFrom::domain_realm};
   auto listed = config;
-  listed.routes[0].fallback_on = {"realm-unknown"};
+  listed.routes[0].fallback_on = {config::Cause::realm_unknown};
   start(std::move(config));
   EXPECT_THAT(log_in_as_sa().error, StartsWith("realm-unknown: "));
   start(std::move(listed));
@@ -121,7 +121,7 @@ TEST_F(FallbackToPassword, ThePasswordIsIgnoredByTheAttemptThatHasATicket) {
       lines.push_back(event.what);
     return lines;
   };
-  auto config = route_for({"spn-missing"});
+  auto config = route_for({config::Cause::spn_missing});
   start(config);
   auto login = log_in_as_sa();
   ASSERT_TRUE(login.accepted) << login.error;
@@ -135,7 +135,7 @@ TEST_F(FallbackToPassword, ThePasswordIsIgnoredByTheAttemptThatHasATicket) {
 
 // The client is told what its last attempt met, not what came before.
 TEST_F(FallbackToPassword, WhatFollowedFailsByItself) {
-  auto config = route_for({"spn-missing"});
+  auto config = route_for({config::Cause::spn_missing});
   spn_missing(config);
   start(std::move(config));
   const auto login = log_in_as_sa(u"Wrong.Passw0rd");
@@ -155,7 +155,7 @@ TEST(Fallback, ATicketThatWasRejectedLeadsNowhere) {
     auto config = Proxy::configuration(
         lab, Proxy::identity(config::IdentityKind::keytab, (lab.folder() / "reports.keytab").string()));
     config.routes[0].attempts = {config::AttemptKind::tcp_kerberos, config::AttemptKind::tcp_sql};
-    config.routes[0].fallback_on = {"spn-missing", fault};
+    config.routes[0].fallback_on = {config::Cause::spn_missing, config::find_cause(fault)->cause};
     proxy.start(std::move(config));
     const auto login = proxy.log_in({.user = u"sa", .password = u"Lab.Passw0rd"});
     EXPECT_THAT(login.error, StartsWith(fault + ": "));

@@ -1,6 +1,6 @@
 // A server that means harm, through a real `sqlshim serve` with a real ticket: what it does is refused with
 // its cause, and what it says reaches neither terminal nor log as anything but text.
-#include "config/fallback.hpp"
+#include "config/causes.hpp"
 #include "tds/sspi.hpp"
 #include "tests/component/auth_support.hpp"
 #include "tests/support/decisions.hpp"
@@ -368,8 +368,8 @@ protected:
   /// NTLM behind Kerberos, for whatever cause a route may list.
   static std::string everything_listed() {
     std::string causes;
-    for (const auto &[cause, never] : config::fallback_rules())
-      if (never.empty()) causes += fmt::format("\"{}\", ", cause);
+    for (const auto &entry : config::all_causes())
+      if (entry.never.empty()) causes += fmt::format("\"{}\", ", entry.id);
     return fmt::format("attempts = [\"tcp+kerberos\", \"tcp+ntlm\"]\nfallback_on = [{}]\n", causes);
   }
   static std::string sqlshim(std::vector<std::string> arguments) {

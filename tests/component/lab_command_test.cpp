@@ -1,6 +1,6 @@
 // `sqlshim lab --break ID -- tsql …` for every ID that its help lists, as a user types it: what
 // does the application read?
-#include "shim/diagnosis/cause.hpp"
+#include "config/causes.hpp"
 #include "tools/lab/lab.hpp"
 
 #include <atomic>
@@ -73,7 +73,7 @@ TEST(LabCommand, EveryFaultOfItsHelpReachesTheApplicationWithCauseAndRemedy) {
       std::cout << id << ": in the log (the application has hung up)\n";
       continue;
     }
-    EXPECT_NE(shim::find_cause(id), nullptr) << "a fault is named after the cause that it shows";
+    EXPECT_NE(config::find_cause(id), nullptr) << "a fault is named after the cause that it shows";
     const auto said = output.find(id + ": ");
     ASSERT_NE(said, std::string::npos);
     const auto remedy = output.find("Remedy: ", said);

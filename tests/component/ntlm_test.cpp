@@ -1,7 +1,6 @@
 // NTLM through the proxy, to a server that takes it as Windows does. What came to the server is read
 // from the server's own record.
-#include "config/fallback.hpp"
-#include "shim/diagnosis/cause.hpp"
+#include "config/causes.hpp"
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tsql.hpp"
 
@@ -94,7 +93,7 @@ TEST_F(Ntlm, BehindAMissingSpnWhereItIsListed) {
   EXPECT_THAT(told<shim::FallbackWithheld>(login),
               ElementsAre(EndsWith("-> tcp+ntlm: fallback_on does not list spn-missing")));
   EXPECT_FALSE(server_saw_ntlm(*lab_));
-  config.routes[0].fallback_on = {"spn-missing"};
+  config.routes[0].fallback_on = {config::Cause::spn_missing};
   start(config);
   login = log_in();
   ASSERT_TRUE(login.accepted) << login.error;
@@ -206,8 +205,8 @@ TEST(NtlmFallback, IsNeverTakenForTheOthers) {
                                                           {"listener-requires-tls", "KERBEROS"},
                                                           {"keytab-mismatch", "preauth-failed: "}};
   for (const auto &fault : lab::all_faults()) {
-    const auto *rule = config::find_fallback_rule(fault.id);
-    if (!rule || rule->never.empty()) continue;
+    const auto *cause = config::find_cause(fault.id);
+    if (!cause || cause->never.empty()) continue;
     SCOPED_TRACE(fault.id);
     lab::Lab lab({.fault = std::string(fault.id), .route = "ntlm-fallback"});
     const auto ran = test::tsql(lab, {.route = "ntlm-fallback"});

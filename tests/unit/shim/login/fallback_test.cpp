@@ -1,7 +1,5 @@
 #include "shim/login/fallback.hpp"
 
-#include "config/fallback.hpp"
-
 #include <gmock/gmock.h>
 #include <set>
 #include <sstream>
@@ -130,6 +128,12 @@ std::vector<std::string> words_of(const std::string &text) {
   return words;
 }
 
+Cause cause_of_id(const std::string &text) {
+  const auto *found = find_cause(text);
+  if (!found) throw std::invalid_argument("no cause: " + text);
+  return found->cause;
+}
+
 Policy policy_of(const std::string &text) {
   Policy policy;
   const auto words = words_of(text);
@@ -146,19 +150,13 @@ Policy policy_of(const std::string &text) {
     } else if (word == "on") {
       std::istringstream causes(words[++i]);
       for (std::string cause; std::getline(causes, cause, ',');)
-        policy.route.fallback_on.push_back(cause);
+        policy.route.fallback_on.push_back(cause_of_id(cause));
     } else {
       EXPECT_THAT(word, testing::AnyOf("audit", "off"));
       policy.route.fallback = word == "audit" ? config::Fallback::audit : config::Fallback::off;
     }
   }
   return policy;
-}
-
-Cause cause_of_id(const std::string &text) {
-  const auto *found = find_cause(text);
-  if (!found) throw std::invalid_argument("no cause: " + text);
-  return found->cause;
 }
 
 Met met_of(std::string word, std::size_t attempt) {
@@ -223,30 +221,21 @@ TEST(Fallback, Table) {
   EXPECT_GE(rows.size(), 60u);
 }
 
-TEST(Fallback, EveryCauseOfTheCatalogueHasARule) {
-  for (const auto &entry : all_causes())
-    EXPECT_TRUE(config::find_fallback_rule(entry.id)) << entry.id;
-  for (const auto &rule : config::fallback_rules())
-    EXPECT_TRUE(find_cause(rule.cause)) << rule.cause;
-  EXPECT_EQ(config::fallback_rules().size(), all_causes().size()) << "each once";
-}
-
 // However a cause that never leads on comes into the list, past the configuration's
 // own check: nothing follows.
 TEST(Fallback, NeverWhateverIsListed) {
   std::size_t never = 0;
-  for (const auto &rule : config::fallback_rules()) {
+  for (const auto &entry : all_causes()) {
     auto policy = policy_of("k1 s");
-    policy.route.fallback_on = {std::string(rule.cause)};
-    const auto cause = cause_of_id(std::string(rule.cause));
-    const auto onward = what_follows(policy.route, policy.plan, {0, cause, cause, false});
-    if (rule.never.empty()) {
-      EXPECT_EQ(onward.what, Follows::fallback) << rule.cause;
+    policy.route.fallback_on = {entry.cause};
+    const auto onward = what_follows(policy.route, policy.plan, {0, entry.cause, entry.cause, false});
+    if (entry.never.empty()) {
+      EXPECT_EQ(onward.what, Follows::fallback) << entry.id;
       continue;
     }
     ++never;
-    EXPECT_EQ(onward.what, Follows::withheld) << rule.cause;
-    EXPECT_EQ(onward.reason, "never after " + std::string(rule.cause) + ": " + std::string(rule.never));
+    EXPECT_EQ(onward.what, Follows::withheld) << entry.id;
+    EXPECT_EQ(onward.reason, "never after " + std::string(entry.id) + ": " + std::string(entry.never));
   }
   EXPECT_GE(never, 20u);
 }
@@ -269,7 +258,7 @@ TEST(Fallback, TheReasonSaysWhatPolicyDid) {
 TEST(LeadsToPartner, OnlyWhereTheTargetIsNotThereOrHasNotGotTheDatabase) {
   std::vector<std::string> leads;
   for (const auto &entry : all_causes())
-    if (leads_to_partner(entry.cause)) leads.emplace_back(entry.id);
+    if (entry.onward == config::Onward::partner) leads.emplace_back(entry.id);
   EXPECT_THAT(leads, testing::UnorderedElementsAre("name-not-found", "browser-silent", "connection-refused",
                                                    "connection-timeout", "database-denied"));
 }

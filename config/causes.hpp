@@ -1,6 +1,8 @@
-// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, a sentence, a
-// remedy, and the error number that the client reads.
+// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, what may follow on
+// it, a sentence and a remedy. It stands here because a configuration names causes too.
 #pragma once
+
+#include "auth/words.hpp"
 
 #include <map>
 #include <optional>
@@ -8,10 +10,22 @@
 #include <string>
 #include <string_view>
 
-namespace shim {
+namespace config {
 
 enum class Fault { client, server, directory, dns, kdc, network, configuration, us };
-std::string_view to_string(Fault fault);
+constexpr auto word_table(std::type_identity<Fault>) {
+  return std::to_array<std::pair<Fault, std::string_view>>({
+      {Fault::client, "client"},
+      {Fault::server, "server"},
+      {Fault::directory, "directory"},
+      {Fault::dns, "dns"},
+      {Fault::kdc, "kdc"},
+      {Fault::network, "network"},
+      {Fault::configuration, "configuration"},
+      {Fault::us, "us"},
+  });
+}
+constexpr std::string_view to_string(Fault fault) { return auth::spelling(fault); }
 
 enum class Cause {
   // names
@@ -86,6 +100,14 @@ enum class Cause {
   fedauth_not_supported,
 };
 
+/// The part of a login that a cause belongs to: whose words count, and which events show it.
+enum class Area { caller, names, spn, ticket, connection, tls, server };
+
+/// Where a login goes on that came to its end by a cause: nowhere but along the route's attempts, or to the
+/// route's failover partner. That is where nobody was reached, or the server has not got the database (the
+/// partner may be the principal by now). A server that refuses who is asking, or is not proven, leads nowhere.
+enum class Onward { here, partner };
+
 /// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders ({spn}, {host}, …:
 /// `placeholder_word` knows all), filled by `fill`. `fault` is who has to act as a rule; for deadline,
 /// protocol-violation and TLS that fails the failing step tells better.
@@ -93,6 +115,10 @@ struct CauseEntry {
   Cause cause;
   std::string_view id; ///< "spn-missing"
   Fault fault;
+  Area area;
+  Onward onward;
+  std::string_view never; ///< empty: a route may list it in fallback_on. Else why no list makes it lead to
+                          ///< another attempt, as the end of a sentence: "the server …"
   std::string_view sentence;
   std::string_view remedy;
 };
@@ -103,10 +129,6 @@ const CauseEntry *find_cause(std::string_view id);
 /// The whole catalogue, in the order of the enum.
 std::span<const CauseEntry> all_causes();
 
-/// Every refusal has this number, class 14, state 1: no client takes it for transient and retries.
-inline constexpr unsigned refusal_number = 50811;
-inline constexpr unsigned char refusal_class = 14;
-
 /// Fills {name} from `facts`; a placeholder without a fact becomes an upper-case word for the reader
 /// ("DOMAIN\SERVICEACCOUNT" for {account}). Facts are put in as they are, and are not filled again: whoever
 /// shows the result escapes it.
@@ -114,4 +136,4 @@ std::string fill(std::string_view text, const std::map<std::string, std::string>
 /// The word for a placeholder without a fact; nullopt: there is no such placeholder.
 std::optional<std::string_view> placeholder_word(std::string_view name);
 
-} // namespace shim
+} // namespace config

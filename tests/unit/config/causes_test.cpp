@@ -1,4 +1,4 @@
-#include "shim/diagnosis/cause.hpp"
+#include "config/causes.hpp"
 
 #include "tests/support/markdown.hpp"
 
@@ -7,7 +7,7 @@
 
 namespace {
 
-using namespace shim;
+using namespace config;
 using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
@@ -66,7 +66,7 @@ TEST(Cause, IdsAreUniqueAndOnTheList) {
   for (const CauseEntry &entry : all_causes()) {
     EXPECT_TRUE(seen.insert(entry.id).second) << entry.id;
     EXPECT_THAT(spellings, Contains(entry.id));
-    EXPECT_EQ(&shim::entry(entry.cause), &entry);
+    EXPECT_EQ(&config::entry(entry.cause), &entry);
     EXPECT_EQ(find_cause(entry.id), &entry);
     EXPECT_EQ(id(entry.cause), entry.id);
   }
