@@ -5,9 +5,10 @@ set -eu
 
 build="clang-19 lld-19 ccache cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev freetds-dev libc-ares-dev libssl-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
        nlohmann-json3-dev"
-lab="krb5-kdc krb5-admin-server krb5-user gss-ntlmssp dnsmasq-base freetds-bin faketime procps"
+lab="krb5-kdc krb5-admin-server krb5-user gss-ntlmssp dnsmasq-base freetds-bin faketime procps
+     samba libnss-wrapper libuid-wrapper"
 test="libclang-rt-19-dev llvm-19 binutils libgtest-dev libgmock-dev strace openssl heimdal-kcm git ca-certificates
-      tdsodbc unixodbc python3-pyodbc libjtds-java systemd"
+      tdsodbc unixodbc python3-pyodbc libjtds-java systemd libsmbclient python3-impacket"
 # For the interop test's drivers. Not asked of dpkg: many machines have them from elsewhere.
 command -v javac >/dev/null || test+=" default-jdk-headless"
 command -v node >/dev/null || test+=" nodejs"
@@ -44,7 +45,7 @@ else
   exit 2
 fi
 
-# The packages of the KDC and of the KCM service would start and enable one of the system's own. A policy-rc.d that says no (101) keeps them from it; one that is
+# The packages of the KDC, of Samba and of the KCM service would start and enable one of the system's own. A policy-rc.d that says no (101) keeps them from it; one that is
 # there already stays.
 policy=/usr/sbin/policy-rc.d
 own_policy=""
@@ -60,7 +61,7 @@ run apt-get update -qq || { echo "apt-get update failed: check /etc/apt/sources.
 run env DEBIAN_FRONTEND=noninteractive $line -qq >/tmp/sqlshim-apt.$$ 2>&1 || { tail -20 /tmp/sqlshim-apt.$$ >&2; rm -f /tmp/sqlshim-apt.$$; exit 2; }
 rm -f /tmp/sqlshim-apt.$$
 # Nor at the next boot: what these packages have enabled is disabled again, if they came with this run. (Without systemd nothing would start them.)
-for service in krb5-kdc krb5-admin-server heimdal-kcm; do
-  case "$missing " in *" $service "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet $service ;; esac
+for service in krb5-kdc krb5-admin-server heimdal-kcm samba/smbd samba/nmbd samba/samba-ad-dc; do
+  case "$missing " in *" ${service%/*} "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet "${service#*/}" ;; esac
 done
 drivers "$@"

@@ -90,6 +90,8 @@ const sigset_t &our_signals() {
 
 } // namespace
 
+constexpr auto smb_keytab = "smb.keytab";
+
 std::string full_name(const std::string &host) { return host.contains('.') ? host : host + ".corp.test"; }
 
 Lab::Lab(LabOptions options) : options_(std::move(options)) {
@@ -117,6 +119,7 @@ Lab::Lab(LabOptions options) : options_(std::move(options)) {
   bring_up_realm(plan);
   bring_up_dns(plan);
   make_certificates(plan);
+  if (options_.smb) bring_up_smb(plan);
   bring_up_servers(plan);
   write_configuration(plan);
   if (!plan.kdc_runs) realm_->stop_kdc();
@@ -144,11 +147,22 @@ void Lab::bring_up_realm(Plan &plan) {
   for (std::size_t index = 0; index <= options_.hosts.size(); ++index)
     commands +=
         fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", spn(index), keytab.string());
+  if (options_.smb) commands += pipe_principals(keytab);
   realm_->kadmin(commands); // one run: each costs a tenth of a second
-  for (const auto &made : {keytab, folder() / "reports.keytab"})
-    fs::permissions(made, fs::perms::owner_read | fs::perms::owner_write);
+  for (const auto &made : {keytab, folder() / "reports.keytab", folder() / smb_keytab})
+    if (fs::exists(made)) fs::permissions(made, fs::perms::owner_read | fs::perms::owner_write);
   write_file(folder() / "reports.password", fmt::format("{}\n", service_password));
   plan.spoil_realm(*realm_);
+}
+
+/// kadmin's commands for what a pipe needs: the SMB server's own SPN, and SQL Server's, which over a pipe has
+/// no port. (Microsoft's "Registering a Service Principal Name", of SQL Server 2008.)
+std::string Lab::pipe_principals(const fs::path &keytab) const {
+  const auto sql =
+      fmt::format("MSSQLSvc/{}{}", sql1, options_.instance.empty() ? "" : ":" + options_.instance);
+  return fmt::format("addprinc -randkey {0}\nktadd -norandkey -k {1} {0}\n", sql, keytab.string()) +
+         fmt::format("addprinc -randkey +no_auth_data_required {0}\nktadd -norandkey -k {1} {0}\n",
+                     fmt::format("cifs/{}", sql1), (folder() / smb_keytab).string());
 }
 
 void Lab::bring_up_dns(const Plan &plan) {
@@ -211,6 +225,7 @@ PeerOptions Lab::peer_options(const Plan &plan, std::size_t index) const {
   options.keytab = folder() / "peer.keytab";
   options.certificate = folder() / "peer.pem";
   options.key = folder() / "peer.key";
+  if (index == 0 && smbd_) options.pipe = smbd_->pipe(pipe());
   options.server_name = host(index).substr(0, host(index).find('.'));
   for (auto &letter : options.server_name)
     letter = static_cast<char>(std::toupper(static_cast<unsigned char>(letter)));
@@ -218,6 +233,21 @@ PeerOptions Lab::peer_options(const Plan &plan, std::size_t index) const {
   if (const auto change = plan.hosts.find(host(index)); change != plan.hosts.end()) change->second(options);
   if (options.route && options.route->port == 0) options.route->port = sql_port_;
   return options;
+}
+
+void Lab::bring_up_smb(Plan &plan) {
+  if (ipv6_) throw LabError("the lab's SMB server is on IPv4: not in a lab on IPv6");
+  auto &smbd = plan.smbd;
+  smbd.address = address(0);
+  if (!port_free(smbd.address, smbd.port)) smbd.port = free_port(smbd.address);
+  smbd.keytab = folder() / smb_keytab;
+  for (const auto &[principal, password] : accounts())
+    smbd.accounts.emplace(principal.substr(0, principal.find('@')), password);
+  smbd_.emplace(folder() / "smb", smbd);
+}
+
+std::string Lab::pipe() const {
+  return options_.instance.empty() ? R"(sql\query)" : fmt::format(R"(MSSQL${}\sql\query)", options_.instance);
 }
 
 void Lab::bring_up_servers(Plan &plan) {
@@ -229,8 +259,9 @@ void Lab::bring_up_servers(Plan &plan) {
                                             index == 0 ? "peer" : "peer-" + name));
   }
   if (options_.instance.empty()) return;
-  browser_.emplace(address(0), options_.instance,
-                   [config = folder() / "peer.json"] { return port_now(config); });
+  browser_.emplace(
+      address(0), options_.instance, [config = folder() / "peer.json"] { return port_now(config); },
+      smbd_ ? fmt::format(R"(\\SQL1\pipe\{})", pipe()) : "");
 }
 
 void Lab::write_configuration(const Plan &plan) const {

@@ -8,6 +8,7 @@
 #include "tools/lab/peer/peer.hpp"
 #include "tools/lab/plan.hpp"
 #include "tools/lab/realm.hpp"
+#include "tools/lab/smb.hpp"
 
 namespace lab {
 
@@ -21,6 +22,7 @@ struct LabOptions {
   /// gets sql1's address, and no PTR.
   std::vector<std::pair<std::string, std::string>> cnames = {};
   std::string instance = {}; ///< --instance: sql1 is a named instance, at a port that SQL Browser tells
+  bool smb = false;          ///< --with smb: sql1 is to be had by a named pipe, too
   bool no_ptr = false;       ///< --no-ptr: no server's address has a name
   bool netns =
       /// --netns: the process is in one (`enter_netns`); DNS is on port 53 there and
@@ -57,6 +59,9 @@ public:
   std::uint16_t instance_port() const { return port_now(folder() / "peer.json"); }
   /// The SQL Browser of a lab with a named instance.
   BrowserService &browser() { return *browser_; }
+  /// The SMB server of a lab that has one; `pipe()` is the pipe below \\sql1\pipe\ that leads to sql1.
+  Smbd &smbd() { return *smbd_; }
+  std::string pipe() const;
   /// Where `sqlshim serve` listens for that route.
   std::uint16_t port(const std::string &route = "reports") const;
   std::string decisions() const { return read_file(folder() / "decisions.jsonl"); }
@@ -75,8 +80,10 @@ public:
 
 private:
   void bring_up_realm(Plan &plan);
+  std::string pipe_principals(const fs::path &keytab) const;
   void bring_up_dns(const Plan &plan);
   void make_certificates(const Plan &plan) const;
+  void bring_up_smb(Plan &plan);
   void bring_up_servers(Plan &plan);
   PeerOptions peer_options(const Plan &plan, std::size_t index) const;
   void write_configuration(const Plan &plan) const;
@@ -96,6 +103,7 @@ private:
   std::optional<KdcFront> front_;
   std::optional<Realm> realm_;
   std::optional<Dns> dns_;
+  std::optional<Smbd> smbd_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::optional<BlackHole> black_hole_;
   std::optional<BrowserService> browser_;

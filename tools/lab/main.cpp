@@ -129,6 +129,14 @@ int run_lab_command(std::vector<std::string> arguments) {
             std::ranges::all_of(name, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
         return good ? std::string() : name + ": an instance is named by 1 to 16 letters, digits and _";
       });
+  std::vector<std::string> with;
+  app.add_option("--with", with,
+                 "smb: Samba's smbd, which leads to sql1's named pipe (its port is 4455; files in\n"
+                 "$SQLSHIM_LAB/smb/)")
+      ->type_name("PART")
+      ->expected(1)
+      ->check(CLI::IsMember({"smb"}))
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("--no-ptr", options.no_ptr, "No server's address has a name in DNS");
   app.add_flag(
       "--netns", options.netns,
@@ -142,6 +150,7 @@ int run_lab_command(std::vector<std::string> arguments) {
     app.parse(arguments);
     for (const auto &cname : cnames)
       options.cnames.push_back(parse_cname(cname));
+    options.smb = !with.empty();
     if (given && command.empty()) throw CLI::ValidationError("--", "a command must follow");
   } catch (const CLI::ParseError &error) {
     return app.exit(error) == 0 ? 0 : usage;

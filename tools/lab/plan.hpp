@@ -4,6 +4,7 @@
 #include "tools/lab/kdc_front.hpp"
 #include "tools/lab/peer/peer_options.hpp"
 #include "tools/lab/realm.hpp"
+#include "tools/lab/smb.hpp"
 
 #include <functional>
 #include <span>
@@ -34,6 +35,8 @@ struct Plan {
   /// Address, port, keytab, certificate and records are filled in by the lab. `route` is sql1's alone:
   /// the --host servers accept.
   PeerOptions peer;
+  /// The SMB server of a lab that has one. Address, port, keytab and accounts are filled in by the lab.
+  SmbdOptions smbd;
   /// What one server does otherwise, by its full name: "sql1.corp.test", "sql2.corp.test". Applied last.
   std::map<std::string, std::function<void(PeerOptions &)>> hosts;
   /// The peers' certificate: good, or wrong in one way. `other_name`: of the lab's authority, for nobody

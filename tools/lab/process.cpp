@@ -31,6 +31,7 @@ std::string package_of(std::string_view program) {
   if (program == "dnsmasq") return "dnsmasq-base";
   if (program == "kcm") return "heimdal-kcm";
   if (program == "tsql") return "freetds-bin";
+  if (program == "smbd" || program == "pdbedit") return "samba";
   return {};
 }
 

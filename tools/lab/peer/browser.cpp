@@ -19,8 +19,8 @@
 namespace lab {
 
 BrowserService::BrowserService(const std::string &address, std::string instance,
-                               std::function<std::uint16_t()> port)
-    : instance_(std::move(instance)), port_(std::move(port)) {
+                               std::function<std::uint16_t()> port, std::string pipe)
+    : instance_(std::move(instance)), port_(std::move(port)), pipe_(std::move(pipe)) {
   const auto place = socket_address(address, tds::ssrp_port);
   const auto size = place.ss_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
   socket_ = ::socket(place.ss_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -68,7 +68,7 @@ void BrowserService::run() {
                                                   .version = "16.0.1000.6",
                                                   .clustered = false,
                                                   .port = port ? std::optional(port) : std::nullopt,
-                                                  .pipe = {}}});
+                                                  .pipe = pipe_}});
     ::sendto(socket_, answer.data(), answer.size(), 0, reinterpret_cast<const sockaddr *>(&from), size);
   }
 }

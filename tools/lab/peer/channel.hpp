@@ -14,8 +14,6 @@
 
 namespace lab {
 
-using TcpSocket = asio::basic_stream_socket<asio::ip::tcp, shim::Executor>;
-
 /// Ends a connection from wherever it is; the text goes into N.json.
 struct ConnectionEnded : std::runtime_error {
   using std::runtime_error::runtime_error;
@@ -25,7 +23,7 @@ struct ConnectionEnded : std::runtime_error {
 /// conversations write at once.
 class Wire {
 public:
-  Wire(TcpSocket socket, Recorder &recorder)
+  Wire(shim::Socket socket, Recorder &recorder)
       : socket_(std::move(socket)), recorder_(recorder), turn_(socket_.get_executor()) {}
 
   /// The next bytes of TDS, recorded before they are returned; takes part in TLS handshakes. Empty when the
@@ -44,7 +42,6 @@ public:
   /// Closes with RST.
   void reset();
 
-  TcpSocket &socket() { return socket_; }
   std::uint64_t bytes_read() const { return bytes_read_; }
 
 private:
@@ -53,7 +50,7 @@ private:
   shim::Task<> take_turn();
   void record_tls();
 
-  TcpSocket socket_;
+  shim::Socket socket_; // TCP, or Unix behind a pipe
   Recorder &recorder_;
   shim::Signal turn_;
   bool writing_ = false;

@@ -142,10 +142,7 @@ Task<std::optional<Session>> PeerLogin::run(Session connection) {
   auto session = open_session(login, options_);
   session.spid = spid_;
   session.tables = connection.tables;
-  session.client_address = connection.client_address;
-  session.client_port = connection.client_port;
-  session.local_address = connection.local_address;
-  session.local_port = connection.local_port;
+  session.origin = connection.origin;
   session.encrypted = wire_.tls().mode() == TlsMode::full || wire_.tls().mode() == TlsMode::strict;
   auto refusal =
       login.integrated_security() ? co_await authenticate(login, session) : check_password(login, session);

@@ -41,6 +41,7 @@ template <class Options, class Visitor> void each_field(Options &o, Visitor &&fi
   field("port", o.port);
   field("keytab", o.keytab);
   field("records", o.records);
+  field("pipe", o.pipe);
   field("server_name", o.server_name);
   field("instance", o.instance);
   field("spn_host", o.spn_host);

@@ -47,6 +47,8 @@ struct PeerOptions {
   std::uint16_t port = 0;        ///< 0: the kernel chooses
   std::filesystem::path keytab;  ///< read anew at each login; empty: no integrated login
   std::filesystem::path records; ///< where N.wire.bin, N.tds.bin, N.json go; empty: nowhere
+  /// A Unix socket, at which smbd hands over what comes by a named pipe (pipe.hpp); empty: by TCP alone.
+  std::filesystem::path pipe;
   std::string server_name = "SQL1";
   /// Its instance name: PRELOGIN that asks for another one is answered so; empty: any will do. With it,
   /// SIGUSR1 moves the peer to another port (`run_peer`).

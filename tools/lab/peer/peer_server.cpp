@@ -2,6 +2,7 @@
 
 #include "tools/lab/peer/channel.hpp"
 #include "tools/lab/peer/peer_login.hpp"
+#include "tools/lab/peer/pipe.hpp"
 #include "tools/lab/peer/sql/answers.hpp"
 
 #include <algorithm>
@@ -10,11 +11,14 @@
 namespace lab {
 namespace {
 
+using namespace std::string_literals;
 using shim::Task;
 
+constexpr auto named_pipe = "Named pipe"; ///< of sys.dm_exec_connections
 constexpr std::size_t largest_request = 64 * 1024 * 1024;
 constexpr std::size_t piece = 16 * 1024;    ///< of what is generated: an attention is looked for between two
 constexpr auto linger = shim::Millis(2000); ///< how long a client may take to read the last reply
+constexpr auto pipe_greeting = shim::Millis(10'000);   ///< what smbd says of a pipe's user comes at once
 constexpr auto longest_meeting = shim::Millis(60'000); ///< how long one waits at lab_meet for the others
 constexpr std::uint8_t env_reset_ack[] = {0xE3, 0x03, 0x00, 0x12, 0x00, 0x00}; // ENVCHANGE 18, no values
 
@@ -27,7 +31,7 @@ using Meetings = std::map<std::string, std::vector<Channel *>>;
 /// One client, from accept to close. It keeps itself alive while any of its coroutines runs.
 class Connection : public std::enable_shared_from_this<Connection> {
 public:
-  Connection(TcpSocket socket, std::shared_ptr<const PeerOptions> options,
+  Connection(shim::Socket socket, Origin origin, std::shared_ptr<const PeerOptions> options,
              std::shared_ptr<const TlsContext> tls, std::shared_ptr<Tables> tables,
              std::shared_ptr<Meetings> meetings, int number)
       : executor_(socket.get_executor()), options_(std::move(options)), tls_(std::move(tls)),
@@ -35,8 +39,13 @@ public:
         main_(std::make_shared<Channel>(wire_, executor_)),
         login_(*options_, tls_.get(), wire_, *main_, recorder_), meetings_(std::move(meetings)) {
     session_.tables = std::move(tables);
+    session_.origin = std::move(origin);
     session_.spid = static_cast<std::uint16_t>(51 + number % 30000);
-    record_ends(number);
+    record_origin(number);
+  }
+  void record(const PipeUser &user) {
+    recorder_.fact(
+        "pipe", {{"user", user.account}, {"domain", user.domain}, {"client_address", user.client_address}});
   }
 
   void start() {
@@ -49,19 +58,14 @@ public:
   void close() { wire_.close(); }
 
 private:
-  void record_ends(int number) {
-    boost::system::error_code gone;
-    const auto client = wire_.socket().remote_endpoint(gone);
-    const auto server = wire_.socket().local_endpoint(gone);
-    session_.client_address = client.address().to_string();
-    session_.client_port = client.port();
-    session_.local_address = server.address().to_string();
-    session_.local_port = server.port();
+  void record_origin(int number) {
+    const auto &origin = session_.origin;
     recorder_.facts({{"connection", number},
-                     {"client_address", session_.client_address},
-                     {"client_port", session_.client_port},
-                     {"server_address", session_.local_address},
-                     {"server_port", session_.local_port},
+                     {"transport", origin.transport},
+                     {"client_address", origin.client_address},
+                     {"client_port", origin.client_port},
+                     {"server_address", origin.local_address},
+                     {"server_port", origin.local_port},
                      {"spid", session_.spid},
                      {"state", "accepted"}});
   }
@@ -342,7 +346,7 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
   using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, shim::Executor>;
 
   Listener(shim::Executor executor, PeerOptions given)
-      : acceptor(executor), options(std::make_shared<const PeerOptions>(std::move(given))),
+      : acceptor(executor), pipes(executor), options(std::make_shared<const PeerOptions>(std::move(given))),
         tls(context_of(*options)) {
     const asio::ip::tcp::endpoint place(asio::ip::make_address(options->address), options->port);
     try {
@@ -350,8 +354,10 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       acceptor.set_option(asio::socket_base::reuse_address(true));
       acceptor.bind(place);
       acceptor.listen();
+      if (!options->pipe.empty()) listen_for_pipes();
     } catch (const boost::system::system_error &error) {
-      throw LabError(fmt::format("the peer cannot listen on {}:{}: {}", options->address, options->port,
+      throw LabError(fmt::format("the peer cannot listen on {}:{}{}{}: {}", options->address, options->port,
+                                 options->pipe.empty() ? "" : " and ", options->pipe.string(),
                                  error.code().message()));
     }
     if (!options->records.empty()) {
@@ -368,31 +374,85 @@ struct PeerServer::Listener : std::enable_shared_from_this<PeerServer::Listener>
       if (error) continue;
       boost::system::error_code ignored;
       socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-      try {
-        const auto connection =
-            std::make_shared<Connection>(std::move(socket), options, tls, tables, meetings, next++);
-        std::erase_if(connections, [](const auto &old) { return old.expired(); });
-        connections.push_back(connection);
-        connection->start();
-      } catch (const std::exception &failure) {
-        fmt::print(stderr, "peer: {}\n", failure.what());
-      }
+      const auto client = socket.remote_endpoint(ignored), server = socket.local_endpoint(ignored);
+      serve(std::move(socket), {.client_address = client.address().to_string(),
+                                .local_address = server.address().to_string(),
+                                .client_port = client.port(),
+                                .local_port = server.port()});
     }
   }
 
+  Task<> run_pipes() {
+    const auto self = shared_from_this();
+    while (pipes.is_open()) {
+      auto [error, accepted] = co_await pipes.async_accept(shim::as_result);
+      if (error == asio::error::operation_aborted || !pipes.is_open()) co_return;
+      if (error) continue;
+      asio::co_spawn(
+          pipes.get_executor(),
+          [self, pipe = shim::Socket(std::move(accepted))]() mutable { return self->greet(std::move(pipe)); },
+          asio::detached);
+    }
+  }
+
+  void close() {
+    boost::system::error_code gone;
+    acceptor.close(gone);
+    pipes.close(gone); // its file stays: another server may have it by now
+  }
+
   Acceptor acceptor;
+  asio::basic_socket_acceptor<asio::local::stream_protocol, shim::Executor> pipes;
   std::shared_ptr<const PeerOptions> options;
   std::shared_ptr<const TlsContext> tls;
   std::shared_ptr<Tables> tables = std::make_shared<Tables>();
   std::shared_ptr<Meetings> meetings = std::make_shared<Meetings>();
   std::vector<std::weak_ptr<Connection>> connections;
   int next = 1;
+
+private:
+  void listen_for_pipes() {
+    std::error_code absent;
+    fs::remove(options->pipe, absent);
+    const asio::local::stream_protocol::endpoint place(options->pipe.string());
+    pipes.open(place.protocol());
+    pipes.bind(place);
+    pipes.listen();
+  }
+
+  /// What smbd says before the client's first byte: who the user of its session is.
+  Task<> greet(shim::Socket socket) {
+    const auto self = shared_from_this();
+    const auto user = co_await shim::with_deadline(read_pipe_user(socket), pipe_greeting);
+    const auto failure = !user ? "no greeting came"s : *user ? ""s : user->error();
+    if (!failure.empty()) {
+      Recorder(options->records, next++).facts({{"transport", named_pipe}, {"error", "smbd: " + failure}});
+      co_return;
+    }
+    serve(std::move(socket), {.transport = named_pipe, .client_address = "<named pipe>"}, **user);
+  }
+
+  void serve(shim::Socket socket, Origin origin, std::optional<PipeUser> user = {}) {
+    try {
+      const auto connection = std::make_shared<Connection>(std::move(socket), std::move(origin), options, tls,
+                                                           tables, meetings, next++);
+      if (user) connection->record(*user);
+      std::erase_if(connections, [](const auto &old) { return old.expired(); });
+      connections.push_back(connection);
+      connection->start();
+    } catch (const std::exception &failure) {
+      fmt::print(stderr, "peer: {}\n", failure.what());
+    }
+  }
 };
 
 PeerServer::PeerServer(shim::Executor executor, PeerOptions options)
     : listener_(std::make_shared<Listener>(executor, std::move(options))) {
   asio::co_spawn(
       executor, [listener = listener_] { return listener->run(); }, asio::detached);
+  if (!listener_->options->pipe.empty())
+    asio::co_spawn(
+        executor, [listener = listener_] { return listener->run_pipes(); }, asio::detached);
 }
 
 PeerServer::~PeerServer() { stop(); }
@@ -400,8 +460,7 @@ PeerServer::~PeerServer() { stop(); }
 std::uint16_t PeerServer::port() const { return listener_->acceptor.local_endpoint().port(); }
 
 void PeerServer::stop() {
-  boost::system::error_code gone;
-  listener_->acceptor.close(gone);
+  listener_->close();
   for (const auto &connection : listener_->connections)
     if (const auto open = connection.lock()) open->close();
 }

@@ -13,6 +13,12 @@ constexpr auto product_version = "16.0.1000.6";
 Value text(std::string_view value) { return tds::to_utf16(value); }
 Value number(std::int64_t value) { return value; }
 
+/// A pipe has no ports, and its server no address of its own.
+Value of_tcp(const Session &session, Value value) {
+  if (session.origin.transport != "TCP") value.data = {};
+  return value;
+}
+
 Value identity(const Session &session) {
   return session.identity ? convert(*session.identity, declared_type("numeric", {"38", "0"})) : Value();
 }
@@ -111,15 +117,15 @@ constexpr auto server_properties = std::to_array<NamedFact>({
 /// sys.dm_exec_connections, one row: this connection. CONNECTIONPROPERTY() knows the same names.
 constexpr auto connection_facts = std::to_array<NamedFact>({
     {"session_id", [](const Session &s) { return number(s.spid); }},
-    {"net_transport", [](const Session &) { return text("TCP"); }},
+    {"net_transport", [](const Session &s) { return text(s.origin.transport); }},
     {"protocol_type", [](const Session &) { return text("TSQL"); }},
     {"auth_scheme", [](const Session &s) { return text(s.auth_scheme); }},
     {"encrypt_option", [](const Session &s) { return text(s.encrypted ? "TRUE" : "FALSE"); }},
     {"net_packet_size", [](const Session &s) { return number(s.packet_size); }},
-    {"client_net_address", [](const Session &s) { return text(s.client_address); }},
-    {"client_tcp_port", [](const Session &s) { return number(s.client_port); }},
-    {"local_net_address", [](const Session &s) { return text(s.local_address); }},
-    {"local_tcp_port", [](const Session &s) { return number(s.local_port); }},
+    {"client_net_address", [](const Session &s) { return text(s.origin.client_address); }},
+    {"client_tcp_port", [](const Session &s) { return of_tcp(s, number(s.origin.client_port)); }},
+    {"local_net_address", [](const Session &s) { return of_tcp(s, text(s.origin.local_address)); }},
+    {"local_tcp_port", [](const Session &s) { return of_tcp(s, number(s.origin.local_port)); }},
 });
 
 /// sys.dm_exec_sessions, one row: this session.

@@ -19,6 +19,15 @@ struct Prepared {
   std::string declaration; ///< of its parameters: "@p1 int, @p2 nvarchar(10)"
 };
 
+/// The way that a connection came, as sys.dm_exec_connections tells it.
+struct Origin {
+  std::string transport = "TCP";   ///< or "Named pipe"
+  std::string client_address = {}; ///< "<named pipe>" of a pipe
+  std::string local_address = {};  ///< of TCP alone, as both ports are
+  std::uint16_t client_port = 0;
+  std::uint16_t local_port = 0;
+};
+
 struct Session {
   tds::Version version;
   std::string login;               ///< SUSER_SNAME(): "CORP\svc-reports", "sa"
@@ -29,10 +38,7 @@ struct Session {
   std::uint32_t client_pid = 0;
   std::string database = "master";
   std::string server_name = "SQL1";
-  std::string client_address;
-  std::uint16_t client_port = 0;
-  std::string local_address;
-  std::uint16_t local_port = 0;
+  Origin origin;
   std::uint16_t spid = 51;
   std::uint32_t packet_size = 4096; ///< bytes
   bool encrypted = false;           ///< the whole session is under TLS, not its login alone

@@ -38,6 +38,7 @@ public:
     if (::connect(socket_, reinterpret_cast<const sockaddr *>(&place), sizeof place) != 0)
       throw std::runtime_error("cannot connect to the peer");
   }
+  explicit Client(int connected) : socket_(connected) {} ///< takes it over
   ~Client() { ::close(socket_); }
   Client(const Client &) = delete;
   Client &operator=(const Client &) = delete;

@@ -344,6 +344,7 @@ TEST(PeerOptionsJson, survives_the_way_to_the_process_and_back) {
   options.address = "127.1.2.3";
   options.port = 1433;
   options.keytab = "/a/keytab";
+  options.pipe = "/a/np/sql\\query";
   options.principals = std::vector<std::string>{"alice@CORP.TEST"};
   options.close_at = Moment::sspi_answered;
   options.encryption = tds::Encryption::req;
