@@ -55,12 +55,17 @@ std::string_view to_string(Kind kind);
 struct Error {
   Kind kind = Kind::other;
   std::int64_t code = 0;
-  std::string text;
-  std::string said;
-  std::optional<Time> server_time;
+  std::string text = {};
+  std::string said = {};
+  std::optional<Time> server_time = {};
 };
+/// One that no peer has said a word to.
+inline Error make_error(Kind kind, std::string text, std::int64_t code = 0) {
+  return {.kind = kind, .code = code, .text = std::move(text)};
+}
 
-template <class T> using Result = std::expected<T, Error>;
+/// Without a type: it only tells whether something went well.
+template <class T = void> using Result = std::expected<T, Error>;
 
 /// Kind of an RFC 4120 error number in an answer of the KDC / of the server.
 Kind kind_of_kdc_error(int code);

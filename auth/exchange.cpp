@@ -37,11 +37,7 @@ public:
     read_reply(message);
     // To libkrb5 an empty reply means that there was none, and it would begin anew.
     if (message.empty())
-      action_ = Error{.kind = Kind::malformed,
-                      .code = 0,
-                      .text = "the KDC's reply is empty",
-                      .said = {},
-                      .server_time = {}};
+      action_ = make_error(Kind::malformed, "the KDC's reply is empty");
     else if (exchange_ == "AS" && refusal_ && refusal_->code == preauth_failed)
       // libkrb5 would offer the same password in another way, and the KDC count it
       // once more towards a lockout.
@@ -64,14 +60,14 @@ protected:
   /// The KDC's clock, as the ticket shows it.
   virtual Time issued_at(const Ticket &ticket) const = 0;
 
-  /// Makes the context; nullopt when it stands.
-  std::optional<Error> open(const std::string &config_path) {
+  /// Makes the context.
+  Result<> open(const std::string &config_path) {
     auto made = make_context(config_path);
-    if (!made) return made.error();
+    if (!made) return std::unexpected(made.error());
     context_ = std::move(*made);
     clock_skew_ = configured_clock_skew(config_path);
     if (trace_) krb5_set_trace_callback(context_.get(), &Stepping::on_trace, this);
-    return std::nullopt;
+    return {};
   }
 
   Action advance(ByteView reply) {
@@ -95,7 +91,6 @@ protected:
       return Error{.kind = Kind::clock_skew,
                    .code = rfc_number(KRB5_KDCREP_SKEW),
                    .text = library_text(nullptr, KRB5_KDCREP_SKEW),
-                   .said = {},
                    .server_time = issued};
     return *ticket;
   }
@@ -185,14 +180,12 @@ private:
   Action begin() override {
     if (const TicketPtr &own = identity_->tgt()) {
       if (own->expires > std::chrono::system_clock::now()) return own;
-      return Error{.kind = Kind::ticket_expired,
-                   .code = 32,
-                   .text = "the ticket-granting ticket of " + identity_->principal() + " ended at " +
-                           utc_text(own->expires),
-                   .said = {},
-                   .server_time = {}};
+      return make_error(Kind::ticket_expired,
+                        "the ticket-granting ticket of " + identity_->principal() + " ended at " +
+                            utc_text(own->expires),
+                        32);
     }
-    if (auto error = open(config_path_)) return *std::move(error);
+    if (auto opened = open(config_path_); !opened) return std::move(opened.error());
     if (const auto code = prepare()) return local_error(code, identity_->principal() + ": ");
     // No optimistic preauthentication unless libkrb5 is told to: its first AS-REQ proves
     // nothing, every later one may.
@@ -267,7 +260,7 @@ public:
 
 private:
   Action begin() override {
-    if (auto error = open(config_path_)) return *std::move(error);
+    if (auto opened = open(config_path_); !opened) return std::move(opened.error());
     if (const auto code = prepare()) return local_error(code, spn_ + ": ");
     return advance({});
   }
@@ -306,12 +299,10 @@ private:
       return std::unexpected(local_error(code, {}));
     // Another realm is a referral; another name would be another service than the one that was decided on.
     if (!krb5_principal_compare_any_realm(context(), credentials.get().server, server_->get()))
-      return std::unexpected(Error{.kind = Kind::malformed,
-                                   .code = rfc_number(KRB5_KDCREP_MODIFIED),
-                                   .text = "asked for " + spn_ + ", the KDC gave a ticket for " +
-                                           unparse(context(), credentials.get().server),
-                                   .said = {},
-                                   .server_time = {}});
+      return std::unexpected(make_error(Kind::malformed,
+                                        "asked for " + spn_ + ", the KDC gave a ticket for " +
+                                            unparse(context(), credentials.get().server),
+                                        rfc_number(KRB5_KDCREP_MODIFIED)));
     return make_ticket(context(), credentials.get());
   }
 
@@ -352,11 +343,8 @@ std::unique_ptr<Exchange> request_tgt(std::shared_ptr<const Identity> identity,
                                       const std::string &config_path, Trace trace) {
   auto loaded = std::dynamic_pointer_cast<const LoadedIdentity>(std::move(identity));
   if (!loaded)
-    return std::make_unique<FailedExchange>(Error{.kind = Kind::no_credentials,
-                                                  .code = 0,
-                                                  .text = "the identity was not made by load_identity",
-                                                  .said = {},
-                                                  .server_time = {}});
+    return std::make_unique<FailedExchange>(
+        make_error(Kind::no_credentials, "the identity was not made by load_identity"));
   return std::make_unique<TgtExchange>(std::move(loaded), config_path, std::move(trace));
 }
 
@@ -386,11 +374,8 @@ Result<Bytes> request_without_proof(const std::string &principal, const std::str
 std::unique_ptr<Exchange> request_service_ticket(TicketPtr tgt, const std::string &spn,
                                                  const std::string &config_path, Trace trace) {
   if (!tgt)
-    return std::make_unique<FailedExchange>(Error{.kind = Kind::no_credentials,
-                                                  .code = 0,
-                                                  .text = "there is no ticket-granting ticket",
-                                                  .said = {},
-                                                  .server_time = {}});
+    return std::make_unique<FailedExchange>(
+        make_error(Kind::no_credentials, "there is no ticket-granting ticket"));
   return std::make_unique<ServiceTicketExchange>(std::move(tgt), spn, config_path, std::move(trace));
 }
 

@@ -55,8 +55,7 @@ gss_buffer_desc borrowed(ByteView token) { return {token.size(), const_cast<std:
 Error gss_error(OM_uint32 major, OM_uint32 minor, gss_OID mechanism) {
   std::string text = status_text(major, GSS_C_GSS_CODE, mechanism);
   if (minor) text += ": " + status_text(minor, GSS_C_MECH_CODE, mechanism);
-  return {
-      .kind = kind_of_major(major), .code = major, .text = std::move(text), .said = {}, .server_time = {}};
+  return make_error(kind_of_major(major), std::move(text), major);
 }
 
 Result<std::string> holder_of(const GssCredential &credential, gss_OID mechanism) {

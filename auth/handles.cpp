@@ -62,11 +62,8 @@ std::string library_text(krb5_context context, krb5_error_code code) {
 }
 
 Error library_error(krb5_context context, krb5_error_code code, std::string_view what) {
-  return {.kind = kind_of_library_error(code),
-          .code = rfc_number(code),
-          .text = std::string(what) + library_text(context, code),
-          .said = {},
-          .server_time = {}};
+  return make_error(kind_of_library_error(code), std::string(what) + library_text(context, code),
+                    rfc_number(code));
 }
 
 std::string unparse(krb5_context context, krb5_const_principal principal) {

@@ -34,20 +34,20 @@ public:
         flags_(GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG |
                (options.mutual ? GSS_C_MUTUAL_FLAG : 0u)) {}
 
-  /// nullopt: ready for the first step.
-  std::optional<Error> prepare(const Ticket &ticket) {
+  /// Makes it ready for the first step.
+  Result<> prepare(const Ticket &ticket) {
     if (const auto code = make_private_ccache(context_.get(), ticket, ccache_))
-      return library_error(context_.get(), code, "ticket: ");
+      return std::unexpected(library_error(context_.get(), code, "ticket: "));
     Name ccache_name(context_.get());
     if (const auto code = krb5_cc_get_full_name(context_.get(), ccache_.get(), ccache_name.out()))
-      return library_error(context_.get(), code, "ticket: ");
+      return std::unexpected(library_error(context_.get(), code, "ticket: "));
 
     OM_uint32 minor = 0;
     GssName client;
     if (const auto major = import_principal(&minor, ticket.client, client); GSS_ERROR(major))
-      return gss_error(major, minor, &krb5_oid);
+      return std::unexpected(gss_error(major, minor, &krb5_oid));
     if (const auto major = import_principal(&minor, ticket.server, target_); GSS_ERROR(major))
-      return gss_error(major, minor, &krb5_oid);
+      return std::unexpected(gss_error(major, minor, &krb5_oid));
 
     // For SPNEGO the credential must be acquired for SPNEGO's own OID: one for the krb5 OID is ignored
     // without a word, and the process's default credentials, perhaps another user's, are taken. By the
@@ -59,33 +59,26 @@ public:
     if (const auto major = gss_acquire_cred_from(&minor, client.get(), GSS_C_INDEFINITE, &mechanisms,
                                                  GSS_C_INITIATE, &store, credential_.out(), nullptr, nullptr);
         GSS_ERROR(major))
-      return gss_error(major, minor, mechanism_);
+      return std::unexpected(gss_error(major, minor, mechanism_));
     if (mechanism_ == &spnego_oid) {
       gss_OID_set_desc kerberos{1, &krb5_oid};
       if (const auto major = gss_set_neg_mechs(&minor, credential_.get(), &kerberos); GSS_ERROR(major))
-        return gss_error(major, minor, mechanism_);
+        return std::unexpected(gss_error(major, minor, mechanism_));
     }
 
     auto holder = holder_of(credential_, mechanism_);
-    if (!holder) return std::move(holder.error());
+    if (!holder) return std::unexpected(std::move(holder.error()));
     source_ = std::move(*holder);
-    if (source_ == ticket.client) return std::nullopt;
-    return Error{.kind = Kind::no_credentials,
-                 .code = 0,
-                 .text = "GSSAPI would authenticate as " + source_ + " instead of " + ticket.client,
-                 .said = {},
-                 .server_time = {}};
+    if (source_ == ticket.client) return {};
+    return std::unexpected(make_error(Kind::no_credentials, "GSSAPI would authenticate as " + source_ +
+                                                                " instead of " + ticket.client));
   }
 
   void bind(ByteView channel) override { channel_.assign(channel.begin(), channel.end()); }
 
   Result<Step> step(ByteView server_token) override {
     if (security_.get() && server_token.empty())
-      return std::unexpected(Error{.kind = Kind::malformed,
-                                   .code = 0,
-                                   .text = "the server's token is empty",
-                                   .said = {},
-                                   .server_time = {}});
+      return std::unexpected(make_error(Kind::malformed, "the server's token is empty"));
     auto in = borrowed(server_token);
     GssBuffer out;
     OM_uint32 minor = 0, granted = 0;
@@ -139,19 +132,16 @@ private:
 } // namespace
 
 Result<std::unique_ptr<Initiator>> make_initiator(TicketPtr ticket, InitiatorOptions options) {
-  const auto fault = [](Kind kind, std::int64_t code, std::string text) {
-    return std::unexpected(
-        Error{.kind = kind, .code = code, .text = std::move(text), .said = {}, .server_time = {}});
-  };
-  if (!ticket) return fault(Kind::no_credentials, 0, "there is no service ticket");
+  if (!ticket) return std::unexpected(make_error(Kind::no_credentials, "there is no service ticket"));
   if (ticket->expires <= std::chrono::system_clock::now())
-    return fault(Kind::ticket_expired, 32,
-                 "the ticket for " + ticket->server + " ended at " + utc_text(ticket->expires));
+    return std::unexpected(
+        make_error(Kind::ticket_expired,
+                   "the ticket for " + ticket->server + " ended at " + utc_text(ticket->expires), 32));
   keep_configuration_parsed();
   auto context = make_bare_context();
   if (!context) return std::unexpected(context.error());
   auto initiator = std::make_unique<GssInitiator>(std::move(*context), options);
-  if (auto error = initiator->prepare(*ticket)) return std::unexpected(*std::move(error));
+  if (auto ready = initiator->prepare(*ticket); !ready) return std::unexpected(std::move(ready.error()));
   return initiator;
 }
 

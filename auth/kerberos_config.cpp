@@ -25,11 +25,8 @@ struct ProfileDeleter {
 using Profile = std::unique_ptr<_profile_t, ProfileDeleter>;
 
 Error profile_error(const std::string &path, long code) {
-  return {.kind = Kind::malformed,
-          .code = code,
-          .text = path + ": " + library_text(nullptr, static_cast<krb5_error_code>(code)),
-          .said = {},
-          .server_time = {}};
+  return make_error(Kind::malformed, path + ": " + library_text(nullptr, static_cast<krb5_error_code>(code)),
+                    code);
 }
 
 /// profile_init_path skips files that are absent or unreadable, and fails when none is left.
@@ -92,12 +89,8 @@ Result<std::string> front_profile() {
     return -fault;
   }();
   if (descriptor < 0)
-    return std::unexpected(
-        Error{.kind = Kind::other,
-              .code = -descriptor,
-              .text = std::string("memfd for Kerberos settings: ") + std::strerror(-descriptor),
-              .said = {},
-              .server_time = {}});
+    return std::unexpected(make_error(
+        Kind::other, std::string("memfd for Kerberos settings: ") + std::strerror(-descriptor), -descriptor));
   return "/proc/self/fd/" + std::to_string(descriptor);
 }
 
@@ -191,8 +184,7 @@ Result<KerberosConfig> load_kerberos_config(const std::string &path) {
   if (!opened) return std::unexpected(opened.error());
   const profile_t profile = opened->get();
   const auto fault = [&](const std::string &text) {
-    return std::unexpected(Error{
-        .kind = Kind::malformed, .code = EINVAL, .text = path + ": " + text, .said = {}, .server_time = {}});
+    return std::unexpected(make_error(Kind::malformed, path + ": " + text, EINVAL));
   };
 
   KerberosConfig config;

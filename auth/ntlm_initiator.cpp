@@ -22,10 +22,6 @@ gss_OID_desc require_mic_oid{11, const_cast<char *>("\x2b\x06\x01\x04\x01\xb7\x7
 
 constexpr OM_uint32 flags_asked = GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG | GSS_C_INTEG_FLAG;
 
-Error fault(Kind kind, std::string text) {
-  return {.kind = kind, .code = 0, .text = std::move(text), .said = {}, .server_time = {}};
-}
-
 /// "MSSQLSvc@sql1.corp.test:1433" of "MSSQLSvc/sql1.corp.test:1433": NTLM takes host-based names only.
 std::string host_based(std::string service) {
   if (const auto slash = service.find('/'); slash != service.npos) service[slash] = '@';
@@ -99,27 +95,28 @@ public:
       : options_(std::move(options)),
         mechanism_(options_.wrapping == Wrapping::spnego ? &spnego_oid : &ntlm_oid) {}
 
-  std::optional<Error> prepare(const LoadedIdentity &identity) {
+  Result<> prepare(const LoadedIdentity &identity) {
     OM_uint32 minor = 0;
     const auto service = host_based(options_.service);
     auto text = borrowed(service);
     if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_HOSTBASED_SERVICE, target_.out());
         GSS_ERROR(major))
-      return gss_error(major, minor, &ntlm_oid);
+      return std::unexpected(gss_error(major, minor, &ntlm_oid));
     auto credential = credential_of(identity, options_.account, mechanism_);
-    if (!credential) return std::move(credential.error());
+    if (!credential) return std::unexpected(std::move(credential.error()));
     credential_ = std::move(*credential);
     auto holder = holder_of(*credential_, mechanism_);
-    if (!holder) return std::move(holder.error());
+    if (!holder) return std::unexpected(std::move(holder.error()));
     source_ = std::move(*holder);
-    return std::nullopt;
+    return {};
   }
 
   void bind(ByteView channel) override { channel_.assign(channel.begin(), channel.end()); }
 
   Result<Step> step(ByteView server_token) override {
     if (security_.get())
-      if (auto error = judge_challenge(server_token)) return std::unexpected(std::move(*error));
+      if (auto judged = judge_challenge(server_token); !judged)
+        return std::unexpected(std::move(judged.error()));
     auto in = borrowed(server_token);
     GssBuffer out;
     OM_uint32 minor = 0, granted = 0;
@@ -138,7 +135,7 @@ public:
               .mutual = false,
               .flags_asked = flags_asked,
               .flags_granted = granted};
-    if (auto error = judge_answer(step.token)) return std::unexpected(std::move(*error));
+    if (auto judged = judge_answer(step.token); !judged) return std::unexpected(std::move(judged.error()));
     return step;
   }
 
@@ -146,32 +143,34 @@ public:
 
 private:
   /// Of the server's first token, before the mechanism answers it.
-  std::optional<Error> judge_challenge(ByteView token) {
-    if (challenged_) return std::nullopt; // SPNEGO's last word
+  Result<> judge_challenge(ByteView token) {
+    if (challenged_) return {}; // SPNEGO's last word
     const auto challenge = find_ntlm(token, ntlm_challenge);
     const auto time = challenge.empty() ? std::nullopt : tells_time(challenge);
-    if (!time) return fault(Kind::malformed, "the server's token is no NTLM challenge");
+    if (!time) return std::unexpected(make_error(Kind::malformed, "the server's token is no NTLM challenge"));
     challenged_ = true;
-    if (!options_.require_mic) return std::nullopt;
+    if (!options_.require_mic) return {};
     if (!*time)
-      return fault(Kind::no_mic, "the server's NTLM challenge does not tell its time, so no MIC can be made");
-    if (mechanism_ == &spnego_oid) return std::nullopt;
+      return std::unexpected(make_error(
+          Kind::no_mic, "the server's NTLM challenge does not tell its time, so no MIC can be made"));
+    if (mechanism_ == &spnego_oid) return {};
     OM_uint32 minor = 0;
     GssBufferSet ignored;
     // judge_answer sees whether it helped.
     gss_inquire_sec_context_by_oid(&minor, security_.get(), &require_mic_oid, ignored.out());
-    return std::nullopt;
+    return {};
   }
 
-  std::optional<Error> judge_answer(ByteView token) const {
+  Result<> judge_answer(ByteView token) const {
     const auto answer = find_ntlm(token, ntlm_authenticate);
-    if (answer.empty()) return std::nullopt;
+    if (answer.empty()) return {};
     const auto protection = protection_of(answer);
     if (!protection.v2)
-      return fault(Kind::malformed, "the mechanism's answer is not NTLMv2; check LM_COMPAT_LEVEL");
+      return std::unexpected(
+          make_error(Kind::malformed, "the mechanism's answer is not NTLMv2; check LM_COMPAT_LEVEL"));
     if (options_.require_mic && !protection.mic)
-      return fault(Kind::no_mic, "the mechanism's answer has no MIC");
-    return std::nullopt;
+      return std::unexpected(make_error(Kind::no_mic, "the mechanism's answer has no MIC"));
+    return {};
   }
 
   NtlmOptions options_;
@@ -189,11 +188,11 @@ private:
 Result<std::unique_ptr<Initiator>> make_ntlm_initiator(const Identity &identity, NtlmOptions options) {
   const auto *loaded = dynamic_cast<const LoadedIdentity *>(&identity);
   if (!loaded || loaded->password().size() == 0)
-    return std::unexpected(fault(Kind::no_credentials, "NTLM needs a password, and identity " +
-                                                           identity.spec().name + " is a " +
-                                                           std::string(to_string(identity.spec().source))));
+    return std::unexpected(
+        make_error(Kind::no_credentials, "NTLM needs a password, and identity " + identity.spec().name +
+                                             " is a " + std::string(to_string(identity.spec().source))));
   auto initiator = std::make_unique<NtlmInitiator>(std::move(options));
-  if (auto error = initiator->prepare(*loaded)) return std::unexpected(*std::move(error));
+  if (auto ready = initiator->prepare(*loaded); !ready) return std::unexpected(std::move(ready.error()));
   return initiator;
 }
 

@@ -26,8 +26,7 @@ protected:
   }
   Error error(Source source, const std::string &path, const std::string &principal) const {
     const auto result = load(source, path, principal);
-    return result ? Error{.kind = Kind::ok, .code = 0, .text = "no error", .said = {}, .server_time = {}}
-                  : result.error();
+    return result ? make_error(Kind::ok, "no error") : result.error();
   }
 
   Folder folder_;

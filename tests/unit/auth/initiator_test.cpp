@@ -86,8 +86,7 @@ TEST(Initiator, AnApRepThatProvesNothing) {
 TEST(Initiator, TicketsThatCannotBeUsed) {
   const auto fails = [](TicketPtr ticket) {
     const auto made = make_initiator(std::move(ticket), {});
-    return made ? Error{.kind = Kind::ok, .code = 0, .text = "no error", .said = {}, .server_time = {}}
-                : made.error();
+    return made ? make_error(Kind::ok, "no error") : made.error();
   };
   EXPECT_EQ(to_string(fails(nullptr).kind), "no-credentials");
   const Error over = fails(fake_ticket({.server = spn, .starts = std::chrono::system_clock::now() - 11h}));
