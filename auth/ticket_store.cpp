@@ -9,24 +9,13 @@ TicketStore::Found TicketStore::lookup(const TicketKey &key, Time now, std::chro
   const Ticket &ticket = *entry->second;
   if (ticket.expires <= now + margin) return {};
   const Time half = ticket.starts + (ticket.expires - ticket.starts) / 2;
-  return {.ticket = entry->second, .renew = now >= half && !claims_.contains(key)};
-}
-
-bool TicketStore::claim(const TicketKey &key) {
-  const std::scoped_lock lock(mutex_);
-  return claims_.insert(key).second;
+  return {.ticket = entry->second, .renew = now >= half};
 }
 
 void TicketStore::put(const TicketKey &key, TicketPtr ticket) {
   // The replaced ticket may be the last reference to its bytes: it is wiped and freed after the lock.
   const std::scoped_lock lock(mutex_);
-  claims_.erase(key);
   if (ticket) tickets_[key].swap(ticket);
-}
-
-void TicketStore::release(const TicketKey &key) {
-  const std::scoped_lock lock(mutex_);
-  claims_.erase(key);
 }
 
 void TicketStore::drop(const TicketKey &key, const TicketPtr &ticket) {

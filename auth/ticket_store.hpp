@@ -1,12 +1,10 @@
-// The one place where tickets are kept. Never waits: who finds nothing and gets the claim fetches,
-// the others look again later.
+// The one place where tickets are kept. Never waits.
 #pragma once
 
 #include "auth/ticket.hpp"
 
 #include <map>
 #include <mutex>
-#include <set>
 
 namespace auth {
 
@@ -23,32 +21,22 @@ struct TicketKey {
 class TicketStore {
 public:
   struct Found {
-    TicketPtr ticket; ///< null: nothing usable
-    bool renew =
-        /// still good, but past the point where it should be fetched anew (half of its
-        /// life), and nobody does yet
-        false;
+    TicketPtr ticket;   ///< null: nothing usable
+    bool renew = false; ///< still good, but past the point where it should be fetched anew (half of its life)
   };
   /// A ticket that is good at `now` for at least `margin` longer. With less than 30 s left GSSAPI would look
   /// for another one itself, and block.
   Found lookup(const TicketKey &key, Time now, std::chrono::seconds margin = std::chrono::seconds(60)) const;
-  /// True: the caller fetches this ticket now, and must `put` or `release`. False: somebody else does.
-  bool claim(const TicketKey &key);
-  /// Stores the ticket and ends the claim.
   void put(const TicketKey &key, TicketPtr ticket);
-  /// Ends a claim without a ticket; what was stored before stays until it expires.
-  void release(const TicketKey &key);
   /// Takes `ticket` out, if it is still the one stored: a ticket that a server rejected must not be
   /// used again, a newer one may.
   void drop(const TicketKey &key, const TicketPtr &ticket);
-  /// Forgets all tickets (claims stay with their owners, whose `put` is then stored again).
   void clear();
   std::size_t size() const;
 
 private:
   mutable std::mutex mutex_;
   std::map<TicketKey, TicketPtr> tickets_;
-  std::set<TicketKey> claims_;
 };
 
 } // namespace auth

@@ -12,10 +12,6 @@ auth::TicketKey key_of(const LoadedIdentity &identity, const std::string &spn) {
   return {identity.store_name(), spn.empty() ? identity.identity->realm() : auth::spn_realm(spn), spn};
 }
 
-/// No identity's name holds a blank: what is claimed by this key is no ticket, but the turn to
-/// prove who that principal is.
-auth::TicketKey turn_of(const auth::Identity &who) { return {"turn of", who.realm(), who.principal()}; }
-
 /// Whether another TGT might better a refused TGS exchange: not where the KDC has judged the service.
 bool blames_the_tgt(auth::Kind kind) {
   using enum auth::Kind;
@@ -31,64 +27,25 @@ bool keeps(const TicketError &error) {
          (kind == service_unknown || kind == service_not_unique || kind == etype_refused || kind == policy);
 }
 
-auth::Error error_of(auth::Kind kind, std::string text) {
-  auth::Error error;
-  error.kind = kind;
-  error.text = std::move(text);
-  return error;
-}
-
 constexpr Millis udp_limit{500};
 constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9: the KDC has counted it
 
 } // namespace
 
-struct Tickets::Flight {
-  std::optional<Outcome> outcome; ///< none after landing: the fetch was abandoned, try yourself
-  std::vector<std::pair<Executor, std::weak_ptr<Signal>>> waiting;
-  bool forgotten =
-      false; ///< while it was under way: its outcome is for those who waited already, and is not kept
-};
-
-/// Ends the claim however the fetch ends, also when its login is cancelled: then without an outcome.
-struct Tickets::Landing {
-  Tickets &tickets;
-  auth::TicketKey key;
-  std::optional<Outcome> outcome;
-  ~Landing() { tickets.land(key, std::move(outcome)); }
-};
-
-std::shared_ptr<Tickets::Flight> Tickets::join(const auth::TicketKey &key) {
-  std::lock_guard lock(mutex_);
-  if (!store_.claim(key)) return flights_.at(key);
-  flights_[key] = std::make_shared<Flight>();
-  return nullptr;
-}
-
-void Tickets::land(const auth::TicketKey &key, std::optional<Outcome> outcome) {
-  std::lock_guard lock(mutex_);
-  auto flight = flights_.extract(key).mapped();
+void Tickets::land(Flights::Claim &claim, Outcome outcome) {
+  const auto &key = claim.key();
   try {
-    const bool kept = outcome && !flight->forgotten;
-    if (kept && *outcome) {
-      store_.put(key, **outcome);
+    std::lock_guard lock(mutex_); // nothing is forgotten between the question and the answer
+    const bool kept = !claim.forgotten();
+    if (kept && outcome) {
+      store_.put(key, *outcome);
       forget_earlier(key);
     }
-    if (kept && !*outcome && refusals_.count() != 0 && keeps(outcome->error()))
-      refused_[key] = {outcome->error(), std::chrono::steady_clock::now() + refusals_};
+    if (kept && !outcome && refusals_.count() != 0 && keeps(outcome.error()))
+      refused_[key] = {outcome.error(), std::chrono::steady_clock::now() + refusals_};
   } catch (const std::bad_alloc &) { // it serves those who wait for it, and is not kept
   }
-  store_.release(key);
-  flight->outcome = std::move(outcome);
-  for (auto &[executor, waiter] : flight->waiting) {
-    if (waiter.expired()) continue; // its login is over, and at shutdown its thread's event loop too
-    try {
-      asio::post(executor, [waiter] {
-        if (auto signal = waiter.lock()) signal->notify();
-      });
-    } catch (const std::bad_alloc &) { // it waits until its own deadline
-    }
-  }
+  claim.land(std::move(outcome));
 }
 
 void Tickets::forget_earlier(const auth::TicketKey &key) {
@@ -112,8 +69,7 @@ void Tickets::discard(const LoadedIdentity &identity) {
     return true;
   });
   std::erase_if(refused_, [&](const auto &refusal) { return refusal.first.identity == name; });
-  for (auto &[key, flight] : flights_)
-    if (key.identity == name) flight->forgotten = true;
+  flights_.forget([&](const auth::TicketKey &key) { return key.identity == name; });
 }
 
 void Tickets::forget() {
@@ -121,8 +77,7 @@ void Tickets::forget() {
   store_.clear();
   stored_.clear();
   refused_.clear();
-  for (auto &[key, flight] : flights_)
-    flight->forgotten = true;
+  flights_.forget([](const auth::TicketKey &) { return true; });
   kdcs_.forget();
   throttle_.forget();
 }
@@ -148,61 +103,41 @@ Task<Tickets::Outcome> Tickets::obtain(LoadedIdentity identity, std::string spn,
       co_return found.ticket;
     }
     cached = false;
-    {
-      std::lock_guard lock(mutex_);
-      if (auto kept = refused_.find(key); kept != refused_.end()) {
-        if (kept->second.until > std::chrono::steady_clock::now()) {
-          auto error = kept->second.error;
-          error.kept = true;
-          co_return std::unexpected(std::move(error));
-        }
-        refused_.erase(kept);
-      }
+    if (auto refusal = kept_refusal(key)) co_return std::unexpected(std::move(*refusal));
+    auto joined = flights_.join(key, executor);
+    if (auto *claim = std::get_if<Flights::Claim>(&joined)) {
+      auto outcome = co_await fetch(identity, spn, context);
+      land(*claim, outcome);
+      co_return outcome;
     }
-    auto flight = join(key);
-    if (!flight) {
-      Landing landing{*this, key, {}};
-      landing.outcome = co_await fetch(identity, spn, context);
-      co_return *landing.outcome;
-    }
-    bool of_before = co_await landed(flight, key);
-    std::optional<Outcome> outcome;
-    {
-      std::lock_guard lock(mutex_);
-      outcome = flight->outcome;
-    }
-    if (outcome && !of_before) co_return *outcome;
+    if (auto outcome = co_await std::get<Flights::Wait>(joined).outcome()) co_return std::move(*outcome);
   }
 }
 
-Task<bool> Tickets::landed(std::shared_ptr<Flight> flight, auth::TicketKey key) {
-  auto executor = co_await asio::this_coro::executor;
-  auto signal = std::make_shared<Signal>(executor);
-  bool wait = false, of_before = false;
-  {
-    std::lock_guard lock(mutex_);
-    of_before = flight->forgotten;
-    // Landed between `join` and here: its outcome is there already.
-    if (auto still = flights_.find(key); still != flights_.end() && still->second == flight) {
-      flight->waiting.emplace_back(executor, signal);
-      wait = true;
-    }
+std::optional<TicketError> Tickets::kept_refusal(const auth::TicketKey &key) {
+  std::lock_guard lock(mutex_);
+  const auto kept = refused_.find(key);
+  if (kept == refused_.end()) return std::nullopt;
+  if (kept->second.until <= std::chrono::steady_clock::now()) {
+    refused_.erase(kept);
+    return std::nullopt;
   }
-  if (wait) co_await signal->wait(Millis(0));
-  co_return of_before;
+  auto error = kept->second.error;
+  error.kept = true;
+  return error;
 }
 
 Task<> Tickets::renew(LoadedIdentity identity, std::string spn, FetchContext context) {
-  auto key = key_of(identity, spn);
-  if (join(key)) co_return; // somebody else does it
+  auto claim = flights_.claim(key_of(identity, spn));
+  if (!claim) co_return; // somebody else does it
   context.emit = background_;
   context.trace = false;
-  Landing landing{*this, key, {}};
-  landing.outcome = co_await fetch(identity, spn, context);
-  if (!*landing.outcome) {
+  const auto outcome = co_await fetch(identity, spn, context);
+  land(*claim, outcome);
+  if (!outcome) {
     Warned warning;
     warning.what = "renewal of " + (spn.empty() ? "the TGT of " + identity.identity->principal() : spn) +
-                   " failed, the old ticket serves until it expires: " + landing.outcome->error().error.text;
+                   " failed, the old ticket serves until it expires: " + outcome.error().error.text;
     background_(warning);
   }
 }
@@ -232,23 +167,25 @@ std::optional<TicketError> Tickets::password_shut(const auth::Identity &identity
   auto text = identity.principal() + " was refused " + std::to_string(Throttle::most) +
               " times within an hour; it is not tried again for " + std::to_string(wait->count()) + " s";
   if (!identity.spec().path.empty()) text += ", unless " + identity.spec().path + " changes";
-  return TicketError{error_of(auth::Kind::preauth_failed, std::move(text)), Cause::password_throttled};
+  return TicketError{auth::make_error(auth::Kind::preauth_failed, std::move(text)),
+                     Cause::password_throttled};
 }
 
-Task<std::expected<std::shared_ptr<void>, TicketError>> Tickets::password_turn(LoadedIdentity identity) {
+Task<std::optional<Tickets::Turn>> Tickets::turn_of(std::string principal) {
+  auto joined = turns_.join(principal, co_await asio::this_coro::executor);
+  if (auto *turn = std::get_if<Turn>(&joined)) co_return std::move(*turn);
+  co_await std::get<Turns::Wait>(joined).outcome();
+  co_return std::nullopt;
+}
+
+Task<std::expected<std::optional<Tickets::Turn>, TicketError>>
+Tickets::password_turn(LoadedIdentity identity) {
   const auto &who = *identity.identity;
-  const auto key = turn_of(who);
-  auto turn = std::make_shared<std::optional<Landing>>();
-  while (!throttle_.is_good(who)) {
-    auto flight = join(key);
-    if (!flight) {
-      turn->emplace(*this, key, std::nullopt);
-      break;
-    }
-    co_await landed(std::move(flight), key);
-  }
+  std::optional<Turn> turn;
+  while (!turn && !throttle_.is_good(who))
+    if (auto got = co_await turn_of(who.principal())) turn.emplace(std::move(*got));
   if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
-  co_return turn->has_value() ? std::shared_ptr<void>(std::move(turn)) : nullptr;
+  co_return std::move(turn);
 }
 
 Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchContext context,
@@ -256,12 +193,9 @@ Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchC
   const auto &who = *identity.identity;
   // One proof of a principal at a time: many logins, each with a password of its own, would all be tried
   // before the first is counted.
-  std::optional<Landing> turn;
-  if (const auto key = turn_of(who); !who.expires()) {
-    while (auto flight = join(key))
-      co_await landed(std::move(flight), key);
-    turn.emplace(*this, key, std::nullopt);
-  }
+  std::optional<Turn> turn;
+  while (!turn && !who.expires())
+    if (auto got = co_await turn_of(who.principal())) turn.emplace(std::move(*got));
   if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
   auto outcome =
       co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
@@ -290,7 +224,7 @@ Task<Tickets::Outcome> Tickets::run(const LoadedIdentity &identity, std::unique_
       nobody.us = micros_since(started);
       nobody.realm = ask.realm;
       context.emit(nobody);
-      co_return std::unexpected(TicketError{error_of(auth::Kind::realm_unknown, kdcs.why_none), {}});
+      co_return std::unexpected(TicketError{auth::make_error(auth::Kind::realm_unknown, kdcs.why_none), {}});
     }
     // Proof is not risked on a KDC that has just failed while another is there: nobody else
     // may be sent it afterwards.
@@ -363,7 +297,7 @@ Task<TicketError> Tickets::unreachable(const std::string &principal, const std::
       tell(to_text(*over_udp), "answers over UDP, but not over TCP", micros_since(started));
     }
   }
-  co_return TicketError{error_of(auth::Kind::other, std::move(why)), cause};
+  co_return TicketError{auth::make_error(auth::Kind::other, std::move(why)), cause};
 }
 
 } // namespace shim

@@ -9,6 +9,7 @@
 #include "shim/credentials/kdcs.hpp"
 #include "shim/credentials/throttle.hpp"
 #include "shim/log/words.hpp"
+#include "shim/transport/single_flight.hpp"
 
 #include <set>
 
@@ -50,11 +51,14 @@ public:
   /// Forgets whatever is kept of that identity, tickets, TGT and refusals; what is still being fetched for it
   /// is not kept when it comes.
   void discard(const LoadedIdentity &identity);
+  /// The right to offer a principal's password: while one login has it, the others wait.
+  using Turns = SingleFlight<std::string, std::monostate>;
+  using Turn = Turns::Claim;
   /// NTLM offers a password to a server, which asks a domain controller: its refusals count with those of the
   /// KDCs. Waits until no other login offers a password of that principal; hold what comes until the server
-  /// has answered, and tell what it said. Where the same password was found good nobody waits, and null
-  /// comes. Error: why it is not to be offered at this time.
-  Task<std::expected<std::shared_ptr<void>, TicketError>> password_turn(LoadedIdentity identity);
+  /// has answered, and tell what it said. Where the same password was found good nobody waits, and
+  /// nullopt comes. Error: why it is not to be offered at this time.
+  Task<std::expected<std::optional<Turn>, TicketError>> password_turn(LoadedIdentity identity);
   void password_good(const LoadedIdentity &identity) { throttle_.good(*identity.identity); }
   void password_refused(const LoadedIdentity &identity) { throttle_.refused(*identity.identity); }
   /// Forgets every ticket, every kept refusal, refused passwords, and which KDC answered or failed (SIGHUP).
@@ -63,8 +67,7 @@ public:
 
 private:
   using Outcome = std::expected<auth::TicketPtr, TicketError>;
-  /// One fetch under way, and who waits for it (each on its own thread).
-  struct Flight;
+  using Flights = SingleFlight<auth::TicketKey, Outcome>;
   /// `spn` empty: the identity's TGT. `cached` tells whether the store had it.
   Task<Outcome> obtain(LoadedIdentity identity, std::string spn, FetchContext context, bool &cached);
   Task<Outcome> fetch(LoadedIdentity identity, std::string spn, FetchContext context);
@@ -72,8 +75,6 @@ private:
   /// The TGT: for a ccache its own, else by an AS exchange, unless the KDC has
   /// refused this identity too often.
   Task<Outcome> fetch_tgt(const LoadedIdentity &identity, FetchContext context, auth::Trace trace);
-  /// Waits until the claim on `key` is over. False: it was already.
-  Task<bool> landed(std::shared_ptr<Flight> flight, auth::TicketKey key);
   Task<Outcome> run(const LoadedIdentity &identity, std::unique_ptr<auth::Exchange> exchange,
                     FetchContext context);
   /// Why no KDC of `realm` could be asked.
@@ -81,21 +82,24 @@ private:
                                 const Kdcs::Found &kdcs, const std::vector<KdcSilent> &silent, bool tcp_works,
                                 FetchContext &context);
   Task<> renew(LoadedIdentity identity, std::string spn, FetchContext context);
-  /// Null: the caller has the claim and must `land`. Else somebody else's flight.
-  std::shared_ptr<Flight> join(const auth::TicketKey &key);
-  void land(const auth::TicketKey &key, std::optional<Outcome> outcome);
+  /// nullopt: somebody else had it, until now.
+  Task<std::optional<Turn>> turn_of(std::string principal);
+  /// Keeps the outcome, unless it was forgotten meanwhile, and hands it to all who wait.
+  void land(Flights::Claim &claim, Outcome outcome);
+  /// A refusal that an earlier login met, and that is still kept.
+  std::optional<TicketError> kept_refusal(const auth::TicketKey &key);
   /// Tickets of other generations of the same identity serve nobody any more: they go when one of this
   /// generation comes. (A ccache that is no file has a new generation at each login.) Under `mutex_`.
   void forget_earlier(const auth::TicketKey &key);
-  struct Landing;
 
   Kdcs kdcs_;
   Throttle throttle_;
   Millis refusals_;
   std::function<void(Event)> background_;
   auth::TicketStore store_;
-  std::mutex mutex_; // of the three below
-  std::map<auth::TicketKey, std::shared_ptr<Flight>> flights_;
+  Flights flights_;
+  Turns turns_;      // by principal
+  std::mutex mutex_; // of the two below
   std::set<auth::TicketKey> stored_;
   struct Refusal {
     TicketError error;

@@ -12,7 +12,7 @@ namespace shim {
 struct Ready {
   std::optional<AcquiredTicket> ticket;
   std::unique_ptr<auth::Initiator> initiator;
-  std::shared_ptr<void> turn =
+  std::optional<Tickets::Turn> turn =
       {}; ///< of NTLM: no other login offers a password of the same principal while this lives
 };
 

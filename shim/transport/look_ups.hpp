@@ -1,12 +1,10 @@
 // Databases that may hang: asked on threads of their own, with a deadline.
 #pragma once
 
-#include "shim/transport/task.hpp"
+#include "shim/transport/single_flight.hpp"
 
 #include <deque>
 #include <functional>
-#include <map>
-#include <mutex>
 #include <thread>
 
 namespace shim {
@@ -24,83 +22,66 @@ public:
 
   /// nullopt: not told within `limit`.
   Task<std::optional<Value>> find(Key key, Millis limit) {
-    auto executor = co_await asio::this_coro::executor;
-    auto waiter = std::make_shared<Waiter>(executor, Signal(executor), std::nullopt);
-    const Registered registered{*state_, key, waiter};
-    {
-      std::lock_guard lock(state_->mutex);
-      auto [entry, fresh] = state_->waiters.try_emplace(key);
-      entry->second.push_back(waiter);
-      if (fresh) state_->queue.push_back(key);
-      if (!state_->queue.empty() && state_->threads < most_threads) {
-        std::thread([state = state_] { state->work(); }).detach();
-        ++state_->threads;
-      }
-    }
-    co_await waiter->done.wait(limit);
-    co_return std::move(waiter->found);
+    const auto executor = co_await asio::this_coro::executor;
+    const DropUnwanted at_exit{*state_};
+    auto joined = state_->flights.join(key, executor);
+    auto *claim = std::get_if<Claim>(&joined);
+    auto wait = claim ? claim->wait(executor) : std::get<Wait>(std::move(joined));
+    if (claim) enqueue(std::move(*claim));
+    co_return co_await wait.outcome(limit);
   }
 
   static constexpr std::size_t most_threads = 8;
 
 private:
-  /// One coroutine that waits. Posted to only while it is registered: its event loop may be gone afterwards.
-  struct Waiter {
-    Executor executor;
-    Signal done;
-    std::optional<Value> found;
-  };
-  using Waiters = std::map<Key, std::vector<std::shared_ptr<Waiter>>>;
+  using Flights = SingleFlight<Key, Value>;
+  using Claim = typename Flights::Claim;
+  using Wait = typename Flights::Wait;
 
   /// Outlives `LookUps` while one hangs.
   struct State {
     LookUp look_up;
-    std::mutex mutex;
-    Waiters waiters;       // of every key that is asked for or will be
-    std::deque<Key> queue; // those that no thread asks for yet
+    Flights flights;
+    std::mutex mutex;        // of the two below
+    std::deque<Claim> queue; // what no thread asks for yet
     std::size_t threads = 0;
 
     /// A thread: one look-up after another until none is left.
     void work() {
-      std::unique_lock lock(mutex);
-      while (!queue.empty()) {
-        auto key = std::move(queue.front());
-        queue.pop_front();
-        lock.unlock();
-        std::optional<Value> value;
+      while (auto claim = next())
         try {
-          value = look_up(key);
+          claim->land(look_up(claim->key()));
         } catch (const std::bad_alloc &) { // not told
         }
-        lock.lock();
-        auto entry = waiters.find(key);
-        for (const auto &waiter : entry->second)
-          try {
-            asio::post(waiter->executor, [waiter, value] {
-              waiter->found = value;
-              waiter->done.notify();
-            });
-          } catch (const std::bad_alloc &) { // it waits until its limit
-          }
-        waiters.erase(entry);
+    }
+    /// nullopt: the thread ends.
+    std::optional<Claim> next() {
+      std::lock_guard lock(mutex);
+      if (queue.empty()) {
+        --threads;
+        return std::nullopt;
       }
-      --threads;
+      std::optional<Claim> first(std::move(queue.front()));
+      queue.pop_front();
+      return first;
     }
   };
 
-  /// However the wait ends, also by being cancelled, nobody posts to its waiter any more.
-  struct Registered {
+  void enqueue(Claim claim) {
+    std::lock_guard lock(state_->mutex);
+    state_->queue.push_back(std::move(claim));
+    if (state_->threads == most_threads) return;
+    std::thread([state = state_] { state->work(); }).detach();
+    ++state_->threads;
+  }
+
+  /// What is still in the queue when its last waiter goes is not asked for. (What is under way goes on, so
+  /// that no second one is started.)
+  struct DropUnwanted {
     State &state;
-    const Key &key;
-    std::shared_ptr<Waiter> waiter;
-    ~Registered() {
+    ~DropUnwanted() {
       std::lock_guard lock(state.mutex);
-      auto entry = state.waiters.find(key);
-      if (entry == state.waiters.end()) return;
-      std::erase(entry->second, waiter);
-      // Nobody waits for the answer any more. (A look-up that is under way keeps its entry, so that
-      // no second one is started.)
-      if (entry->second.empty() && std::erase(state.queue, key) > 0) state.waiters.erase(entry);
+      std::erase_if(state.queue, [](const Claim &claim) { return !claim.is_awaited(); });
     }
   };
 
