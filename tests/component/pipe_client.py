@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Opens \\\\HOST\\pipe\\sql\\query with a client that is not sqlshim's, sends one TDS packet, prints the answer.
+"""Opens a pipe with a client that is not sqlshim's, sends one TDS packet, prints the answer.
 
-usage: pipe_client.py samba|impacket HOST PORT kerberos|ntlm USER PASSWORD DIALECT ENCRYPTION PIPE PACKET FOLDER
+usage: pipe_client.py CLIENT HOST PORT kerberos|ntlm USER PASSWORD DIALECT ENCRYPTION PIPE PACKET FOLDER
 
 DIALECT 2.0.2 … 3.1.1, ENCRYPTION off or required, PACKET in hexadecimal digits; FOLDER is for files of the
-client's own. The answer is printed as "answer HEX". `samba` is libsmbclient, of the same library as smbclient
-(which cannot write to a pipe and read from it); HOST must resolve. `impacket` speaks up to 3.0.
+client's own. The answer is printed as "answer HEX". CLIENT: `samba` is libsmbclient, of the same library as
+smbclient (which cannot write to a pipe and read from it); HOST must resolve. `impacket` speaks up to 3.0.
 """
 import ctypes
 import os
@@ -33,8 +33,8 @@ def answer(read):
 def by_samba():
     conf = os.path.join(folder, "client.conf")
     with open(conf, "w") as out:
-        out.write("[global]\nworkgroup = CORP\nrealm = CORP.TEST\nnetbios name = CLIENT\nname resolve order = host\n"
-                  "client signing = required\n")
+        out.write("[global]\nworkgroup = CORP\nrealm = CORP.TEST\nnetbios name = CLIENT\n"
+                  "name resolve order = host\nclient signing = required\n")
         for kind in ("cache directory", "lock directory", "state directory", "private dir"):
             out.write("%s = %s\n" % (kind, folder))
     library = ctypes.CDLL("libsmbclient.so.0", use_errno=True)
@@ -66,7 +66,8 @@ def by_samba():
     if not call("smbc_init_context", pointer, here):
         sys.exit("libsmbclient does not start")
     call("smbc_setConfiguration", number, here, (text, conf.encode()))
-    name = {"2.0.2": b"SMB2_02", "2.1": b"SMB2_10", "3.0": b"SMB3_00", "3.0.2": b"SMB3_02", "3.1.1": b"SMB3_11"}[dialect]
+    name = {"2.0.2": b"SMB2_02", "2.1": b"SMB2_10", "3.0": b"SMB3_00", "3.0.2": b"SMB3_02",
+            "3.1.1": b"SMB3_11"}[dialect]
     call("smbc_setOptionProtocols", ctypes.c_bool, here, (text, name), (text, name))
 
     def function(getter, *kinds):

@@ -1,5 +1,5 @@
-// The lab's SMB server and the pipe behind it, shown by clients that are not sqlshim's: libsmbclient, which is
-// what smbclient is made of, and impacket.
+// The lab's SMB server and the pipe behind it, shown by clients that are not sqlshim's: libsmbclient, which
+// is what smbclient is made of, and impacket.
 #include "tools/lab/lab.hpp"
 #include "tools/lab/smb_front.hpp"
 
@@ -161,6 +161,27 @@ TEST_F(SmbLab, RefusesWhoeverItDoesNotKnow) {
   EXPECT_THAT(prelogin({.password = "wrong"}), HasSubstr("cannot open"));
   EXPECT_THAT(prelogin({.user = "nobody", .password = ""}), HasSubstr("cannot open"));
   EXPECT_THAT(prelogin({.pipe = "no\\such"}), HasSubstr("cannot open"));
+  auto options = unchanged();
+  options.pipe_users = {"bob"};
+  lab_->smbd().restart(options);
+  EXPECT_THAT(prelogin({}), HasSubstr("Permission denied"));
+  EXPECT_EQ(prelogin({.user = "bob", .password = "bobpw"}), good);
+  lab_->smbd().restart(unchanged());
+}
+
+TEST_F(SmbLab, TakesGuestsWhereItIsToldTo) {
+  auto options = unchanged();
+  options.guests = true;
+  lab_->smbd().restart(options);
+  prelogin({.client = "impacket", .dialect = "2.1", .user = "mallory", .password = "any"});
+  EXPECT_THAT(lab_->smbd().log(), HasSubstr("user [SQL1]\\[nobody]"));
+  lab_->smbd().restart(unchanged());
+}
+
+TEST_F(SmbLab, OfOldSpeaksNoSmb2) {
+  lab_->smbd().restart(only("1.0"));
+  EXPECT_THAT(prelogin({}), HasSubstr("cannot open"));
+  lab_->smbd().restart(unchanged());
 }
 
 TEST_F(SmbLab, ItsConnectionsEndWithIt) {
@@ -207,6 +228,16 @@ TEST(SmbLabInstance, TheBrowserTellsThePipe) {
   const auto answer = tds::decode_ssrp_answer(datagram, "INST").value();
   EXPECT_EQ(answer.pipe, R"(\\SQL1\pipe\MSSQL$INST\sql\query)");
   EXPECT_EQ(answer.port, lab.instance_port());
+}
+
+TEST(SmbLabCommand, HasItWithSmb) {
+  const auto program = lab::program_folder() / "sqlshim";
+  const auto ran =
+      lab::run({.argv = {program, "lab", "--with", "smb", "--", "sh", "-c",
+                         R"(ls "$SQLSHIM_LAB/smb/ncalrpc/np"; cat "$SQLSHIM_LAB/smb/smbd.log")"}});
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_THAT(ran.output, AllOf(StartsWith("sql\\query\n"), HasSubstr("smbd version")));
+  EXPECT_EQ(lab::run({.argv = {program, "lab", "--with", "more", "--", "true"}}).status, 2);
 }
 
 } // namespace

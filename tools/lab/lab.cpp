@@ -244,6 +244,11 @@ void Lab::bring_up_smb(Plan &plan) {
   for (const auto &[principal, password] : accounts())
     smbd.accounts.emplace(principal.substr(0, principal.find('@')), password);
   smbd_.emplace(folder() / "smb", smbd);
+  if (!plan.smbd_runs) smbd_->stop();
+  if (!plan.smb_front) return;
+  plan.smb_front->address = plan.smb_front->smb_address = smbd.address;
+  plan.smb_front->smb_port = smbd.port;
+  smb_front_.emplace(*plan.smb_front);
 }
 
 std::string Lab::pipe() const {

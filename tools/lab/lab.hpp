@@ -62,6 +62,10 @@ public:
   /// The SMB server of a lab that has one; `pipe()` is the pipe below \\sql1\pipe\ that leads to sql1.
   Smbd &smbd() { return *smbd_; }
   std::string pipe() const;
+  /// Where the way to the SMB server begins: its own port, or that of what stands before it; on sql1's
+  /// address.
+  std::uint16_t smb_port() const { return smb_front_ ? smb_front_->port() : smbd_->options().port; }
+  SmbFront &smb_front() { return *smb_front_; }
   /// Where `sqlshim serve` listens for that route.
   std::uint16_t port(const std::string &route = "reports") const;
   std::string decisions() const { return read_file(folder() / "decisions.jsonl"); }
@@ -104,6 +108,7 @@ private:
   std::optional<Realm> realm_;
   std::optional<Dns> dns_;
   std::optional<Smbd> smbd_;
+  std::optional<SmbFront> smb_front_;
   std::vector<std::unique_ptr<Peer>> peers_;
   std::optional<BlackHole> black_hole_;
   std::optional<BrowserService> browser_;

@@ -5,6 +5,7 @@
 #include "tools/lab/peer/peer_options.hpp"
 #include "tools/lab/realm.hpp"
 #include "tools/lab/smb.hpp"
+#include "tools/lab/smb_front.hpp"
 
 #include <functional>
 #include <span>
@@ -37,6 +38,9 @@ struct Plan {
   PeerOptions peer;
   /// The SMB server of a lab that has one. Address, port, keytab and accounts are filled in by the lab.
   SmbdOptions smbd;
+  bool smbd_runs = true;
+  /// Who is on the way to it: where it goes to is filled in by the lab.
+  std::optional<SmbFrontOptions> smb_front;
   /// What one server does otherwise, by its full name: "sql1.corp.test", "sql2.corp.test". Applied last.
   std::map<std::string, std::function<void(PeerOptions &)>> hosts;
   /// The peers' certificate: good, or wrong in one way. `other_name`: of the lab's authority, for nobody

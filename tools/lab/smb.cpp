@@ -27,9 +27,7 @@ constexpr auto smb_conf_template = R"([global]
   server signing = {signing}
   server smb encrypt = {encryption}
 {algorithms}{kerberos}
-  # nobody but who proves an identity
-  map to guest = never
-  restrict anonymous = 2
+{guests}
 
   passdb backend = tdbsam:{folder}/private/passdb.tdb
   private dir = {folder}/private
@@ -50,14 +48,19 @@ constexpr auto smb_conf_template = R"([global]
   load printers = no
   printing = bsd
   disable spoolss = yes
-)";
+{pipe_users})";
+
+constexpr auto no_guests = R"(
+  # nobody but who proves an identity
+  map to guest = never
+  restrict anonymous = 2)";
+constexpr auto some_guests = R"(
+  map to guest = Bad User)";
 
 std::string dialect(const std::string &name) {
-  static const std::map<std::string, std::string> names = {{"2.0.2", "SMB2_02"},
-                                                           {"2.1", "SMB2_10"},
-                                                           {"3.0", "SMB3_00"},
-                                                           {"3.0.2", "SMB3_02"},
-                                                           {"3.1.1", "SMB3_11"}};
+  static const std::map<std::string, std::string> names = {{"1.0", "NT1"},       {"2.0.2", "SMB2_02"},
+                                                           {"2.1", "SMB2_10"},   {"3.0", "SMB3_00"},
+                                                           {"3.0.2", "SMB3_02"}, {"3.1.1", "SMB3_11"}};
   const auto found = names.find(name);
   if (found == names.end()) throw LabError("smbd: there is no dialect " + name);
   return found->second;
@@ -82,6 +85,11 @@ std::string kerberos(const fs::path &keytab) {
   if (keytab.empty()) return {};
   return fmt::format("  kerberos method = dedicated keytab\n  dedicated keytab file = FILE:{}\n",
                      keytab.string());
+}
+
+std::string pipe_users(const std::vector<std::string> &names) {
+  if (names.empty()) return {};
+  return fmt::format("\n[IPC$]\n  path = /tmp\n  valid users = {}\n", fmt::join(names, " "));
 }
 
 void demand(const char *library, const char *package) {
@@ -117,8 +125,8 @@ fs::path Smbd::pipe(std::string name) const {
 void Smbd::start() {
   stop();
   write_file(folder_ / "smb.conf", configuration());
-  // Not as a daemon of its own making: it is our child and ends with us. At its end it kills its whole process
-  // group, which is its own (Process).
+  // Not as a daemon of its own making: it is our child and ends with us. At its end it kills its whole
+  // process group, which is its own (Process).
   process_.emplace(
       Command{.argv = {"smbd", "--foreground", "--no-process-group", "--configfile", folder_ / "smb.conf"},
               .environment = environment(),
@@ -143,13 +151,14 @@ void Smbd::restart(SmbdOptions options) {
 
 std::string Smbd::configuration() const {
   using namespace fmt::literals;
-  return fmt::format(fmt::runtime(smb_conf_template), "workgroup"_a = options_.workgroup,
-                     "server"_a = options_.server_name, "realm"_a = options_.realm,
-                     "address"_a = options_.address, "port"_a = options_.port,
-                     "lowest"_a = dialect(options_.lowest), "highest"_a = dialect(options_.highest),
-                     "signing"_a = options_.signing ? "mandatory" : "auto",
-                     "encryption"_a = encryption(options_.encryption), "algorithms"_a = algorithms(options_),
-                     "kerberos"_a = kerberos(options_.keytab), "folder"_a = folder_.string());
+  return fmt::format(
+      fmt::runtime(smb_conf_template), "workgroup"_a = options_.workgroup, "server"_a = options_.server_name,
+      "realm"_a = options_.realm, "address"_a = options_.address, "port"_a = options_.port,
+      "lowest"_a = dialect(options_.lowest), "highest"_a = dialect(options_.highest),
+      "signing"_a = options_.signing && !options_.guests ? "mandatory" : "auto",
+      "encryption"_a = encryption(options_.encryption), "algorithms"_a = algorithms(options_),
+      "kerberos"_a = kerberos(options_.keytab), "guests"_a = options_.guests ? some_guests : no_guests,
+      "pipe_users"_a = pipe_users(options_.pipe_users), "folder"_a = folder_.string());
 }
 
 Environment Smbd::environment() const {

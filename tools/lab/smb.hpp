@@ -1,5 +1,5 @@
-// A real SMB server on loopback: Samba's smbd, standalone, as the ordinary user that we are. It has no shares;
-// what it is asked for on IPC$ it hands to whoever listens at the pipe's Unix socket.
+// A real SMB server on loopback: Samba's smbd, standalone, as the ordinary user that we are. It has no
+// shares; what it is asked for on IPC$ it hands to whoever listens at the pipe's Unix socket.
 #pragma once
 
 #include "tools/lab/process.hpp"
@@ -9,13 +9,16 @@ namespace lab {
 struct SmbdOptions {
   std::string address = {};
   std::uint16_t port = 4455;    ///< 445 is not an ordinary user's
-  std::string lowest = "2.0.2"; ///< dialect: 2.0.2, 2.1, 3.0, 3.0.2, 3.1.1
+  std::string lowest = "2.0.2"; ///< dialect: 2.0.2, 2.1, 3.0, 3.0.2, 3.1.1; 1.0 for a server of old
   std::string highest = "3.1.1";
   bool signing = true;                   ///< it insists; else it does as the client asks
   std::string encryption = "off";        ///< off, allowed, required (then it refuses 2.x)
   std::vector<std::string> ciphers = {}; ///< "AES-256-GCM"; none: Samba's own list. 3.1.1 alone can choose
   std::vector<std::string> signers =
-      {}; ///< "AES-128-GMAC", "AES-128-CMAC", "HMAC-SHA256"; none: Samba's own list
+      {};              ///< "AES-128-GMAC", "AES-128-CMAC", "HMAC-SHA256"; none: Samba's own list
+  bool guests = false; ///< whoever it does not know is a guest; then it does not insist on signing
+  /// Who may have a pipe; none: everybody who logs in.
+  std::vector<std::string> pipe_users = {};
   std::string workgroup = "CORP";
   std::string server_name = "SQL1"; ///< its NetBIOS name, of at most 15 letters
   std::string realm = "CORP.TEST";
