@@ -1,5 +1,7 @@
 #include "shim/transport/connect.hpp"
 
+#include "shim/transport/contest.hpp"
+
 #include <netinet/tcp.h>
 
 namespace shim {
@@ -8,53 +10,44 @@ namespace {
 using Tcp = asio::ip::tcp;
 using TcpSocket = asio::basic_stream_socket<Tcp, Executor>;
 
-/// What the tries of one race share. It outlives the race itself until the last try
-/// has noticed that it is over.
-struct Race {
-  explicit Race(Executor executor) : changed(executor) {}
-  Signal changed;
+/// What the tries of one race share.
+struct Race final : Contest {
+  using Contest::Contest;
   std::vector<std::shared_ptr<TcpSocket>> sockets;
   std::optional<std::size_t> winner;
-  std::size_t failed = 0;
-  bool over = false;
   bool all_refused = true;
   bool out_of_descriptors = false;
   std::string detail;
 
-  void end() {
-    over = true;
+  void note(const Tcp::endpoint &endpoint, const std::string &why) {
+    detail += (detail.empty() ? "" : "; ") + to_text(endpoint) + ": " + why;
+  }
+
+private:
+  void close() override {
     for (std::size_t i = 0; i < sockets.size(); ++i) {
       boost::system::error_code ignored;
       if (!winner || *winner != i) sockets[i]->close(ignored);
     }
   }
-  void note(const Tcp::endpoint &endpoint, const std::string &why) {
-    detail += (detail.empty() ? "" : "; ") + to_text(endpoint) + ": " + why;
-  }
-};
-
-/// Ends the race also when the racing coroutine is cancelled.
-struct EndAtExit {
-  std::shared_ptr<Race> race;
-  ~EndAtExit() { race->end(); }
 };
 
 Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endpoint) {
   auto socket = race->sockets[index];
   auto [error] = co_await socket->async_connect(endpoint, as_result);
-  if (race->over) co_return;
+  if (race->over()) co_return;
   if (error) {
-    race->failed++;
     // A reset is a refusal too: of who accepts and closes at once, or of a firewall.
     if (error != asio::error::connection_refused && error != asio::error::connection_reset)
       race->all_refused = false;
     if (error == asio::error::no_descriptors || error == boost::system::errc::too_many_files_open_in_system)
       race->out_of_descriptors = true;
     race->note(endpoint, error.message());
-  } else if (!race->winner) {
-    race->winner = index;
+    race->fail();
+    co_return;
   }
-  race->changed.notify();
+  if (!race->winner) race->winner = index;
+  race->notify();
 }
 
 std::string text_of(const asio::generic::stream_protocol::endpoint &endpoint) {
@@ -116,22 +109,22 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   auto executor = co_await asio::this_coro::executor;
   endpoints = in_turns(endpoints);
   auto race = std::make_shared<Race>(executor);
-  EndAtExit guard{race};
+  const ContestGuard guard(race);
   auto timed_out = [&] { return is_over(limit, started); };
 
   for (std::size_t i = 0; i < endpoints.size() && !race->winner && !timed_out(); ++i) {
     race->sockets.push_back(std::make_shared<TcpSocket>(executor));
     asio::co_spawn(executor, one_try(race, i, endpoints[i]), asio::detached);
     if (i + 1 < endpoints.size())
-      co_await race->changed.wait(limit.count() ? std::min(stagger, left_of(limit, started)) : stagger);
+      co_await race->change(limit.count() ? std::min(stagger, left_of(limit, started)) : stagger);
   }
-  while (!race->winner && race->failed < race->sockets.size() && !timed_out())
-    co_await race->changed.wait(left_of(limit, started));
+  co_await race->until([&] { return race->winner || race->failed() >= race->sockets.size(); }, limit,
+                       started);
 
   if (!race->winner) {
-    ConnectError error{race->all_refused && race->failed == endpoints.size() && !endpoints.empty(),
+    ConnectError error{race->all_refused && race->failed() == endpoints.size() && !endpoints.empty(),
                        race->out_of_descriptors, race->detail};
-    if (race->failed < endpoints.size())
+    if (race->failed() < endpoints.size())
       error.detail += (error.detail.empty() ? "" : "; ") + std::string("no answer within ") +
                       std::to_string(limit.count()) + " ms";
     co_return std::unexpected(std::move(error));
