@@ -1,5 +1,7 @@
 #include "shim/admission/caller.hpp"
 
+#include "auth/descriptor.hpp"
+
 #include <cstring>
 #include <fstream>
 #include <grp.h>
@@ -14,13 +16,6 @@ namespace shim {
 namespace {
 
 using Tcp = asio::ip::tcp;
-
-struct FileDescriptor {
-  int fd;
-  ~FileDescriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 /// True when `uid` stands for "some user outside of this user namespace".
 bool is_overflow_uid(uid_t uid) {
@@ -43,8 +38,8 @@ Tcp::endpoint to_tcp(const asio::generic::stream_protocol::endpoint &endpoint) {
 /// Asks the kernel for the socket whose local end is `client` and whose remote end is `ours`.
 std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &client,
                                                           const Tcp::endpoint &ours) {
-  FileDescriptor netlink{::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG)};
-  if (netlink.fd < 0) return std::unexpected(std::string("sock_diag socket: ") + std::strerror(errno));
+  const auth::Descriptor netlink(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  if (!netlink) return std::unexpected(std::string("sock_diag socket: ") + std::strerror(errno));
 
   struct {
     nlmsghdr header;
@@ -68,11 +63,11 @@ std::expected<inet_diag_msg, std::string> diagnose_socket(const Tcp::endpoint &c
     std::memcpy(id.idiag_src, source.data(), 16);
     std::memcpy(id.idiag_dst, destination.data(), 16);
   }
-  if (::send(netlink.fd, &question, sizeof question, 0) != static_cast<ssize_t>(sizeof question))
+  if (::send(netlink.get(), &question, sizeof question, 0) != static_cast<ssize_t>(sizeof question))
     return std::unexpected(std::string("sock_diag send: ") + std::strerror(errno));
 
   alignas(nlmsghdr) char buffer[4096];
-  auto received = ::recv(netlink.fd, buffer, sizeof buffer, 0);
+  auto received = ::recv(netlink.get(), buffer, sizeof buffer, 0);
   auto *header = reinterpret_cast<nlmsghdr *>(buffer);
   if (received < static_cast<ssize_t>(sizeof(nlmsghdr)) ||
       !NLMSG_OK(header, static_cast<std::size_t>(received)))

@@ -1,5 +1,6 @@
 #include "shim/transport/certificate.hpp"
 
+#include "auth/descriptor.hpp"
 #include "shim/transport/openssl.hpp"
 
 #include <cstring>
@@ -25,19 +26,6 @@ using Bio = Owned<BIO, BIO_free>;
 constexpr long ten_years = 3652L * 24 * 3600;
 constexpr long a_day = 24L * 3600; // clocks differ
 constexpr std::size_t largest_file = 64 * 1024;
-
-class Descriptor {
-public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor &) = delete;
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  int get() const { return number_; }
-
-private:
-  int number_;
-};
 
 std::unexpected<std::string> system_error(const fs::path &file) {
   return std::unexpected(file.string() + ": " + std::generic_category().message(errno));
@@ -66,10 +54,10 @@ std::string check_folder(const fs::path &folder) {
 /// nullopt: there is none. Error: it cannot be read, is not ours, or, for one that is
 /// `secret`, others can read it too.
 std::expected<std::optional<std::string>, std::string> read_own(const fs::path &file, bool secret) {
-  Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
-  if (descriptor.get() < 0 && errno == ENOENT) return std::nullopt;
+  const auth::Descriptor descriptor(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK));
+  if (!descriptor && errno == ENOENT) return std::nullopt;
   struct stat status {};
-  if (descriptor.get() < 0 || ::fstat(descriptor.get(), &status) != 0) return system_error(file);
+  if (!descriptor || ::fstat(descriptor.get(), &status) != 0) return system_error(file);
   if (!S_ISREG(status.st_mode)) return std::unexpected(file.string() + ": not a file");
   if (status.st_uid != ::geteuid() || (status.st_mode & (secret ? 0077 : 0022)) != 0)
     return std::unexpected(
@@ -93,8 +81,9 @@ std::expected<void, std::string> write_private(const fs::path &file, const std::
   auto beside = file;
   beside += ".new"; // ours alone: we hold the lock
   ::unlink(beside.c_str());
-  Descriptor descriptor(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (descriptor.get() < 0) return system_error(beside);
+  const auth::Descriptor descriptor(
+      ::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!descriptor) return system_error(beside);
   auto failed = [&] {
     auto error = system_error(beside);
     ::unlink(beside.c_str());
@@ -225,8 +214,8 @@ std::expected<OwnCertificate, std::string> own_certificate(const fs::path &state
   if (auto wrong = check_folder(state_directory); !wrong.empty()) return std::unexpected(wrong);
 
   auto lock_file = state_directory / "certificate.lock";
-  Descriptor lock(::open(lock_file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (lock.get() < 0) return system_error(lock_file);
+  const auth::Descriptor lock(::open(lock_file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!lock) return system_error(lock_file);
   while (::flock(lock.get(), LOCK_EX) != 0)
     if (errno != EINTR) return system_error(lock_file);
 
