@@ -123,8 +123,7 @@ Task<Ended> watch(Stream &client) {
                         "the client: bytes after LOGIN7, before its answer"};
     if (moved.error == asio::error::eof) co_return ClientLeft{"closed before the login was answered"};
     if (moved.error) co_return ClientLeft{moved.error.message()};
-    auto [error] = co_await client.socket().async_wait(
-        moved.wait == Wait::writable ? Socket::wait_write : Socket::wait_read, as_result);
+    const auto error = co_await client.ready(moved.wait);
     co_await stop_if_cancelled();
     if (error) co_return ClientLeft{error.message()};
   }

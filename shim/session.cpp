@@ -38,8 +38,7 @@ struct Session {
         admission(std::move(admitted)) {
     connection->entry.on_stop([this](const std::string &) {
       stopped = true;
-      boost::system::error_code ignored;
-      client.socket().shutdown(Socket::shutdown_both, ignored);
+      client.interrupt();
     });
   }
   ~Session() { connection->entry.on_stop(nullptr); }
@@ -63,7 +62,7 @@ struct Session {
 bool prove_caller(Session &session) {
   if (!session.admission.refused.empty()) return true;
   auto &common = session.parts.common;
-  session.uid = common.prove_uid(session.client.socket());
+  session.uid = common.prove_uid(*session.client.socket());
   if (!session.uid) return true;
   session.connection->uid = *session.uid;
   auto place = common.limits.admit_user(*session.uid);
@@ -184,7 +183,7 @@ std::string own_address(const Socket &client) {
 
 /// Gives the client the server's own answer. nullopt: it has it.
 Task<std::optional<ClientLeft>> answer_client(Session &session, const tds::LoginReply &answer) {
-  const auto own = own_address(session.client.socket());
+  const auto own = own_address(*session.client.socket());
   const auto mapped = map_partners(answer.tokens, answer.version, own);
   for (const auto &partner : mapped.partners)
     session.trail().emit(PartnerMapped{partner, own});
@@ -284,8 +283,7 @@ Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> con
       std::make_unique<Session>(connection, parts, std::move(arrival.admission), std::move(client));
   try {
     if (!prove_caller(*session)) co_return parts.common.limits.turned_away();
-    const auto &socket = session->client.socket();
-    connection->trail.emit(Accepted{session->listener.name, peer_text(socket), local_text(socket)});
+    connection->trail.emit(Accepted{session->listener.name, session->client.peer(), session->client.local()});
     auto upstream = co_await log_in(*session);
     if (upstream) co_return hand_over(std::move(session), std::move(upstream->stream));
     co_return co_await end(*session, upstream.error());

@@ -33,18 +33,16 @@ template <class Step> void Relay::with_memory(Step step) {
 }
 
 void Relay::start() {
-  boost::system::error_code error;
-  client_.socket().non_blocking(true, error);
-  if (!error) server_.socket().non_blocking(true, error);
-  if (error) return end("us", error.message());
+  if (!client_.open() || !server_.open())
+    return end("us", make_error_code(boost::system::errc::bad_file_descriptor).message());
   // What TLS has decrypted already makes no socket readable: so the first step is to try.
   with_memory([this] {
     for (auto *direction : {&up_, &down_}) {
       direction->from.read_ahead();
-      if (direction->from.encrypted())
+      if (direction->from.buffers())
         pump_later(*direction);
       else
-        wait_for(direction->from, Wait::readable, direction->reader, *direction, &Relay::pump);
+        wait_at(At::from, Wait::readable, *direction, &Relay::pump);
     }
     arm_idle();
   });
@@ -52,13 +50,12 @@ void Relay::start() {
 
 void Relay::stop(const std::string &reason) { end("us", reason); }
 
-void Relay::wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction,
-                     void (Relay::*next)(Direction &)) {
-  stream.socket().async_wait(
-      wait == Wait::writable ? Socket::wait_write : Socket::wait_read,
-      [self = shared_from_this(), whose, &direction, next](boost::system::error_code error) {
+void Relay::wait_at(At where, Wait wait, Direction &direction, void (Relay::*next)(Direction &)) {
+  auto &stream = where == At::from ? direction.from : direction.to;
+  stream.async_wait(
+      wait, [self = shared_from_this(), where, &direction, next](boost::system::error_code error) {
         if (!self->ended_) return;
-        if (error) return self->end(whose, error.message());
+        if (error) return self->end(where == At::from ? direction.reader : direction.writer, error.message());
         self->with_memory([&] { (self.get()->*next)(direction); });
       });
 }
@@ -75,7 +72,7 @@ void Relay::send_unsent(Direction &direction) {
   if (written.count < direction.unsent.size()) {
     direction.unsent.erase(direction.unsent.begin(),
                            direction.unsent.begin() + static_cast<std::ptrdiff_t>(written.count));
-    return wait_for(direction.to, written.wait, direction.writer, direction, &Relay::send_unsent);
+    return wait_at(At::to, written.wait, direction, &Relay::send_unsent);
   }
   std::vector<char>().swap(direction.unsent);
   pump(direction);
@@ -99,8 +96,7 @@ void Relay::pump(Direction &direction) {
   char *buffer = borrowed_buffer();
   for (int turn = 0; turn < most_turns; ++turn) {
     auto read = read_some(direction, buffer);
-    if (read.wait != Wait::none)
-      return wait_for(direction.from, read.wait, direction.reader, direction, &Relay::pump);
+    if (read.wait != Wait::none) return wait_at(At::from, read.wait, direction, &Relay::pump);
     if (read.error == asio::error::eof) return finish_direction(direction);
     if (read.error) return end(direction.reader, read.error.message());
     if (&direction == &up_ && read.count >= large_part) direction.from.acknowledge();
@@ -108,11 +104,11 @@ void Relay::pump(Direction &direction) {
     if (!write_some(direction, buffer, read.count, written)) return;
     if (written.count < read.count) {
       direction.unsent.assign(buffer + written.count, buffer + read.count);
-      return wait_for(direction.to, written.wait, direction.writer, direction, &Relay::send_unsent);
+      return wait_at(At::to, written.wait, direction, &Relay::send_unsent);
     }
     // The socket is empty. (Of TLS, which gives one record at a time, that cannot be told.)
-    if (read.count < buffer_size && !direction.from.encrypted())
-      return wait_for(direction.from, Wait::readable, direction.reader, direction, &Relay::pump);
+    if (read.count < buffer_size && !direction.from.buffers())
+      return wait_at(At::from, Wait::readable, direction, &Relay::pump);
   }
   pump_later(direction);
 }
@@ -137,8 +133,7 @@ bool Relay::write_some(Direction &direction, const char *data, std::size_t size,
 
 void Relay::finish_direction(Direction &direction) {
   auto wait = direction.to.shutdown_send();
-  if (wait != Wait::none)
-    return wait_for(direction.to, wait, direction.writer, direction, &Relay::finish_direction);
+  if (wait != Wait::none) return wait_at(At::to, wait, direction, &Relay::finish_direction);
   direction.ended = true;
   // Both have said their last: whoever was second did not start it.
   if (up_.ended && down_.ended) end(direction.reader == up_.reader ? down_.reader : up_.reader, "closed");

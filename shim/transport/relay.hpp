@@ -37,7 +37,7 @@ private:
   struct Direction {
     Stream &from, &to;
     const char *reader; ///< whose end it is when reading fails: "client" or "server"
-    const char *writer;
+    const char *writer; ///< and when writing does
     std::uint64_t moved = 0;
     std::vector<char> unsent = {}; ///< only while the receiver is slower than the sender
     boost::system::error_code error =
@@ -45,9 +45,9 @@ private:
     bool ended = false; ///< `from` has sent its last byte, and `to` has been told
   };
 
-  /// `next` once `stream` is ready; `whose` end it is when it never will be.
-  void wait_for(Stream &stream, Wait wait, const char *whose, Direction &direction,
-                void (Relay::*next)(Direction &));
+  /// `next` once `direction` may be read from or written to (`end`: which of its streams waits).
+  enum class At { from, to };
+  void wait_at(At end, Wait wait, Direction &direction, void (Relay::*next)(Direction &));
   void pump(Direction &direction);
   /// What there is to read, up to the buffer's size.
   static Moved read_some(Direction &direction, char *buffer);

@@ -103,7 +103,8 @@ std::string openssl_error() {
 TlsError handshake_error() {
   auto code = ERR_peek_error();
   auto fault = TlsFault::mismatch;
-  if (ERR_GET_LIB(code) == ERR_LIB_SSL) switch (ERR_GET_REASON(code)) {
+  if (ERR_GET_LIB(code) == ERR_LIB_SSL) {
+    switch (ERR_GET_REASON(code)) {
     case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_UNSUPPORTED_SSL_VERSION:
@@ -121,6 +122,7 @@ TlsError handshake_error() {
       fault = TlsFault::weak;
       break;
     }
+  }
   return {fault, openssl_error()};
 }
 

@@ -1,7 +1,6 @@
 #include "shim/transport/tls_session.hpp"
 
 #include <array>
-#include <sys/socket.h>
 
 namespace shim {
 namespace {
@@ -10,8 +9,6 @@ namespace {
 constexpr std::size_t largest_flight = 256 * 1024;
 
 constexpr std::array<unsigned char, 8> alpn_tds8{7, 't', 'd', 's', '/', '8', '.', '0'};
-
-boost::system::error_code last_error() { return {errno, boost::system::system_category()}; }
 
 /// What OpenSSL says after the handshake, as an error code: for a log.
 class TlsCategory final : public boost::system::error_category {
@@ -25,35 +22,39 @@ public:
 
 } // namespace
 
-// ---- the wire ----
+// ---- what OpenSSL reads and writes ----
 
 /// OpenSSL's calls of a BIO. No exception may pass through OpenSSL: without memory the call fails.
-struct TlsWireCalls {
-  static TlsWire &wire(BIO *bio) { return *static_cast<TlsWire *>(BIO_get_data(bio)); }
+struct TlsBioCalls {
+  static TlsBio &of(BIO *bio) { return *static_cast<TlsBio *>(BIO_get_data(bio)); }
 
   static int read(BIO *bio, char *data, int size) {
     BIO_clear_retry_flags(bio);
-    auto &wire = TlsWireCalls::wire(bio);
-    auto count = wire.read(data, size);
-    if (count < 0 && wire.blocked_) BIO_set_retry_read(bio);
-    return count;
+    auto &ours = of(bio);
+    try {
+      auto count = ours.read(data, size);
+      if (count < 0 && ours.blocked_) BIO_set_retry_read(bio);
+      return count;
+    } catch (const std::bad_alloc &) {
+      return ours.fail("out of memory");
+    }
   }
   static int write(BIO *bio, const char *data, int size) {
     BIO_clear_retry_flags(bio);
-    auto &wire = TlsWireCalls::wire(bio);
+    auto &ours = of(bio);
     try {
-      auto count = wire.write(data, size);
-      if (count < 0 && wire.blocked_) BIO_set_retry_write(bio);
+      auto count = ours.write(data, size);
+      if (count < 0 && ours.blocked_) BIO_set_retry_write(bio);
       return count;
     } catch (const std::bad_alloc &) {
-      return wire.fail("out of memory");
+      return ours.fail("out of memory");
     }
   }
   static long control(BIO *bio, int command, long, void *) {
     try {
-      return wire(bio).control(bio, command);
+      return of(bio).control(bio, command);
     } catch (const std::bad_alloc &) {
-      return wire(bio).fail("out of memory");
+      return of(bio).fail("out of memory");
     }
   }
   static BIO_METHOD *method() {
@@ -69,18 +70,18 @@ struct TlsWireCalls {
   }
 };
 
-TlsWire::TlsWire(int descriptor, bool within_prelogin, std::vector<std::uint8_t> received)
-    : descriptor_(descriptor), within_prelogin_(within_prelogin), received_(std::move(received)) {}
+TlsBio::TlsBio(Wire &below, bool within_prelogin, std::vector<std::uint8_t> received)
+    : below_(below), within_prelogin_(within_prelogin), received_(std::move(received)) {}
 
-BIO *TlsWire::make_bio() {
-  auto *bio = BIO_new(TlsWireCalls::method());
+BIO *TlsBio::make_bio() {
+  auto *bio = BIO_new(TlsBioCalls::method());
   if (!bio) throw std::bad_alloc();
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   return bio;
 }
 
-std::expected<void, std::string> TlsWire::end_handshake() {
+std::expected<void, std::string> TlsBio::end_handshake() {
   if (received_used_ < received_.size() || unwrap_.within_packet())
     return std::unexpected("bytes in clear behind the end of the TLS handshake");
   shaking_ = within_prelogin_ = false;
@@ -92,13 +93,13 @@ std::expected<void, std::string> TlsWire::end_handshake() {
   return {};
 }
 
-int TlsWire::fail(std::string violation) {
+int TlsBio::fail(std::string violation) {
   blocked_ = false;
   violation_ = std::move(violation);
   return -1;
 }
 
-int TlsWire::receive(char *data, std::size_t size) {
+int TlsBio::receive(char *data, std::size_t size) {
   blocked_ = false;
   if (received_used_ < received_.size()) {
     auto count = std::min(size, received_.size() - received_used_);
@@ -106,19 +107,18 @@ int TlsWire::receive(char *data, std::size_t size) {
     received_used_ += count;
     return static_cast<int>(count);
   }
-  ssize_t count;
-  do
-    count = ::recv(descriptor_, data, size, MSG_DONTWAIT);
-  while (count < 0 && errno == EINTR);
-  if (count == 0) at_end_ = true;
-  if (count < 0) {
-    blocked_ = errno == EAGAIN || errno == EWOULDBLOCK;
-    if (!blocked_) error_ = last_error();
+  const auto moved = below_.read(data, size);
+  if (moved.error == asio::error::eof) {
+    at_end_ = true;
+    return 0;
   }
-  return static_cast<int>(count);
+  if (moved.count > 0) return static_cast<int>(moved.count);
+  blocked_ = moved.wait != Wait::none;
+  if (!blocked_) error_ = moved.error;
+  return -1;
 }
 
-int TlsWire::read(char *data, int size) {
+int TlsBio::read(char *data, int size) {
   auto wanted = static_cast<std::size_t>(size);
   if (!within_prelogin_) return receive(data, wanted);
   while (auto missing = unwrap_.header_missing()) {
@@ -134,23 +134,20 @@ int TlsWire::read(char *data, int size) {
   return count;
 }
 
-int TlsWire::send(const char *data, std::size_t size) {
+int TlsBio::send(const char *data, std::size_t size) {
   blocked_ = false;
-  ssize_t count;
-  do
-    count = ::send(descriptor_, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-  while (count < 0 && errno == EINTR);
-  if (count >= 0) return static_cast<int>(count);
-  blocked_ = errno == EAGAIN || errno == EWOULDBLOCK;
+  const auto moved = below_.write(data, size);
+  if (moved.count > 0) return static_cast<int>(moved.count);
+  blocked_ = moved.wait != Wait::none;
   if (blocked_) return -1;
   // While they shake hands, the peer may have said why it went: the next read tells,
   // or shows the error again.
   if (shaking_) return static_cast<int>(size);
-  error_ = last_error();
+  error_ = moved.error;
   return -1;
 }
 
-int TlsWire::write(const char *data, int size) {
+int TlsBio::write(const char *data, int size) {
   auto count = static_cast<std::size_t>(size);
   if (!within_prelogin_) return send(data, count);
   if (flight_.size() + count > largest_flight) return fail("our own part of the TLS handshake is too long");
@@ -159,7 +156,7 @@ int TlsWire::write(const char *data, int size) {
   return size;
 }
 
-bool TlsWire::flush() {
+bool TlsBio::flush() {
   blocked_ = false;
   if (!flight_.empty()) {
     auto more = wrap_in_prelogin(flight_);
@@ -177,7 +174,7 @@ bool TlsWire::flush() {
   return true;
 }
 
-long TlsWire::control(BIO *bio, int command) {
+long TlsBio::control(BIO *bio, int command) {
   switch (command) {
   case BIO_CTRL_FLUSH:
     BIO_clear_retry_flags(bio);
@@ -194,14 +191,14 @@ long TlsWire::control(BIO *bio, int command) {
 
 // ---- the session ----
 
-TlsSession::TlsSession(int descriptor, TlsHandshake wanted)
+TlsLayer::TlsLayer(Wire &below, TlsHandshake wanted)
     : context_(std::move(wanted.context)), accept_(wanted.accept), within_prelogin_(wanted.within_prelogin),
-      names_(std::move(wanted.names)), wire_(descriptor, wanted.within_prelogin, std::move(wanted.received)),
-      ssl_(SSL_new(context_->get())) {
+      names_(std::move(wanted.names)), below_(below),
+      bio_(below, wanted.within_prelogin, std::move(wanted.received)), ssl_(SSL_new(context_->get())) {
   auto *ssl = ssl_.get();
   if (!ssl) throw std::bad_alloc();
   SSL_set_app_data(ssl, this);
-  auto *bio = wire_.make_bio();
+  auto *bio = bio_.make_bio();
   SSL_set_bio(ssl, bio, bio);
   // Within PRELOGIN clients hang on TLS 1.3: what it sends after the handshake they take
   // for PRELOGIN packets still.
@@ -219,7 +216,7 @@ TlsSession::TlsSession(int descriptor, TlsHandshake wanted)
 
 int TlsQuestions::select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_size,
                               const unsigned char *in, unsigned in_size, void *) {
-  if (static_cast<TlsSession *>(SSL_get_app_data(ssl))->within_prelogin_) return SSL_TLSEXT_ERR_NOACK;
+  if (static_cast<TlsLayer *>(SSL_get_app_data(ssl))->within_prelogin_) return SSL_TLSEXT_ERR_NOACK;
   unsigned char *selected = nullptr;
   if (SSL_select_next_proto(&selected, out_size, alpn_tds8.data(), alpn_tds8.size(), in, in_size) !=
       OPENSSL_NPN_NEGOTIATED)
@@ -231,14 +228,14 @@ int TlsQuestions::select_alpn(SSL *ssl, const unsigned char **out, unsigned char
 int TlsQuestions::is_certificate_good(X509_STORE_CTX *store, void *) {
   auto *ssl = static_cast<SSL *>(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
   try {
-    return static_cast<TlsSession *>(SSL_get_app_data(ssl))->certificate_is_good(store) ? 1 : 0;
+    return static_cast<TlsLayer *>(SSL_get_app_data(ssl))->certificate_is_good(store) ? 1 : 0;
   } catch (const std::bad_alloc &) {
     X509_STORE_CTX_set_error(store, X509_V_ERR_OUT_OF_MEM);
     return 0;
   }
 }
 
-bool TlsSession::certificate_is_good(X509_STORE_CTX *store) {
+bool TlsLayer::certificate_is_good(X509_STORE_CTX *store) {
   if (!context_->verifies()) return true;
   auto *certificate = X509_STORE_CTX_get0_cert(store);
   if (X509_verify_cert(store) != 1) {
@@ -264,7 +261,7 @@ bool TlsSession::certificate_is_good(X509_STORE_CTX *store) {
   return false;
 }
 
-std::expected<Wait, TlsError> TlsSession::handshake() {
+std::expected<Wait, TlsError> TlsLayer::handshake() {
   ERR_clear_error();
   auto result = SSL_do_handshake(ssl_.get());
   if (result != 1) {
@@ -280,32 +277,32 @@ std::expected<Wait, TlsError> TlsSession::handshake() {
     return std::unexpected(TlsError{TlsFault::mismatch, "a resumed TLS session"});
   if (!accept_ && context_->verifies() && !verified_)
     return std::unexpected(TlsError{TlsFault::untrusted, "the server has shown no certificate"});
-  auto ended = wire_.end_handshake();
+  auto ended = bio_.end_handshake();
   if (!ended) return std::unexpected(TlsError{TlsFault::mismatch, std::move(ended.error())});
   return Wait::none;
 }
 
-TlsError TlsSession::why_not() {
+TlsError TlsLayer::why_not() {
   if (refused_) {
     ERR_clear_error();
     return std::move(*refused_);
   }
-  if (!wire_.violation().empty()) {
+  if (!bio_.violation().empty()) {
     ERR_clear_error();
-    return {TlsFault::mismatch, wire_.violation()};
+    return {TlsFault::mismatch, bio_.violation()};
   }
-  if (wire_.error()) {
+  if (bio_.error()) {
     ERR_clear_error();
-    return {TlsFault::closed, "while TLS was being set up: " + wire_.error().message()};
+    return {TlsFault::closed, "while TLS was being set up: " + bio_.error().message()};
   }
-  if (wire_.at_end()) {
+  if (bio_.at_end()) {
     ERR_clear_error();
     return {TlsFault::closed, "the peer closed while TLS was being set up"};
   }
   return handshake_error();
 }
 
-TlsFacts TlsSession::facts() {
+TlsFacts TlsLayer::facts() {
   auto *ssl = ssl_.get();
   TlsFacts facts;
   facts.version = SSL_get_version(ssl);
@@ -330,7 +327,7 @@ const boost::system::error_category &tls_category() {
   return category;
 }
 
-Moved TlsSession::outcome(int result, std::size_t count) {
+Moved TlsLayer::outcome(int result, std::size_t count) {
   if (result == 1) return {count, {}, Wait::none};
   switch (SSL_get_error(ssl_.get(), result)) {
   case SSL_ERROR_WANT_READ:
@@ -342,26 +339,26 @@ Moved TlsSession::outcome(int result, std::size_t count) {
   }
   auto code = ERR_peek_error();
   ERR_clear_error();
-  if (wire_.error()) return {0, wire_.error(), Wait::none};
+  if (bio_.error()) return {0, bio_.error(), Wait::none};
   if (code) return {0, {static_cast<int>(code), tls_category()}, Wait::none};
   return {0, asio::error::eof, Wait::none};
 }
 
-Moved TlsSession::read(char *data, std::size_t size) {
+Moved TlsLayer::read(char *data, std::size_t size) {
   ERR_clear_error();
   std::size_t count = 0;
   auto result = SSL_read_ex(ssl_.get(), data, size, &count);
   return outcome(result, count);
 }
 
-Moved TlsSession::write(const char *data, std::size_t size) {
+Moved TlsLayer::write(const char *data, std::size_t size) {
   ERR_clear_error();
   std::size_t count = 0;
   auto result = SSL_write_ex(ssl_.get(), data, size, &count);
   return outcome(result, count);
 }
 
-Wait TlsSession::close_notify() {
+Wait TlsLayer::close_notify() {
   ERR_clear_error();
   auto result = SSL_shutdown(ssl_.get());
   auto wait =
@@ -370,15 +367,19 @@ Wait TlsSession::close_notify() {
   return wait;
 }
 
-std::size_t TlsSession::pending() const { return static_cast<std::size_t>(SSL_pending(ssl_.get())); }
+Wait TlsLayer::shutdown_send() {
+  return close_notify() == Wait::writable ? Wait::writable : below_.shutdown_send();
+}
 
-void TlsSession::read_ahead() {
+std::size_t TlsLayer::pending() const { return static_cast<std::size_t>(SSL_pending(ssl_.get())); }
+
+void TlsLayer::read_ahead() {
   constexpr std::size_t at_once =
       64 * 1024; // bytes; OpenSSL holds them while it reads, and not on an idle connection
   SSL_set_default_read_buffer_len(ssl_.get(), at_once);
   SSL_set_read_ahead(ssl_.get(), 1);
 }
 
-bool TlsSession::has_more() const { return SSL_has_pending(ssl_.get()) == 1; }
+bool TlsLayer::has_more() const { return SSL_has_pending(ssl_.get()) == 1; }
 
 } // namespace shim

@@ -1,5 +1,4 @@
-// One TLS session on a non-blocking descriptor: OpenSSL, reading and writing through
-// either framing. Never waits.
+// One TLS session on a wire: OpenSSL, reading and writing through either framing. Never waits.
 #pragma once
 
 #include "shim/transport/openssl.hpp"
@@ -8,11 +7,11 @@
 
 namespace shim {
 
-/// The descriptor as OpenSSL sees it. Takes from the socket what OpenSSL asks for and not a byte more.
-class TlsWire {
+/// The wire below as OpenSSL sees it. Takes from it what OpenSSL asks for and not a byte more.
+class TlsBio {
 public:
-  TlsWire(int descriptor, bool within_prelogin, std::vector<std::uint8_t> received);
-  /// A BIO on this wire, which must outlive it.
+  TlsBio(Wire &below, bool within_prelogin, std::vector<std::uint8_t> received);
+  /// OpenSSL's end of it, which this must outlive.
   BIO *make_bio();
   /// The handshake is done: bare records from now on. Error: bytes behind the peer's last flight.
   std::expected<void, std::string> end_handshake();
@@ -31,15 +30,15 @@ private:
   bool flush();
   int fail(std::string violation);
 
-  friend struct TlsWireCalls;
-  int descriptor_;
+  friend struct TlsBioCalls;
+  Wire &below_;
   bool shaking_ = true;
   bool within_prelogin_;
-  std::vector<std::uint8_t> received_; ///< read before the socket
+  std::vector<std::uint8_t> received_; ///< read before the wire
   std::size_t received_used_ = 0;
   PreloginUnwrap unwrap_;
   std::vector<std::uint8_t> flight_;  ///< what has been written since the last flush
-  std::vector<std::uint8_t> packets_; ///< on its way to the socket
+  std::vector<std::uint8_t> packets_; ///< on its way to the wire
   std::size_t packets_sent_ = 0;
   bool blocked_ = false; ///< the last call would have waited
   bool at_end_ = false;
@@ -47,35 +46,38 @@ private:
   std::string violation_;
 };
 
-class TlsSession {
+class TlsLayer final : public Wire {
 public:
-  /// `wanted.context` is of the right kind; `descriptor` does not block, and outlives the session.
-  TlsSession(int descriptor, TlsHandshake wanted);
+  /// `wanted.context` is of the right kind; `below` outlives the session.
+  TlsLayer(Wire &below, TlsHandshake wanted);
 
   /// One step. none: it is done.
   std::expected<Wait, TlsError> handshake();
   TlsFacts facts();
-  Moved read(char *data, std::size_t size);
-  Moved write(const char *data, std::size_t size);
-  /// Sends close_notify. Wait::none: it is out, or never will be.
-  Wait close_notify();
+  Moved read(char *data, std::size_t size) override;
+  Moved write(const char *data, std::size_t size) override;
+  /// close_notify first, then the end of what is below.
+  Wait shutdown_send() override;
   std::size_t pending() const;
   void read_ahead();
   /// Bytes that are decrypted, or still to be: a record of them may not be whole.
-  bool has_more() const;
+  bool has_more() const override;
 
 private:
   friend struct TlsQuestions;
   bool certificate_is_good(X509_STORE_CTX *store);
   TlsError why_not();
   Moved outcome(int result, std::size_t count);
+  /// Wait::none: it is out, or never will be.
+  Wait close_notify();
 
   TlsContextPtr context_;
   bool accept_, within_prelogin_;
   std::vector<std::string> names_;
   bool verified_ = false;
   std::optional<TlsError> refused_; ///< the certificate
-  TlsWire wire_;
+  Wire &below_;
+  TlsBio bio_;
   Owned<SSL, SSL_free> ssl_;
 };
 

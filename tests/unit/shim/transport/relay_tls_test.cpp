@@ -60,7 +60,7 @@ protected:
   std::size_t fill(Stream &stream) {
     const std::string block(16 * 1024, 'x');
     std::size_t sent = 0;
-    stream.socket().non_blocking(true);
+    stream.socket()->non_blocking(true);
     for (int idle_rounds = 0; idle_rounds < 3;) {
       auto moved = stream.try_write(block.data(), block.size());
       if (moved.error) throw boost::system::system_error(moved.error);
@@ -107,7 +107,7 @@ Task<> send_flow(Stream &to, Flow &flow, unsigned seed) {
     flow.sent += piece.size();
   }
   while (to.shutdown_send() == Wait::writable)
-    co_await to.socket().async_wait(Socket::wait_write, as_result);
+    co_await to.ready(Wait::writable);
 }
 Task<> receive_flow(Stream &from, Flow &flow, unsigned seed) {
   std::mt19937 random(seed);
@@ -197,10 +197,10 @@ TEST_P(RelayTls, HalfCloseBehindABlockedWay) {
     for (Moved moved; moved.count == 0;) {
       moved = server_->try_write(block.data(), block.size());
       if (moved.error) co_return false;
-      if (moved.wait != Wait::none) co_await server_->socket().async_wait(Socket::wait_write, as_result);
+      if (moved.wait != Wait::none) co_await server_->ready(Wait::writable);
     }
     while (server_->shutdown_send() == Wait::writable)
-      co_await server_->socket().async_wait(Socket::wait_write, as_result);
+      co_await server_->ready(Wait::writable);
     co_return true;
   };
   auto [finished, came] = loop_.run(both(finish(), read(*application_, size + 1'000'000)));
@@ -212,7 +212,7 @@ TEST_P(RelayTls, HalfCloseBehindABlockedWay) {
 TEST_P(RelayTls, ResetEndsBoth) {
   start();
   loop_.drain();
-  application_->socket().set_option(asio::socket_base::linger(true, 0));
+  application_->socket()->set_option(asio::socket_base::linger(true, 0));
   application_->close();
   const auto end = this->end();
   EXPECT_EQ(end.by, "client");
@@ -225,7 +225,7 @@ const std::string noise("\x17\x03\x03\x00\x20 and this is no record of theirs", 
 TEST_P(RelayTls, FalsifiedBytesEndIt) {
   start();
   loop_.drain();
-  asio::write(application_->socket(), asio::buffer(noise));
+  asio::write(*application_->socket(), asio::buffer(noise));
   if (!GetParam().client_tls) {
     EXPECT_EQ(loop_.run(read(*server_, noise.size())), noise) << "in clear it is data";
     return relay_->stop("over");
@@ -239,9 +239,9 @@ TEST_P(RelayTls, FalsifiedBytesEndIt) {
 TEST_P(RelayTls, WhatEndsItBehindGoodBytesIsNotTakenForTheirEnd) {
   start();
   loop_.drain();
-  application_->socket().set_option(asio::ip::tcp::no_delay(true)); // both are there when the relay looks
+  application_->socket()->set_option(asio::ip::tcp::no_delay(true)); // both are there when the relay looks
   ASSERT_EQ(application_->try_write("query", 5).count, 5u);
-  asio::write(application_->socket(), asio::buffer(noise));
+  asio::write(*application_->socket(), asio::buffer(noise));
   EXPECT_EQ(loop_.run(read(*server_, 5)), "query");
   if (!GetParam().client_tls) return relay_->stop("over");
   const auto end = this->end();
@@ -255,7 +255,7 @@ TEST_P(RelayTls, RecordsThatCameTogetherGoOnTogether) {
   loop_.drain();
   constexpr std::size_t packets = 4;
   const std::string packet(2000, 'r');
-  server_->socket().set_option(asio::ip::tcp::no_delay(true)); // all are there when the relay looks
+  server_->socket()->set_option(asio::ip::tcp::no_delay(true)); // all are there when the relay looks
   for (std::size_t i = 0; i < packets; ++i)
     ASSERT_EQ(server_->try_write(packet.data(), packet.size()).count, packet.size());
   std::vector<char> rows(packets * packet.size() + 1);

@@ -667,7 +667,7 @@ TEST_F(StreamTest, TheEndWithoutTlssWordForIt) {
   auto [client, server] = encrypted_pair(false);
   ASSERT_TRUE(loop_.run(send(client, "query")));
   boost::system::error_code ignored;
-  client.socket().shutdown(Socket::shutdown_send, ignored);
+  client.socket()->shutdown(Socket::shutdown_send, ignored);
   EXPECT_EQ(loop_.run(read(server, 5)), "query");
   EXPECT_EQ(loop_.run(read_error(server)), asio::error::eof);
   ASSERT_TRUE(loop_.run(send(server, "answer"))) << "the other way is open";
@@ -699,10 +699,10 @@ TEST_F(StreamTest, ShutdownOfAFullSocketWaits) {
       auto moved = to.try_write(block.data(), block.size());
       if (moved.error) co_return false;
       if (moved.wait == Wait::none) break;
-      co_await to.socket().async_wait(Socket::wait_write, as_result);
+      co_await to.ready(Wait::writable);
     }
     while (to.shutdown_send() == Wait::writable)
-      co_await to.socket().async_wait(Socket::wait_write, as_result);
+      co_await to.ready(Wait::writable);
     co_return true;
   };
   auto [came, finished] = loop_.run(both(drain(server, sent + block.size() + 1), finish(client)));
