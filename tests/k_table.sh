@@ -1,6 +1,10 @@
 #!/bin/bash
-# Holds k_table.txt: every row from K1 to K21 is there, and every test that it names exists. Usage: k_table.sh SOURCE_FOLDER BUILD_FOLDER
+# Holds k_table.txt: every row from K1 to K21 is there, and every test that it names exists.
+# Usage: k_table.sh SOURCE_FOLDER BUILD_FOLDER
 set -u
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+case ${1:-} in -h | --help) help; exit 0 ;; esac
+[ $# -eq 2 ] || { echo "k_table: two folders wanted, not \"$*\"" >&2; help >&2; exit 2; }
 table=$1/tests/k_table.txt
 # PROGRAM.Suite.Case, as --gtest_list_tests tells suites and, indented, their cases.
 known=$(for program in "$2"/*_test; do

@@ -1,12 +1,11 @@
 #!/bin/bash
-# Who may know whom: the floors tools -> shim -> config -> { tds, auth }, and the rooms on them. Held two ways: by the
-# includes in the sources, and by the symbols that each library, linked alone, leaves undefined.
+# Who may know whom: the floors tools -> shim -> config -> { tds, auth }, and the rooms on them. Held two
+# ways: by the includes in the sources, and by the symbols that each library, linked alone, leaves undefined.
 # Usage: layering.sh SOURCE_FOLDER LIBRARY_FOLDER
 set -u
-case "${1:-}" in
-  -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
-esac
-[ $# -eq 2 ] || { echo "layering: usage: layering.sh SOURCE_FOLDER LIBRARY_FOLDER" >&2; exit 2; }
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+case ${1:-} in -h | --help) help; exit 0 ;; esac
+[ $# -eq 2 ] || { echo "layering: two folders wanted, not \"$*\"" >&2; help >&2; exit 2; }
 source=$1 libraries=$2
 failures=0
 complain() { echo "layering: $*"; failures=$((failures + 1)); }
@@ -67,7 +66,8 @@ for folder in "$source"/shim/*/ "$source"/tools/lab/ "$source"/tools/lab/*/ "$so
   folder=${folder#"$source"/}
   case "$rooms" in *" ${folder%/} "*) ;; *) complain "${folder%/} is no room: give it a row" ;; esac
 done
-# What is under test is never linked into what tests it: the lab takes of shim/ the coroutines alone, its engine no waiting at all.
+# What is under test is never linked into what tests it: the lab takes of shim/ the coroutines alone, its
+# engine no waiting at all.
 bad=$(grep -rnE --include='*.?pp' '^#include "(shim|config|auth)/' "$source/tools/lab" |
   grep -vE '#include "shim/transport/(asio|task)[.]hpp"')
 [ -z "$bad" ] || complain "tools/lab may include of what it tests only shim/transport/asio and task:"$'\n'"$bad"

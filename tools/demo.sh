@@ -1,14 +1,27 @@
 #!/bin/bash
-# Shows sqlshim at work, with real parts on loopback: an MIT KDC, dnsmasq, a TDS peer that accepts Kerberos, and FreeTDS's tsql, which has neither ticket nor keytab.
-# Installs what is missing (asks for sudo), builds, and takes down everything that it started.
+# Shows sqlshim at work, with real parts on loopback.
+# They are an MIT KDC, dnsmasq, a TDS peer that accepts Kerberos, and FreeTDS's tsql, which has neither ticket
+# nor keytab. tsql logs in, the SPN is broken twice and mended, and each time you see what was decided.
+#
+# Usage: tools/demo.sh [--help]
+#
+# It installs what is missing (asks for sudo), builds build/release, so that `cmake --install build/release`
+# works afterwards, and takes down everything that it started. The build takes some minutes the first time,
+# the rest ten seconds. The last line is "demo: ok"; exit status 0 then.
 set -eu
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+case ${1:-} in
+'' | --inside) ;;
+-h | --help) help; exit 0 ;;
+*) echo "tools/demo.sh: unknown argument \"$1\"; it takes none but --help" >&2; help >&2; exit 2 ;;
+esac
 cd "$(dirname "$0")/.."
 
 if [ "${1:-}" != --inside ]; then
   tools/install.sh build lab
   [ -f build/release/build.ninja ] || cmake --preset release >/dev/null
   echo "building build/release (the first time takes some minutes) …"
-  cmake --build --preset release --target sqlshim sqlshim-lab -- --quiet
+  cmake --build --preset release --target sqlshim sqlshim-control sqlshim-lab -- --quiet
   exec build/release/sqlshim lab -- tools/demo.sh --inside
 fi
 

@@ -1,30 +1,45 @@
 #!/bin/bash
-# Fuzzes what reads foreign bytes (tests/fuzz/README.md), and prints for each target: executions, speed, which share of its sources' lines the corpus reaches, crashes.
-# Usage: tools/fuzz.sh --minutes N [TARGET…]   N minutes in all, shared evenly; two targets at once on two cores
+# Fuzzes what reads foreign bytes (tests/fuzz/README.md).
+# It prints for each target: executions, speed, crashes, and which share of its sources' lines the corpus
+# reaches.
+#
+# Usage: tools/fuzz.sh --minutes N [TARGET…]   N minutes in all, shared evenly; a target for each core at once
 #        tools/fuzz.sh --seconds N [TARGET…]   N seconds for each target
-#        tools/fuzz.sh --corpus [TARGET…]      makes the corpus anew: the unit tests' tables, and what is there and was found, reduced to what reaches more
-# Exit status 1: an input crashed a target, broke a property or passed a bound (it is kept in tests/fuzz/crashes, and the command that runs it again is printed), or
-# the corpus reaches less than 85 % of a source's lines.
+#        tools/fuzz.sh --corpus [TARGET…]      makes the corpus anew, of the unit tests' tables, of what is
+#                                              there and was found: what reaches more is kept
+#        tools/fuzz.sh --help
+#
+# The targets are those of tests/fuzz/targets.txt. The first build takes some minutes.
+# Exit status 1: an input crashed a target, broke a property or passed a bound, or the corpus reaches less
+# than 85 % of a source's lines. Such an input is kept in tests/fuzz/crashes, and the command that runs it
+# again is printed.
 set -eu
+self=$(realpath "$0")
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$self"; }
 cd "$(dirname "$0")/.."
 fuzz=tests/fuzz
 build=build/fuzz
 least=85 # per cent of lines
 most=59  # inputs of one corpus
 jobs=$(nproc)
-usage() { sed -n 's/^# \{0,1\}//; 2,8p' "$0" >&2; exit 2; }
+usage() { echo "tools/fuzz.sh: $*" >&2; help >&2; exit 2; }
 
 mode=${1:-}
-shift || usage
+shift || usage "say for how long"
 case $mode in
---minutes | --seconds) amount=${1:-}; shift || usage; [[ $amount =~ ^[1-9][0-9]*$ ]] || usage ;;
+--minutes | --seconds)
+  amount=${1:-}
+  [[ $amount =~ ^[1-9][0-9]*$ ]] || usage "$mode takes a number, not \"$amount\""
+  shift
+  ;;
 --corpus) ;;
-*) usage ;;
+-h | --help) help; exit 0 ;;
+*) usage "unknown argument \"$mode\"" ;;
 esac
 known=$(grep -oE '^[a-z0-9_]+' $fuzz/targets.txt)
 targets=${*:-$known}
 for target in $targets; do
-  grep -qxF -- "$target" <<<"$known" || { echo "there is no target $target; known: ${known//$'\n'/ }" >&2; exit 2; }
+  grep -qxF -- "$target" <<<"$known" || { echo "tools/fuzz.sh: there is no target \"$target\"; there are: ${known//$'\n'/ }" >&2; exit 2; }
 done
 count=$(wc -w <<<"$targets")
 
@@ -35,7 +50,8 @@ build_of() { cmake --build --preset fuzz --target "$@" -- -j "$jobs" --quiet >"$
 # shellcheck disable=SC2046
 build_of $(printf '%s_fuzz ' $targets)
 
-# One input of 8 KiB is as good as a larger one nearly everywhere; the largest ones are in replay_test.cpp and the unit tests.
+# One input of 8 KiB is as good as a larger one nearly everywhere; the largest ones are in replay_test.cpp and
+# the unit tests.
 common="-max_len=8192 -timeout=10 -rss_limit_mb=2048"
 export LLVM_PROFILE_FILE=/dev/null
 

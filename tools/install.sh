@@ -1,7 +1,16 @@
 #!/bin/bash
-# Installs what a bare Debian 12 lacks to build sqlshim, run its lab and its tests. Prints the apt line first. Starts and enables no system service.
-# Usage: tools/install.sh [build] [lab] [test]   (default: all three)
+# Installs what a bare Debian 12 lacks to build sqlshim, and to run its lab and its tests.
+#
+# Usage: tools/install.sh [build] [lab] [test]   default: all three
+#        tools/install.sh --help
+#   build  compiler, CMake and libraries
+#   lab    KDC, dnsmasq, FreeTDS, Samba: what sqlshim-lab starts
+#   test   GoogleTest, LLVM's tools, and the drivers of the interop test (two of them by npm)
+#
+# It prints the apt line first, and asks for sudo where it is not root. It starts and enables no system
+# service. A minute or two with a good network; nothing at all where everything is there.
 set -eu
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 
 build="clang-19 lld-19 ccache cmake ninja-build pkg-config g++-12 libboost1.81-dev libkrb5-dev freetds-dev libc-ares-dev libssl-dev libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev
        nlohmann-json3-dev"
@@ -20,7 +29,8 @@ for part in ${*:-build lab test}; do
   build) wanted+=" $build" ;;
   lab) wanted+=" $lab" ;;
   test) wanted+=" $test" ;;
-  *) echo "usage: tools/install.sh [build] [lab] [test]" >&2; exit 2 ;;
+  -h | --help) help; exit 0 ;;
+  *) echo "tools/install.sh: there is no part \"$part\"; there are: build lab test" >&2; help >&2; exit 2 ;;
   esac
 done
 
@@ -45,8 +55,8 @@ else
   exit 2
 fi
 
-# The packages of the KDC, of Samba and of the KCM service would start and enable one of the system's own. A policy-rc.d that says no (101) keeps them from it; one that is
-# there already stays.
+# The packages of the KDC, of Samba and of the KCM service would start and enable one of the system's own. A
+# policy-rc.d that says no (101) keeps them from it; one that is there already stays.
 policy=/usr/sbin/policy-rc.d
 own_policy=""
 if [ ! -e $policy ]; then
@@ -60,7 +70,8 @@ trap restore EXIT
 run apt-get update -qq || { echo "apt-get update failed: check /etc/apt/sources.list and the network" >&2; exit 2; }
 run env DEBIAN_FRONTEND=noninteractive $line -qq >/tmp/sqlshim-apt.$$ 2>&1 || { tail -20 /tmp/sqlshim-apt.$$ >&2; rm -f /tmp/sqlshim-apt.$$; exit 2; }
 rm -f /tmp/sqlshim-apt.$$
-# Nor at the next boot: what these packages have enabled is disabled again, if they came with this run. (Without systemd nothing would start them.)
+# Nor at the next boot: what these packages have enabled is disabled again, if they came with this run.
+# (Without systemd nothing would start them.)
 for service in krb5-kdc krb5-admin-server heimdal-kcm samba/smbd samba/nmbd samba/samba-ad-dc; do
   case "$missing " in *" ${service%/*} "*) ! command -v systemctl >/dev/null || run systemctl disable --quiet "${service#*/}" ;; esac
 done

@@ -1,11 +1,22 @@
 #!/bin/bash
-# Sabotages the source, one line at a time (tools/mutants.txt), and expects the one test program that the mutant names to fail.
-# A mutant that nobody catches is a hole in the tests. Exit status 0: all caught.
-# Usage: tools/mutants.sh [--sample N [--seed S]] [NAME…]      --sample: N of them, chosen by a seed, which is printed
+# Can the tests fail? Sabotages the source, one statement at a time, and expects the tests to notice.
+# Each mutant of tools/mutants.txt names the one test program that must fail with it. One that nobody catches
+# is a hole in the tests.
 #
-# Nothing is copied or built twice: the asan preset's build stays as it is, and of each mutant only what includes the sabotaged file is compiled, over a virtual
-# file that stands in its place, and linked before the libraries that hold the honest one. So several run side by side.
+# Usage: tools/mutants.sh [NAME…]                  all, or those
+#        tools/mutants.sh --sample N [--seed S]    N of them, chosen by a seed, which is printed
+#        tools/mutants.sh --help
+#
+# Some 20 seconds each on two cores. Exit status 0: all caught.
+#
+# Nothing is copied or built twice. The asan preset's build stays as it is. Of each mutant only what includes
+# the sabotaged file is compiled, over a virtual file that stands in its place, and linked before the
+# libraries that hold the honest one. So several run side by side.
 set -eu
+self=$(realpath "$0")
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$self"; }
+usage() { echo "tools/mutants.sh: $*" >&2; help >&2; exit 2; }
+case ${1:-} in -h | --help) help; exit 0 ;; esac
 cd "$(dirname "$0")/.."
 export root=$PWD build=$PWD/build/asan work=$PWD/build/mutants
 export least_limit=20 # seconds for a program that needs none by itself; a mutant that hangs is caught
@@ -15,9 +26,12 @@ list=tools/mutants.txt
 sample="" seed=$(date +%N | sed 's/^0*//') wanted=()
 while [ $# -gt 0 ]; do
   case $1 in
-  --sample) sample=$2; shift 2 ;;
-  --seed) seed=$2; shift 2 ;;
-  -*) sed -n '2,4s/^# //p' tools/mutants.sh >&2; exit 2 ;;
+  --sample | --seed)
+    [[ ${2:-} =~ ^[0-9]+$ ]] || usage "$1 takes a number"
+    if [ "$1" = --sample ]; then sample=$2; else seed=$2; fi
+    shift 2
+    ;;
+  -*) usage "unknown option \"$1\"" ;;
   *) wanted+=("$1"); shift ;;
   esac
 done
@@ -32,7 +46,7 @@ mutants=$(awk -v OFS='\t' '
 all=$(wc -l <<<"$mutants")
 if [ ${#wanted[@]} -gt 0 ]; then
   mutants=$(for name in "${wanted[@]}"; do
-    grep -P "^\Q$name\E\t" <<<"$mutants" || { echo "no mutant is called $name; see $list" >&2; exit 2; }
+    grep -P "^\Q$name\E\t" <<<"$mutants" || usage "there is no mutant \"$name\"; there are those of $list"
   done)
 elif [ -n "$sample" ]; then
   echo "seed $seed"
@@ -44,13 +58,15 @@ total=$(wc -l <<<"$mutants")
 programs_of() { case $1 in component_test | tools_test) echo "$1 sqlshim sqlshim-lab sqlshim-control" ;; *) echo "$1" ;; esac; }
 # command_of OUTPUT PROGRAM: how the build makes OUTPUT, which PROGRAM is made of.
 command_of() { grep -F -m 1 -e " -o $1 " "$work/$2.commands" | sed 's|^[^ ]*/tools/compile.sh ||'; }
-passes() { (cd "$1" && GTEST_FAIL_FAST=1 timeout -k 5 "$4" "./$2" --gtest_filter="$3"); } # FOLDER PROGRAM FILTER SECONDS
+# FOLDER PROGRAM FILTER SECONDS.
+passes() { (cd "$1" && GTEST_FAIL_FAST=1 timeout -k 5 "$4" "./$2" --gtest_filter="$3"); }
 
 # objects_of FILE: the object files, as the build names them, that FILE goes into.
 objects_of() { awk -v file="$1" '$1 == file { print $2 }' "$work/objects"; }
 
-# sabotaged FILE BEFORE AFTER: the file with BEFORE, which stands in whole lines of it, made AFTER. Where lines are broken does
-# not count, so that a formatter moves no mutant. Status 1: it does not stand there exactly once.
+# sabotaged FILE BEFORE AFTER: the file with BEFORE, which stands in whole lines of it, made AFTER. Where
+# lines are broken does not count, so that a formatter moves no mutant. Status 1: it does not stand there
+# exactly once.
 sabotaged() {
   BEFORE=$2 AFTER=$3 perl -0777 -pe '
     my $pattern = "";
@@ -61,7 +77,8 @@ sabotaged() {
     exit 1 if s/^[ \t]*$pattern[ \t]*$/$ENV{AFTER}/gm != 1' "$1"
 }
 
-# sabotage FOLDER FILE PROGRAM BEFORE AFTER: compiles into FOLDER, with one line changed, what of FILE goes into PROGRAM and into what that starts.
+# sabotage FOLDER FILE PROGRAM BEFORE AFTER: compiles into FOLDER, with one line changed, what of FILE goes
+# into PROGRAM and into what that starts.
 sabotage() {
   local folder=$1 file=$2 object command program
   mkdir -p "$folder"
@@ -80,7 +97,8 @@ sabotage() {
   [ -s "$folder/compiled" ] || { echo "no object of $3 is made from $file"; return 1; }
 }
 
-# link FOLDER PROGRAM…: the programs, made anew of what was sabotaged. One that holds nothing of it is the honest one.
+# link FOLDER PROGRAM…: the programs, made anew of what was sabotaged. One that holds nothing of it is the
+# honest one.
 link() {
   local folder=$1 object honest link library program
   shift
@@ -102,10 +120,12 @@ link() {
     (cd "$build" && eval "$link") || return 1
   done
 }
-# The honest program, by another name of the same file and not by a symbolic link: programs look for each other beside themselves.
+# The honest program, by another name of the same file and not by a symbolic link: programs look for each
+# other beside themselves.
 stand_in() { ln -f "$build/$2" "$1/$2"; }
 
-# survives FOLDER PROGRAM FILTER SECONDS: first with what the program starts left honest, which most tests do not need.
+# survives FOLDER PROGRAM FILTER SECONDS: first with what the program starts left honest, which most tests do
+# not need.
 survives() {
   local folder=$1 program=$2 other others=()
   for other in $(programs_of "$program"); do

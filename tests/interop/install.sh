@@ -1,6 +1,15 @@
 #!/bin/bash
-# Brings the drivers that are no Debian packages into build/interop, once: tedious and Microsoft's JDBC driver, by npm, as package-lock.json pins them.
+# Brings the drivers that are no Debian packages into build/interop, once.
+# They are tedious and Microsoft's JDBC driver, by npm, as package-lock.json pins them. tools/install.sh test
+# calls it.
+# Usage: tests/interop/install.sh [--help]
 set -eu
+help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
+case ${1:-} in
+'') ;;
+-h | --help) help; exit 0 ;;
+*) echo "install.sh: unknown argument \"$1\"; it takes none but --help" >&2; help >&2; exit 2 ;;
+esac
 here=$(cd "$(dirname "$0")" && pwd)
 there=$here/../../build/interop
 mkdir -p "$there"

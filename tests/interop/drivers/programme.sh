@@ -1,5 +1,6 @@
 #!/bin/bash
-# The programme of tsql and isql: one process for each step, a script on its standard input. See programme.hpp for what it is told and what it prints.
+# The programme of tsql and isql: one process for each step, a script on its standard input. See programme.hpp
+# for what it is told and what it prints.
 # SQL_MODE: "tsql VERSION ENCRYPTION" or "isql VERSION ENCRYPTION [MARS]".
 set -u
 read -r program version encryption mars <<<"$SQL_MODE"
@@ -8,8 +9,8 @@ trap 'rm -rf "$folder"' EXIT
 export FREETDSCONF=$folder/freetds.conf
 ulimit -t 30 # of processor time: what runs in circles is ended
 
-# prepare STEP: the command that logs in for it, as `command`, and what that reads, as $folder/typed: a password perhaps, then the batches of standard input, a
-# line each.
+# prepare STEP: the command that logs in for it, as `command`, and what that reads, as $folder/typed: a
+# password perhaps, then the batches of standard input, a line each.
 prepare() {
   local app=$SQL_APP+$1 before=''
   case $program in
