@@ -26,6 +26,11 @@ TEST(Installation, HoldsTheProgramsWithoutTheLabAndAUnitThatSystemdUnderstands) 
   EXPECT_THAT(files_below(folder.path()), UnorderedElementsAre("bin/sqlshim", "bin/sqlshim-control",
                                                                "lib/systemd/system/sqlshim.service"));
 
+  // Whoever has run the README's first command can install: it builds all of that.
+  const auto demo = lab::read_file(SQLSHIM_SOURCE_DIR "/tools/demo.sh");
+  for (const auto &installed : fs::directory_iterator(folder.path() / "bin"))
+    EXPECT_THAT(demo, ContainsRegex("--target ([^\n]* )?" + installed.path().filename().string() + " "));
+
   const auto lab = lab::run({.argv = {program, "lab", "--", "true"}});
   EXPECT_EQ(lab.status, 2);
   EXPECT_THAT(lab.output, HasSubstr("sqlshim-lab"));
