@@ -1,4 +1,4 @@
-// How load_identity reads the sources, one file each: keytab.cpp, ccache.cpp, caller_ccache.cpp, password.cpp.
+// How load_identity reads the sources, a file each: keytab.cpp, ccache.cpp, caller_ccache.cpp, password.cpp.
 // Internal to auth/.
 #pragma once
 

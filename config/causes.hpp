@@ -1,5 +1,5 @@
-// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, what may follow on
-// it, a sentence and a remedy. It stands here because a configuration names causes too.
+// The failure catalogue: one enum and one table. A cause has a stable id, whose fault it is, what may follow
+// on it, a sentence and a remedy. It stands here because a configuration names causes too.
 #pragma once
 
 #include "auth/words.hpp"
@@ -104,8 +104,8 @@ enum class Cause {
 enum class Area { caller, names, spn, ticket, connection, tls, server };
 
 /// Where a login goes on that came to its end by a cause: nowhere but along the route's attempts, or to the
-/// route's failover partner. That is where nobody was reached, or the server has not got the database (the
-/// partner may be the principal by now). A server that refuses who is asking, or is not proven, leads nowhere.
+/// route's failover partner. That is where nobody was reached, or the server has not got the database (its
+/// partner may by now). A server that refuses who is asking, or is not proven, leads nowhere.
 enum class Onward { here, partner };
 
 /// What the catalogue knows of a cause. `sentence` and `remedy` hold placeholders ({spn}, {host}, …:

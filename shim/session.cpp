@@ -57,8 +57,8 @@ struct Session {
   }
 };
 
-/// Before anything else is spent on the connection: who it is, and a place among that user's logins. False: it
-/// is to be closed without a word.
+/// Before anything else is spent on the connection: who it is, and a place among that user's logins. False:
+/// it is to be closed without a word.
 bool prove_caller(Session &session) {
   if (!session.admission.refused.empty()) return true;
   auto &common = session.parts.common;

@@ -1,13 +1,13 @@
 // The login as the server sees it: what sqlshim says to an application, up to its LOGIN7. A machine: it never
 // waits and never touches a network. The caller asks `next()`, does what it says, and asks again.
 //
-//   0x12 PRELOGIN -> answer -> 0x10 LOGIN7                                  -> LoginRequest   in clear
-//   0x12 PRELOGIN -> answer -> StartTls -> 0x10 LOGIN7 (in TLS)             -> LoginRequest   full: all that follows is in TLS
-//   0x12 PRELOGIN -> answer -> StartTls -> its first packet (in TLS) -> StopTls -> its other packets (in clear)
-//                                                                           -> LoginRequest   login-only: all that follows is in clear
-//   0x16 TLS first (TDS 8.0) -> StartTls -> 0x12 PRELOGIN -> answer -> 0x10 LOGIN7 (all in TLS) -> LoginRequest
-//   0x10 LOGIN7 at once (TDS 7.0, jTDS)                                     -> LoginRequest   in clear
-//   0x02 (TDS 4.2), anything else                                           -> Refused
+//   0x12 PRELOGIN -> answer -> 0x10 LOGIN7                      -> LoginRequest   in clear
+//   0x12 PRELOGIN -> answer -> StartTls -> 0x10 LOGIN7 in TLS   -> LoginRequest   full: TLS stays
+//   0x12 PRELOGIN -> answer -> StartTls -> LOGIN7's first packet in TLS -> StopTls
+//                                       -> its others in clear  -> LoginRequest   login-only: TLS is over
+//   0x16 TLS (TDS 8.0) -> StartTls -> PRELOGIN -> answer -> LOGIN7   -> LoginRequest   strict: all in TLS
+//   0x10 LOGIN7 at once (TDS 7.0, jTDS)                         -> LoginRequest   in clear
+//   0x02 (TDS 4.2), anything else                               -> Refused
 //
 // What a PRELOGIN with this ENCRYPTION is answered, and what follows; - is no such option:
 //

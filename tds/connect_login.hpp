@@ -1,8 +1,8 @@
 // The login as the client sees it: what sqlshim says to the real SQL Server. A machine, like accept_login.
 //
-//   PRELOGIN -> answer -> [StartTls] -> [NeedToken] LOGIN7 -> { SSPI token -> NeedToken -> SSPI message }* -> LOGINACK … DONE
-//
-//   login-only TLS:   … StartTls -> [NeedToken] first packet of LOGIN7 (in TLS) -> StopTls -> its other packets and all else (in clear)
+//   PRELOGIN -> answer -> [StartTls] -> [NeedToken] LOGIN7 -> { SSPI token -> NeedToken -> SSPI message }*
+//     -> LOGINACK … DONE
+//   login-only TLS:   … StartTls -> [NeedToken] LOGIN7's first packet in TLS -> StopTls -> all else in clear
 //   strict (TDS 8.0): StartTls -> PRELOGIN -> answer -> [NeedToken] LOGIN7 …, all in TLS
 //
 // What we ask in ENCRYPTION, and what its answer leads to; - is no such option:

@@ -1,10 +1,10 @@
 // LOGIN7 (MS-TDS 2.2.6.4). All integers little-endian; 94 bytes fixed, then the variable part:
 //
-//    0 Length 4        4 TDSVersion 4    8 PacketSize 4    12 ClientProgVer 4   16 ClientPID 4   20 ConnectionID 4
-//   24 OptionFlags1 1 25 OptionFlags2 1 26 TypeFlags 1     27 OptionFlags3 1    28 ClientTimeZone 4  32 ClientLCID 4
-//   36 HostName  40 UserName  44 Password  48 AppName  52 ServerName  56 Extension  60 CltIntName  64 Language
-//   68 Database  (each: ib LE16, cch LE16)  72 ClientID 6  78 ibSSPI 2, cbSSPI 2  82 AtchDBFile  86 ChangePassword
-//   90 cbSSPILong 4
+//    0 Length 4       4 TDSVersion 4   8 PacketSize 4  12 ClientProgVer 4  16 ClientPID 4  20 ConnectionID 4
+//   24 OptionFlags1  25 OptionFlags2  26 TypeFlags  27 OptionFlags3  28 ClientTimeZone 4  32 ClientLCID 4
+//   36 HostName 40 UserName 44 Password 48 AppName 52 ServerName 56 Extension 60 CltIntName 64 Language
+//   68 Database (each: ib LE16, cch LE16)  72 ClientID 6  78 ibSSPI 2, cbSSPI 2  82 AtchDBFile
+//   86 ChangePassword  90 cbSSPILong 4
 //
 // Clients before TDS 7.2 send a fixed part of 86 bytes: nothing from 86 on (ChangePassword, cbSSPILong).
 #pragma once

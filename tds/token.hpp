@@ -1,7 +1,8 @@
 // Tokens of a login reply (MS-TDS 2.2.7). Their sizes depend on the TDS version that was agreed: before 7.2,
 // ERROR and INFO carry a line number of 2 bytes and DONE is 8 bytes; from 7.2 on 4 and 12.
 //
-//   0xAA ERROR, 0xAB INFO   LE16 length, Number 4, State 1, Class 1, US_VARCHAR text, B_VARCHAR server, B_VARCHAR proc, Line 2|4
+//   0xAA ERROR, 0xAB INFO   LE16 length, Number 4, State 1, Class 1, US_VARCHAR text, B_VARCHAR server,
+//                           B_VARCHAR proc, Line 2|4
 //   0xAD LOGINACK           LE16 length, Interface 1, TDSVersion BE32, B_VARCHAR program, version 4
 //   0xAE FEATUREEXTACK      { id 1, LE32 length, data }* 0xFF
 //   0xE3 ENVCHANGE          LE16 length, type 1, data

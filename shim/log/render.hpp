@@ -19,8 +19,8 @@ inline constexpr std::size_t most_logged_strings =
 /// separators and bidirectional controls are escaped as \u00XX / \u20XX.
 std::string to_json(const Record &record);
 /// Reads a line written by any version so far ("v":1). Unknown events, known fields of another type, and
-/// words that a closed set does not have are an Error text; unknown extra fields in known events are ignored; a field that is missing (an older version
-/// did not know it) keeps its default.
+/// words that a closed set does not have are an Error text. Unknown fields of known events are ignored; one
+/// that is missing (an older version did not know it) keeps its default.
 std::expected<Record, std::string> from_json(std::string_view line);
 /// "7f3a01c2 +1.830ms policy.decided rule=reports outcome=allow …"; values with blanks in double
 /// quotes, empty ones left out. Without a connection the line begins with the time:

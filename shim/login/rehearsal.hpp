@@ -84,13 +84,14 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
                                                 bool connect, bool tickets = false,
                                                 std::span<const auth::Driver> drivers = {});
 
-/// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],"diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,
-/// "remedy":…}|null,"names":{"own":{"canonical":…,"addresses":[…],"fault":…},"system":{…},"differ":["canonical","addresses"]}|null};
-/// with drivers one more member,
-/// "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,"works":…,
-/// "spns":[{"spn":…,"source":…,"ticket":…,"said":…,"suspicion":…}]}]}; each record is as in the
-/// decision log, on a line of its own. `more`: further members of the caller's, as JSON text
-/// (`"control":[…]`), last; empty: none.
+/// {"v":1,"target":…,"route":…,"identity":…,"connect":…,"not_done":…,"records":[…],
+///  "diagnosis":{"cause":…,"fault":…,"spn":…,"said":…,"said_by":…,"sentence":…,"remedy":…}|null,
+///  "names":{"own":{"canonical":…,"addresses":[…],"fault":…},"system":{…},
+///           "differ":["canonical","addresses"]}|null,
+///  "drivers":{"chain":[…],"addresses":[…],"ptr":…,"ptr_fault":…,"rows":[{"driver":…,"name":…,"reason":…,
+///             "works":…,"spns":[{"spn":…,"source":…,"ticket":…,"said":…,"suspicion":…}]}]}}
+/// `drivers` is there only where drivers were asked about. Each record is as in the decision log, on a line
+/// of its own. `more`: further members of the caller's, as JSON text (`"control":[…]`), last; empty: none.
 std::string to_json(const Explanation &explanation, std::string_view more = {});
 
 } // namespace shim

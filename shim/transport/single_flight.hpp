@@ -10,8 +10,8 @@
 
 namespace shim {
 
-/// Thread-safe. Who asks first for a key has the claim to it; the others wait, each on its own event loop, for
-/// what it comes to. Claims and waits may outlive it.
+/// Thread-safe. Who asks first for a key has the claim to it; the others wait, each on its own event loop,
+/// for what it comes to. Claims and waits may outlive it.
 template <class Key, class Outcome> class SingleFlight {
   /// One coroutine that waits. Posted to only while it is registered: its event loop may be gone afterwards.
   struct Waiter {

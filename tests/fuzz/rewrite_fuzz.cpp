@@ -1,6 +1,6 @@
-// What the server is asked, made of any LOGIN7 that a client may send (shim/login/rewrite.hpp): its first byte chooses
-// the attempt and the route's encryption, the rest is the client's login; or the server's reply to it, whose failover
-// partners are mapped.
+// What the server is asked, made of any LOGIN7 that a client may send (shim/login/rewrite.hpp): its first
+// byte chooses the attempt and the route's encryption, the rest is the client's login; or the server's reply
+// to it, whose failover partners are mapped.
 #include "shim/login/rewrite.hpp"
 
 #include "tests/fuzz/fuzz.hpp"

@@ -2,13 +2,13 @@
 // with it, wherever it is sent.
 //
 // It is told by its environment:
-//   SQL_HOST SQL_PORT SQL_USER SQL_PASSWORD   where to, as whom
-//   SQL_AUTH                                  sql, kerberos or ntlm
-//   SQL_SPN                                   for its Kerberos
-//   SQL_CERTIFICATE SQL_CERTIFICATE_NAME SQL_CA  for its TDS 8.0: the server's own, a name in it, who signed it
-//   SQL_MODE                                  the row's mode
-//   SQL_APP                                   each step's connections say that they are SQL_APP+STEP
-//   SQL_ONLY                                  one step alone; nothing: all of them
+//   SQL_HOST SQL_PORT SQL_USER SQL_PASSWORD      where to, as whom
+//   SQL_AUTH                                     sql, kerberos or ntlm
+//   SQL_SPN                                      for its Kerberos
+//   SQL_CERTIFICATE SQL_CERTIFICATE_NAME SQL_CA  for its TDS 8.0: the server's, a name in it, who signed it
+//   SQL_MODE                                     the row's mode
+//   SQL_APP                                      each step's connections say that they are SQL_APP+STEP
+//   SQL_ONLY                                     one step alone; nothing: all of them
 // It prints "step NAME: TEXT" lines, the same each time it is run; "step NAME: - WHY" where the driver has no
 // such thing. Its status is 0 when every step ran.
 #pragma once

@@ -6,7 +6,8 @@
 // SECTION of freetds.conf has host, port, encryption; the credential cache has the ticket. Standard
 // output gets one line of JSON:
 //   {"accepted":true,"auth_scheme":"KERBEROS","said":[]}
-//   {"accepted":false,"auth_scheme":"","said":["18456 (class 14, state 1): Login failed for user …","db-lib 20002: Adaptive Server connection failed"]}
+//   {"accepted":false,"auth_scheme":"","said":["18456 (class 14, state 1): Login failed for user …",
+//    "db-lib 20002: Adaptive Server connection failed"]}
 // Exit status: 0 there is such a line, whatever it says; 2 usage. It asks for mutual authentication, and
 // for no password of anybody.
 

@@ -36,7 +36,8 @@ struct LabOptions {
 /// Up when constructed, down when destroyed.
 ///
 ///   lab::Lab lab({.fault = "spn-missing"});
-///   auto done = lab::run({.argv = {"tsql", "-H", "127.0.0.1", "-p", std::to_string(lab.port())}, .environment = lab.environment()});
+///   auto done = lab::run({.argv = {"tsql", "-H", "127.0.0.1", "-p", std::to_string(lab.port())},
+///                         .environment = lab.environment()});
 class Lab {
 public:
   /// Throws LabError when a part does not come up, with the end of its log.

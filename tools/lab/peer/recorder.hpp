@@ -1,6 +1,7 @@
 // What a peer saw of one connection, in files that others read while it lives:
 //
-//   NNNN.wire.bin  bytes of the client as on the wire      NNNN.tds.bin  the same after TLS, without its handshake (equal where there is none)
+//   NNNN.wire.bin  bytes of the client as on the wire
+//   NNNN.tds.bin   the same after TLS, without its handshake (equal where there is none)
 //   NNNN.json      the facts so far; replaced as a whole, so that a reader never finds half of it
 //
 // Bytes are written when they arrive, unbuffered, and before they are answered.

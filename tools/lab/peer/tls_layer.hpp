@@ -1,7 +1,9 @@
 // What lies between the wire and TDS: nothing, or TLS in one of its modes. Pure: bytes in, bytes out.
 //
-//   login, full   the handshake travels inside TDS packets of type 0x12; after it, TLS records stand on the wire by themselves
-//   login         the first TDS packet is the only one under TLS; what follows is clear, and no close_notify marks the change
+//   login, full   the handshake travels inside TDS packets of type 0x12; after it, TLS records stand on the
+//                 wire by themselves
+//   login         the first TDS packet is the only one under TLS; what follows is clear, and no close_notify
+//                 marks the change
 //   strict        TLS from the first byte
 #pragma once
 

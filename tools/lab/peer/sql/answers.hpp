@@ -3,21 +3,26 @@
 //
 // Batches are read as statements, each looked up by its first word:
 //
-//   SELECT …                                one table or none (query.hpp); sys.dm_exec_connections, sys.dm_exec_sessions and the other
-//                                           views of catalog.hpp; the @@variables, functions and properties of facts.hpp
-//   CREATE | DROP | TRUNCATE TABLE, INSERT, UPDATE, DELETE (table_statements.hpp), INSERT BULK with the rows behind it (bulk.hpp)
-//   DECLARE, SET @v = …, SET …, USE db, IF … ELSE, WHILE, BEGIN … END, BEGIN TRY … END TRY BEGIN CATCH … END CATCH, RETURN
+//   SELECT …                                one table or none (query.hpp); sys.dm_exec_connections,
+//                                           sys.dm_exec_sessions and the other views of catalog.hpp; the
+//                                           @@variables, functions and properties of facts.hpp
+//   CREATE | DROP | TRUNCATE TABLE, INSERT, UPDATE, DELETE (table_statements.hpp)
+//   INSERT BULK with the rows behind it (bulk.hpp)
+//   DECLARE, SET @v = …, SET …, USE db, IF … ELSE, WHILE, BEGIN … END, RETURN
+//   BEGIN TRY … END TRY BEGIN CATCH … END CATCH
 //   PRINT 'text', RAISERROR('text', severity, state), THROW number, 'text', state
 //   BEGIN | COMMIT | ROLLBACK | SAVE TRAN; implicit transactions
 //   WAITFOR DELAY 'hh:mm:ss'                until then, or until the client's attention
 //   EXEC ('text'), EXEC procedure …, of which these are the lab's own:
 //     lab_rows N [, BYTES]                  N generated rows: n INT, filler VARCHAR(BYTES)
 //     lab_blob BYTES                        one VARBINARY(max) of that size
-//     lab_meet N                            waits until N connections of this APP_NAME() are at such a call, or the client's attention
+//     lab_meet N                            waits until N connections of this APP_NAME() are at such a call,
+//                                           or until the client's attention
 //     lab_types [1]                         a column of each SQL type; with 1, all NULL
 //     lab_error NUMBER, CLASS, 'text' [, STATE, LINE, 'PROC']
 //     lab_echo value, …                     one row of its arguments, of the types that they came in
-//     lab_output value OUTPUT, …            numbers doubled, text and bytes reversed; the return status counts them
+//     lab_output value OUTPUT, …            numbers doubled, text and bytes reversed; the return
+//                                           status counts them
 //     lab_return N                          that return status
 //
 // RPCs: the same procedures by name, sp_executesql, sp_prepare, sp_prepexec, sp_execute, sp_unprepare, the

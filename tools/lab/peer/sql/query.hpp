@@ -17,8 +17,8 @@ struct Statement {
 };
 
 /// From behind SELECT to the end of the statement. None where it gave its values to variables.
-///   SELECT [DISTINCT] [TOP n] expression [AS name] | * , … [INTO table] [FROM table [alias]] [WHERE condition]
-///     [ORDER BY column [DESC], …] [OFFSET n ROWS [FETCH NEXT m ROWS ONLY]]
+///   SELECT [DISTINCT] [TOP n] expression [AS name] | * , … [INTO table] [FROM table [alias]]
+///     [WHERE condition] [ORDER BY column [DESC], …] [OFFSET n ROWS [FETCH NEXT m ROWS ONLY]]
 std::optional<RowSet> select_rows(Statement &statement);
 
 /// The rows of `table` for which WHERE holds, by index; reads on behind the condition. All of

@@ -1,5 +1,5 @@
-// What smbd says of a pipe's user, and the peer behind a pipe. The requests were captured from Debian 12's smbd
-// (Samba 4.17.12): alice, by NTLM (root's smbd, at an address of 12 letters) and by Kerberos.
+// What smbd says of a pipe's user, and the peer behind a pipe. The requests were captured from Debian 12's
+// smbd (Samba 4.17.12): alice, by NTLM (root's smbd, at an address of 12 letters) and by Kerberos.
 #include "tools/lab/peer/pipe.hpp"
 
 #include "tests/unit/tools/lab/peer/client.hpp"
