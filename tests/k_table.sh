@@ -1,5 +1,6 @@
 #!/bin/bash
-# Holds k_table.txt: every row from K1 to K21 is there, and every test that it names exists.
+# Holds what names tests: k_table.txt has every row from K1 to K21, README's "What it promises" has a test for
+# each promise, and every test that they name exists.
 # Usage: k_table.sh SOURCE_FOLDER BUILD_FOLDER
 set -u
 help() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
@@ -21,5 +22,17 @@ while read -r row test rest; do
   [[ $row =~ ^K([1-9]|1[0-9]|2[01])$ && -n $test && -z $rest ]] || { complain "not a row: $row $test $rest"; continue; }
   [ "$test" = later ] || grep -qxF -- "$test" <<<"$known" || complain "$row names a test that does not exist: $test"
 done <"$table"
+promises=0
+while IFS='|' read -r _ promise held _; do
+  case $promise in '' | ' promise ' | ---*) continue ;; esac
+  promises=$((promises + 1))
+  named=$(grep -oE '`[a-z_]+_test[.][^`]+`' <<<"$held" | tr -d '`')
+  [ -n "$named" ] || { echo "README.md: no test holds:$promise"; failures=$((failures + 1)); }
+  for test in $named; do
+    grep -qxF -- "$test" <<<"$known" || { echo "README.md: no such test: $test"; failures=$((failures + 1)); }
+  done
+done < <(sed -n '/^## What it promises/,/^## What it costs/p' "$1/README.md" | grep '^|')
+[ "$promises" -ge 11 ] || { echo "README.md: only $promises promises found"; failures=$((failures + 1)); }
 [ "$failures" -eq 0 ] || exit 1
 echo "k_table.txt: $(grep -cE '^K.* later$' "$table") rows later, the others held by tests that exist"
+echo "README.md: $promises promises, each held by tests that exist"
