@@ -72,6 +72,22 @@ Result<std::string> holder_of(const GssCredential &credential, gss_OID mechanism
   return name;
 }
 
+Result<SessionKey> session_key_of(const GssContext &context, gss_OID mechanism) {
+  if (!context.get()) return std::unexpected(make_error(Kind::other, "there is no security context yet"));
+  OM_uint32 minor = 0;
+  GssBufferSet found;
+  if (const auto major =
+          gss_inquire_sec_context_by_oid(&minor, context.get(), GSS_C_INQ_SSPI_SESSION_KEY, found.out());
+      GSS_ERROR(major))
+    return std::unexpected(gss_error(major, minor, mechanism));
+  if (!found.get() || found.get()->count == 0 || found.get()->elements[0].length == 0)
+    return std::unexpected(make_error(Kind::other, "the mechanism gives no session key away"));
+  auto &element = found.get()->elements[0];
+  SessionKey key({static_cast<const std::uint8_t *>(element.value), element.length});
+  explicit_bzero(element.value, element.length);
+  return key;
+}
+
 gss_channel_bindings_struct bindings_to(Bytes &channel) {
   gss_channel_bindings_struct bindings{}; // address types and lengths stay zero
   bindings.application_data = {channel.size(), channel.data()};

@@ -1,7 +1,7 @@
 // GSSAPI's objects, owned, and its errors. Internal to auth/.
 #pragma once
 
-#include "auth/error.hpp"
+#include "auth/session_key.hpp"
 
 #include <gssapi/gssapi.h>
 #include <gssapi/gssapi_ext.h>
@@ -65,6 +65,8 @@ gss_buffer_desc borrowed(ByteView token);
 Error gss_error(OM_uint32 major, OM_uint32 minor, gss_OID mechanism);
 /// Whom a credential would log in as, as GSSAPI tells it.
 Result<std::string> holder_of(const GssCredential &credential, gss_OID mechanism);
+/// Of a complete context. As SSPI gives it: for Kerberos the subkey that the acceptor chose, where it did.
+Result<SessionKey> session_key_of(const GssContext &context, gss_OID mechanism);
 /// Bindings to a TLS channel: `channel` is the application data, and no addresses (RFC
 /// 4121 4.1.1.2). Borrows it.
 gss_channel_bindings_struct bindings_to(Bytes &channel);

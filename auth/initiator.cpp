@@ -99,6 +99,7 @@ public:
   }
 
   const std::string &source() const override { return source_; }
+  Result<SessionKey> session_key() const override { return session_key_of(security_, mechanism_); }
 
 private:
   Error refused(OM_uint32 major, OM_uint32 minor, ByteView server_token) const {

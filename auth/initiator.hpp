@@ -3,6 +3,7 @@
 #pragma once
 
 #include "auth/error.hpp"
+#include "auth/session_key.hpp"
 #include "auth/ticket.hpp"
 
 #include <memory>
@@ -40,6 +41,8 @@ public:
   /// Who the context authenticates as, as GSSAPI tells it; equals the ticket's client
   /// (checked before the first token).
   virtual const std::string &source() const = 0;
+  /// Once the context is complete. Error: the mechanism gives none away.
+  virtual Result<SessionKey> session_key() const = 0;
 };
 
 /// Makes a private MEMORY ccache with that one ticket (destroyed with the initiator), acquires a credential

@@ -140,6 +140,7 @@ public:
   }
 
   const std::string &source() const override { return source_; }
+  Result<SessionKey> session_key() const override { return session_key_of(security_, mechanism_); }
 
 private:
   /// Of the server's first token, before the mechanism answers it.

@@ -169,6 +169,14 @@ std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t p
   return candidates;
 }
 
+std::optional<SpnCandidate> smb_spn(const NameFacts &facts, const KerberosConfig &config,
+                                    const RealmFacts &realms, const SpnRules &rules) {
+  const auto realm = realm_for(facts.canonical, facts.canonical, config, realms, rules);
+  if (!realm) return std::nullopt;
+  return SpnCandidate{"cifs/" + facts.canonical + "@" + realm->name, Why::bare,
+                      std::string(to_string(realm->from))};
+}
+
 std::string Oddity::text() const { return std::string(to_string(shape)) + " (" + lookup + ")"; }
 
 std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts) {

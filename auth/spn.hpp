@@ -36,6 +36,11 @@ std::vector<SpnCandidate> spn_candidates(const NameFacts &facts, std::uint16_t p
                                          const std::string &explicit_spn, const KerberosConfig &config,
                                          const RealmFacts &realms, const SpnRules &rules = {});
 
+/// Of the SMB server through which a pipe is reached: `cifs/HOST`, in the realm of the host's other services.
+/// nullopt: no realm can be told.
+std::optional<SpnCandidate> smb_spn(const NameFacts &facts, const KerberosConfig &config,
+                                    const RealmFacts &realms, const SpnRules &rules = {});
+
 /// The shapes of an SPN that faults of names produce. The first four are KB811889's, the fifth is a PTR
 /// that leads to somebody else.
 enum class Shape { short_name, address, wrong_domain, extra_label, other_host };

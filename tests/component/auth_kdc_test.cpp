@@ -464,6 +464,18 @@ TEST_F(AuthInitiator, BothWrappingsWithMutualAuthentication) {
   }
 }
 
+TEST_F(AuthInitiator, SharesItsSessionKeyWithTheServer) {
+  for (const Wrapping wrapping : {Wrapping::spnego, Wrapping::raw}) {
+    Acceptor acceptor(file("peer.keytab"));
+    const auto ours = initiator({.wrapping = wrapping, .mutual = true});
+    EXPECT_FALSE(ours->session_key()) << "before the first token";
+    ASSERT_FALSE(run(*ours, acceptor).error);
+    const auto key = value(ours->session_key());
+    EXPECT_EQ(Bytes(key.reveal().begin(), key.reveal().end()), acceptor.session_key());
+    EXPECT_GE(key.reveal().size(), 16u) << "what SMB takes of it";
+  }
+}
+
 TEST_F(AuthInitiator, WithoutMutualAuthenticationTheServerProvesNothing) {
   Acceptor raw(file("peer.keytab"));
   const Handshake done = run(*initiator({.wrapping = Wrapping::raw, .mutual = false}), raw);

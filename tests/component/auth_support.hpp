@@ -141,6 +141,18 @@ public:
   /// The channel that clients must be bound to, where they name one.
   void bind(std::string_view channel) { channel_ = channel; }
 
+  /// Of a complete context, as GSSAPI gives it.
+  Bytes session_key() const {
+    OM_uint32 minor = 0;
+    gss_buffer_set_t found = GSS_C_NO_BUFFER_SET;
+    gss_inquire_sec_context_by_oid(&minor, context_, GSS_C_INQ_SSPI_SESSION_KEY, &found);
+    if (!found || found->count == 0) fail("the acceptor has no session key");
+    const auto *begin = static_cast<const std::uint8_t *>(found->elements[0].value);
+    const Bytes key(begin, begin + found->elements[0].length);
+    gss_release_buffer_set(&minor, &found);
+    return key;
+  }
+
   /// The answer to a token; empty where there is none. An error token is an answer too: `failed()` tells.
   Bytes accept(ByteView token) {
     gss_buffer_desc in{token.size(), const_cast<std::uint8_t *>(token.data())};

@@ -108,6 +108,9 @@ TEST_F(NtlmInitiatorTest, InSpnego) {
   step = value(ours->step(value(accept(step.token))));
   EXPECT_TRUE(step.complete);
   EXPECT_TRUE(accepted_.complete);
+  const auto key = value(ours->session_key()), its = value(session_key_of(context_, &spnego_oid));
+  EXPECT_THAT(key.reveal(), testing::ElementsAreArray(its.reveal()));
+  EXPECT_EQ(key.reveal().size(), 16u);
   EXPECT_EQ(accepted_.client, R"(CORP\svc-reports)");
 }
 

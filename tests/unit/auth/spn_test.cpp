@@ -98,6 +98,14 @@ std::vector<std::string> spns(const NameFacts &facts, std::uint16_t port, const 
   return texts;
 }
 
+TEST(Spn, OfTheSmbServer) {
+  EXPECT_EQ(smb_spn(facts("sql1.corp.test"), config(), {}),
+            (SpnCandidate{"cifs/sql1.corp.test@CORP.TEST", Why::bare, "domain-realm"}));
+  EXPECT_EQ(smb_spn(facts("sql1.other.test"), config(), {.identity = "USERS.TEST", .srv = {}}),
+            (SpnCandidate{"cifs/sql1.other.test@USERS.TEST", Why::bare, "referral"}));
+  EXPECT_EQ(smb_spn(facts("sql1.other.test"), config(), {}), std::nullopt);
+}
+
 TEST(Spn, EachReasonInTheOrderOfTheRules) {
   EXPECT_THAT(spns(facts_of("sqlalias", "sql1.corp.test"), 1433),
               ElementsAre("port sql1.corp.test:1433", "bare sql1.corp.test", "typed sqlalias:1433"));
