@@ -41,6 +41,13 @@ TEST(Installation, HoldsTheProgramsWithoutTheLabAndAUnitThatSystemdUnderstands) 
   const auto verified = lab::run({.argv = {"systemd-analyze", "verify", "--man=no", unit}});
   EXPECT_EQ(verified.status, 0);
   EXPECT_THAT(verified.output, Not(HasSubstr("sqlshim"))) << "what it says of other units is not ours";
+  // From 0, safe, to 10: what is left is the network, users' ccaches in /tmp and /home, and its Unix sockets.
+  const auto exposed = lab::run(
+      {.argv = {"systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=20", unit}});
+  EXPECT_EQ(exposed.status, 0) << exposed.output;
+  for (const auto line : {"UMask=0077", "StateDirectoryMode=0700", "LogsDirectoryMode=0700", "MemoryMax=2G",
+                          "TasksMax=512", "LimitCORE=0", "SystemCallFilter=~@privileged @resources"})
+    EXPECT_THAT(lab::read_file(unit), HasSubstr("\n" + std::string(line) + "\n"));
 }
 
 } // namespace
