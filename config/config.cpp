@@ -1,7 +1,6 @@
 #include "config/config.hpp"
 
 #include <algorithm>
-#include <utility>
 
 namespace config {
 
@@ -10,39 +9,13 @@ std::string Address::text() const {
   return (v6 ? "[" + ip + "]" : ip) + ":" + std::to_string(port);
 }
 
-std::string to_string(AttemptKind kind) {
-  switch (kind) {
-  case AttemptKind::tcp_kerberos:
-    return "tcp+kerberos";
-  case AttemptKind::tcp_ntlm:
-    return "tcp+ntlm";
-  case AttemptKind::tcp_sql:
-    return "tcp+sql";
-  }
-  std::unreachable();
-}
-
-std::string to_string(Resolver resolver) { return resolver == Resolver::own ? "own" : "system"; }
-
-std::string to_string(ListenerTls tls) {
-  constexpr std::string_view words[] = {"off", "optional", "required"};
-  return std::string(words[static_cast<std::size_t>(tls)]);
-}
-
-std::string to_string(Encrypt encrypt) {
-  constexpr std::string_view words[] = {"off", "login", "require", "strict"};
-  return std::string(words[static_cast<std::size_t>(encrypt)]);
-}
-
-std::string to_string(TlsMin version) {
-  constexpr std::string_view words[] = {"1.0", "1.2"};
-  return std::string(words[static_cast<std::size_t>(version)]);
-}
-
-std::string to_string(Fallback fallback) {
-  constexpr std::string_view words[] = {"on", "audit", "off"};
-  return std::string(words[static_cast<std::size_t>(fallback)]);
-}
+std::string to_string(AttemptKind kind) { return std::string(auth::spelling(kind)); }
+std::string to_string(Resolver resolver) { return std::string(auth::spelling(resolver)); }
+std::string to_string(PasswordEtypes etypes) { return std::string(auth::spelling(etypes)); }
+std::string to_string(ListenerTls tls) { return std::string(auth::spelling(tls)); }
+std::string to_string(Encrypt encrypt) { return std::string(auth::spelling(encrypt)); }
+std::string to_string(TlsMin version) { return std::string(auth::spelling(version)); }
+std::string to_string(Fallback fallback) { return std::string(auth::spelling(fallback)); }
 
 bool Route::verified_tls() const { return encrypt != Encrypt::off && !trust_server_certificate; }
 

@@ -5,6 +5,7 @@
 #include "auth/glob.hpp"
 #include "auth/name.hpp"
 #include "auth/spn_rules.hpp"
+#include "auth/words.hpp"
 #include "config/causes.hpp"
 #include "tds/prelogin.hpp"
 
@@ -22,10 +23,27 @@ namespace config {
 using Duration = std::chrono::milliseconds; ///< 0: never
 
 enum class Level { trace, debug, info, warn, error };
+constexpr auto word_table(std::type_identity<Level>) {
+  return std::to_array<std::pair<Level, std::string_view>>({{Level::trace, "trace"},
+                                                            {Level::debug, "debug"},
+                                                            {Level::info, "info"},
+                                                            {Level::warn, "warn"},
+                                                            {Level::error, "error"}});
+}
+
+/// What becomes of new logins while the decision log cannot be written.
+enum class WhenFull { refuse, serve };
+constexpr auto word_table(std::type_identity<WhenFull>) {
+  return std::to_array<std::pair<WhenFull, std::string_view>>(
+      {{WhenFull::refuse, "refuse"}, {WhenFull::serve, "serve"}});
+}
 
 struct Log {
   std::filesystem::path decisions = "decisions.jsonl"; ///< "-": standard output
   Level level = Level::info;
+  std::uint64_t size = 1ULL << 30; ///< bytes of a file, before the next is begun; 0: never
+  std::size_t keep = 5;            ///< older files that stay beside it
+  WhenFull when_full = WhenFull::refuse;
   bool operator==(const Log &) const = default;
 };
 
@@ -42,6 +60,8 @@ struct Limits {
   std::size_t handshakes = 64;         ///< logins under way on one listener
   std::size_t handshakes_per_uid = 16; ///< logins under way of one user, on all listeners
   std::size_t connections = 4096;      ///< of the whole process, logged in or not
+  std::size_t connections_per_uid = 0; ///< of one user; 0: three quarters of `connections`
+  std::size_t addresses = 64;          ///< of one server's name that a login makes use of
   Duration drain{30000};               ///< how long SIGTERM waits for running connections
   Duration client_login{10000};        ///< from accept to LOGIN7 complete
   bool operator==(const Limits &) const = default;
@@ -49,6 +69,10 @@ struct Limits {
 
 /// Who is asked for names: we ask hosts(5) and DNS ourselves, or the system does as its nsswitch.conf says.
 enum class Resolver { own, system };
+constexpr auto word_table(std::type_identity<Resolver>) {
+  return std::to_array<std::pair<Resolver, std::string_view>>(
+      {{Resolver::own, "own"}, {Resolver::system, "system"}});
+}
 std::string to_string(Resolver resolver);
 
 /// Which values of [dns] are resolv.conf's, and go with it when it changes. Where a value is from is no part
@@ -70,9 +94,19 @@ struct Dns {
   bool operator==(const Dns &) const = default;
 };
 
+/// By which encryption types a password may prove itself to a KDC.
+enum class PasswordEtypes { aes, any };
+constexpr auto word_table(std::type_identity<PasswordEtypes>) {
+  return std::to_array<std::pair<PasswordEtypes, std::string_view>>(
+      {{PasswordEtypes::aes, "aes"}, {PasswordEtypes::any, "any"}});
+}
+std::string to_string(PasswordEtypes etypes);
+
 struct Kerberos {
   std::string config = "/etc/krb5.conf";
-  Duration refusals{5000}; ///< how long a KDC's refusal is kept
+  Duration refusals{5000};                ///< how long a KDC's refusal is kept
+  std::int64_t most_iterations = 100'000; ///< of key derivation that a KDC may ask of a password
+  PasswordEtypes password_etypes = PasswordEtypes::aes;
   bool operator==(const Kerberos &) const = default;
 };
 
@@ -86,10 +120,18 @@ struct Who {
 };
 
 enum class ClientAuth { any, sql, integrated };
+constexpr auto word_table(std::type_identity<ClientAuth>) {
+  return std::to_array<std::pair<ClientAuth, std::string_view>>(
+      {{ClientAuth::any, "any"}, {ClientAuth::sql, "sql"}, {ClientAuth::integrated, "integrated"}});
+}
 
 /// What a listener answers to an application that asks for encryption: never; as the application
 /// likes; nothing else is taken.
 enum class ListenerTls { off, optional, required };
+constexpr auto word_table(std::type_identity<ListenerTls>) {
+  return std::to_array<std::pair<ListenerTls, std::string_view>>(
+      {{ListenerTls::off, "off"}, {ListenerTls::optional, "optional"}, {ListenerTls::required, "required"}});
+}
 std::string to_string(ListenerTls tls);
 
 struct Listener {
@@ -130,20 +172,47 @@ struct Match {
 };
 
 enum class AttemptKind { tcp_kerberos, tcp_ntlm, tcp_sql };
+constexpr auto word_table(std::type_identity<AttemptKind>) {
+  return std::to_array<std::pair<AttemptKind, std::string_view>>({{AttemptKind::tcp_kerberos, "tcp+kerberos"},
+                                                                  {AttemptKind::tcp_ntlm, "tcp+ntlm"},
+                                                                  {AttemptKind::tcp_sql, "tcp+sql"}});
+}
 std::string to_string(AttemptKind kind); ///< "tcp+kerberos"
 
 /// Of the server leg: none; the login alone; all of it, begun in PRELOGIN; all of it from
 /// the first byte (TDS 8.0).
 enum class Encrypt { off, login, require, strict };
+constexpr auto word_table(std::type_identity<Encrypt>) { // what is advised first
+  return std::to_array<std::pair<Encrypt, std::string_view>>({{Encrypt::require, "require"},
+                                                              {Encrypt::strict, "strict"},
+                                                              {Encrypt::login, "login"},
+                                                              {Encrypt::off, "off"}});
+}
 std::string to_string(Encrypt encrypt);
 /// The lowest version of TLS that a server may choose.
 enum class TlsMin { tls_1_0, tls_1_2 };
+constexpr auto word_table(std::type_identity<TlsMin>) {
+  return std::to_array<std::pair<TlsMin, std::string_view>>(
+      {{TlsMin::tls_1_2, "1.2"}, {TlsMin::tls_1_0, "1.0"}});
+}
 std::string to_string(TlsMin version); ///< "1.2"
 enum class MutualAuth { required, or_verified_tls };
+constexpr auto word_table(std::type_identity<MutualAuth>) {
+  return std::to_array<std::pair<MutualAuth, std::string_view>>(
+      {{MutualAuth::required, "required"}, {MutualAuth::or_verified_tls, "or-verified-tls"}});
+}
 enum class Unprotected { refuse, accept };
+constexpr auto word_table(std::type_identity<Unprotected>) {
+  return std::to_array<std::pair<Unprotected, std::string_view>>(
+      {{Unprotected::refuse, "refuse"}, {Unprotected::accept, "accept"}});
+}
 /// Whether an attempt that failed may be followed by the next: as fallback_on says; never, but the log tells
 /// what would have followed; never.
 enum class Fallback { on, audit, off };
+constexpr auto word_table(std::type_identity<Fallback>) {
+  return std::to_array<std::pair<Fallback, std::string_view>>(
+      {{Fallback::on, "on"}, {Fallback::audit, "audit"}, {Fallback::off, "off"}});
+}
 std::string to_string(Fallback fallback);
 
 struct Timeouts {

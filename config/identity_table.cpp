@@ -9,6 +9,13 @@
 namespace config {
 namespace {
 
+/// Whose credentials, where the configuration names no file of them.
+enum class From { client, caller };
+constexpr auto word_table(std::type_identity<From>) {
+  return std::to_array<std::pair<From, std::string_view>>(
+      {{From::client, "client"}, {From::caller, "caller"}});
+}
+
 /// A plain path, or "FILE:path", is relative to the folder; other types ("KEYRING:…") are names of their own.
 std::string ccache_name(const std::string &written, const Loading &loading) {
   constexpr std::string_view file_type = "FILE:";
@@ -87,9 +94,8 @@ std::string fault_of_template(std::string_view text, bool one_user) {
 }
 
 void read_from(Section &section, Identity &identity, const Loading &loading) {
-  const auto from = section.choice<IdentityKind>(
-      "from", {{"client", IdentityKind::client}, {"caller", IdentityKind::caller}});
-  const bool caller = from == IdentityKind::caller;
+  const auto from = section.word<From>("from");
+  const bool caller = from == From::caller;
   for (const std::string_view key : {"keytab", "password_file", "principal", "ccache"}) {
     if (!section.has(key) || !from || (caller && key == "ccache")) continue;
     section.problem(
@@ -98,7 +104,7 @@ void read_from(Section &section, Identity &identity, const Loading &loading) {
                       "it out");
   }
   if (!from) return;
-  identity.kind = *from;
+  identity.kind = caller ? IdentityKind::caller : IdentityKind::client;
   if (!caller) return;
   const auto written = section.string("ccache").value_or("/tmp/krb5cc_%{uid}");
   identity.source = written.empty() ? "" : ccache_name(written, loading);

@@ -70,10 +70,7 @@ void check_key(Section &section, const fs::path &path) {
 }
 
 void read_listener_tls(Section &section, Listener &listener, const Loading &loading) {
-  if (const auto tls = section.choice<ListenerTls>("tls", {{"off", ListenerTls::off},
-                                                           {"optional", ListenerTls::optional},
-                                                           {"required", ListenerTls::required}}))
-    listener.tls = *tls;
+  section.read("tls", listener.tls);
   listener.certificate = read_path(section, "certificate", loading);
   listener.key = read_path(section, "key", loading);
   if (!listener.certificate.empty()) warn_if_absent(section, "certificate", listener.certificate);
@@ -158,11 +155,8 @@ void read_listener(Section &section, Loading &loading) {
   if (section.has("mode") && by_address && !by_path)
     section.problem("mode", "is for Unix sockets; take it out, or write unix instead of address");
   read_who(section, "callers", listener.callers);
-  if (const auto auth = section.choice<ClientAuth>(
-          "client_auth",
-          {{"any", ClientAuth::any}, {"sql", ClientAuth::sql}, {"integrated", ClientAuth::integrated}}))
-    listener.client_auth = *auth;
-  if (const auto version = section.value("version", parse_version)) listener.version = *version;
+  section.read("client_auth", listener.client_auth);
+  section.read("version", listener.version, parse_version);
   read_listener_tls(section, listener, loading);
   section.finish();
   loading.config.listeners.push_back(std::move(listener));

@@ -55,9 +55,7 @@ void read_freetds_conf(Section &section, std::string_view key, Loading &loading)
 
 void read_resolver(Section &section, Loading &loading) {
   Dns &dns = loading.config.dns;
-  if (const auto resolver =
-          section.choice<Resolver>("resolver", {{"own", Resolver::own}, {"system", Resolver::system}}))
-    dns.resolver = *resolver;
+  section.read("resolver", dns.resolver);
   const auto hosts = section.string("hosts");
   if (!hosts) return;
   dns.hosts = hosts->empty() ? fs::path() : loading.from_folder(*hosts);
@@ -107,12 +105,11 @@ void read_log(Section &section, Loading &loading) {
     if (path->empty()) section.problem("decisions", "is empty; write a path, or \"-\" for standard output");
     loading.config.log.decisions = *path;
   }
-  if (const auto level = section.choice<Level>("level", {{"trace", Level::trace},
-                                                         {"debug", Level::debug},
-                                                         {"info", Level::info},
-                                                         {"warn", Level::warn},
-                                                         {"error", Level::error}}))
-    loading.config.log.level = *level;
+  Log &log = loading.config.log;
+  section.read("level", log.level);
+  section.read("size", log.size, parse_size);
+  if (const auto keep = section.number("keep", 0, 1000)) log.keep = static_cast<std::size_t>(*keep);
+  section.read("when_full", log.when_full);
   section.finish();
 }
 
@@ -122,8 +119,15 @@ void read_limits(Section &section, Loading &loading) {
   for (const auto &[key, limit] :
        {std::pair<std::string_view, std::size_t *>{"handshakes", &limits.handshakes},
         {"handshakes_per_uid", &limits.handshakes_per_uid},
-        {"connections", &limits.connections}})
+        {"connections", &limits.connections},
+        {"addresses", &limits.addresses}})
     if (const auto number = section.number(key, 1, most)) *limit = static_cast<std::size_t>(*number);
+  if (const auto share = section.number("connections_per_uid", 0, most))
+    limits.connections_per_uid = static_cast<std::size_t>(*share);
+  if (limits.connections_per_uid > limits.connections)
+    section.warning("connections_per_uid",
+                    fmt::format("is more than connections, {}, so one user can take them all; write less",
+                                limits.connections));
   for (const auto &[key, limit, why] :
        {std::tuple<std::string_view, Duration *, std::string_view>{
             "drain", &limits.drain, "\"0s\" would wait for ever; write \"1s\" to hardly wait"},
@@ -193,6 +197,15 @@ void read_kerberos(std::optional<Section> section, Loading &loading) {
     });
   }
   if (const auto refusals = read_duration(*section, "refusals")) loading.config.kerberos.refusals = *refusals;
+  constexpr std::int64_t least = 4096, most = 10'000'000; // libkrb5's own default; about 10 s of one core
+  if (const auto rounds = section->number("most_iterations", least, most))
+    loading.config.kerberos.most_iterations = *rounds;
+  section->read("password_etypes", loading.config.kerberos.password_etypes);
+  if (loading.config.kerberos.password_etypes == PasswordEtypes::any)
+    section->warning(
+        "password_etypes",
+        "whoever sits between sqlshim and the KDC can have passwords prove themselves with RC4, "
+        "and guess them from that; give the accounts AES keys (a new password does) and write \"aes\"");
   section->finish();
 }
 

@@ -60,13 +60,14 @@ void read_partner(Section &section, Route &route) {
 }
 
 Parsed<AttemptKind> attempt_of(std::string_view text) {
-  constexpr std::string_view now[] = {"tcp+kerberos", "tcp+ntlm", "tcp+sql"};
-  for (const AttemptKind kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_ntlm, AttemptKind::tcp_sql})
-    if (text == to_string(kind)) return kind;
+  if (const auto kind = auth::meaning<AttemptKind>(text)) return *kind;
   for (const std::string_view other : {"np+kerberos", "np+ntlm"})
     if (text == other)
       return std::unexpected(fmt::format("\"{}\" is not built yet; write \"tcp+{}\"", text, text.substr(3)));
-  return std::unexpected(Section::no_such_word(text, now));
+  std::vector<std::string_view> words;
+  for (const auto &[kind, word] : auth::words<AttemptKind>)
+    words.push_back(word);
+  return std::unexpected(Section::no_such_word(text, words));
 }
 
 void read_attempts(Section &section, Route &route) {
@@ -88,9 +89,7 @@ void read_attempts(Section &section, Route &route) {
 }
 
 void read_fallback(Section &section, Route &route) {
-  if (const auto fallback = section.choice<Fallback>(
-          "fallback", {{"on", Fallback::on}, {"audit", Fallback::audit}, {"off", Fallback::off}}))
-    route.fallback = *fallback;
+  section.read("fallback", route.fallback);
   for (const auto &element : section.elements("fallback_on").value_or(std::vector<Section::Element>{})) {
     const auto text = section.string(element);
     if (!text) continue;
@@ -178,21 +177,13 @@ void check_encryption(Section &section, const Route &route) {
 }
 
 void read_encryption(Section &section, Route &route, const Loading &loading) {
-  if (const auto encrypt = section.choice<Encrypt>("encrypt", {{"require", Encrypt::require},
-                                                               {"strict", Encrypt::strict},
-                                                               {"login", Encrypt::login},
-                                                               {"off", Encrypt::off}}))
-    route.encrypt = *encrypt;
+  section.read("encrypt", route.encrypt);
   route.ca_file = read_path(section, "ca_file", loading);
   if (!route.ca_file.empty()) warn_if_absent(section, "ca_file", route.ca_file);
-  if (const auto name = section.string("host_name_in_certificate");
-      name && !name->empty()) // "": the target's
-    if (const auto parsed = section.value("host_name_in_certificate", parse_host_name))
-      route.host_name_in_certificate = *parsed;
-  if (const auto trust = section.boolean("trust_server_certificate")) route.trust_server_certificate = *trust;
-  if (const auto least =
-          section.choice<TlsMin>("tls_min", {{"1.2", TlsMin::tls_1_2}, {"1.0", TlsMin::tls_1_0}}))
-    route.tls_min = *least;
+  if (!section.empty("host_name_in_certificate")) // "": the target's
+    section.read("host_name_in_certificate", route.host_name_in_certificate, parse_host_name);
+  section.read("trust_server_certificate", route.trust_server_certificate);
+  section.read("tls_min", route.tls_min);
   check_encryption(section, route);
 }
 
@@ -267,19 +258,13 @@ void read_route(Section &section, Loading &loading) {
   read_encryption(section, route, loading);
   read_domain_list(section, "redirect_within", route.redirect_within);
   read_names(section, route);
-  if (const auto spn = section.string("spn"); spn && !spn->empty()) // "" says: computed
-    if (const auto parsed = section.value("spn", parse_spn)) route.spn = *parsed;
+  if (!section.empty("spn")) section.read("spn", route.spn, parse_spn); // "": computed
   read_spn_rules(section, route);
-  if (const auto mutual =
-          section.choice<MutualAuth>("mutual_auth", {{"required", MutualAuth::required},
-                                                     {"or-verified-tls", MutualAuth::or_verified_tls}}))
-    route.mutual_auth = *mutual;
-  if (const auto unprotected = section.choice<Unprotected>(
-          "unprotected", {{"refuse", Unprotected::refuse}, {"accept", Unprotected::accept}}))
-    route.unprotected = *unprotected;
+  section.read("mutual_auth", route.mutual_auth);
+  section.read("unprotected", route.unprotected);
   check_unprotected(section, route);
   check_stand_in(section, route);
-  if (const auto all = section.boolean("multi_subnet")) route.multi_subnet = *all;
+  section.read("multi_subnet", route.multi_subnet);
   read_partner(section, route);
   if (auto timeouts = section.section("timeouts")) read_timeouts(*timeouts, route.timeouts);
   section.finish();

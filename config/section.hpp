@@ -42,6 +42,11 @@ public:
   /// The value of `key` whatever its type; null where it is not written.
   const toml::node *find(std::string_view key);
   bool has(std::string_view key) { return find(key) != nullptr; }
+  /// Whether "" is written, which some keys take for their default.
+  bool empty(std::string_view key) {
+    const toml::node *node = find(key);
+    return node && node->value_exact<std::string_view>() == "";
+  }
   /// Whether `key` is written; does not make it a known one.
   bool written(std::string_view key) const { return table_.contains(key); }
 
@@ -58,19 +63,25 @@ public:
   /// An integer from `least` to `most`.
   std::optional<std::int64_t> number(std::string_view key, std::int64_t least, std::int64_t most);
   std::optional<bool> boolean(std::string_view key);
-  /// One of a few words. `later` are words of other versions: a problem that says so,
-  /// and which word to write now.
-  template <class T>
-  std::optional<T> choice(std::string_view key, std::initializer_list<std::pair<std::string_view, T>> words) {
+  /// One of the words of `E`.
+  template <auth::Spelled E> std::optional<E> word(std::string_view key) {
     const auto text = string(key);
     if (!text) return std::nullopt;
+    if (const auto value = auth::meaning<E>(*text)) return value;
     std::vector<std::string_view> names;
-    for (const auto &[name, value] : words) {
-      if (name == *text) return value;
+    for (const auto &[value, name] : auth::words<E>)
       names.push_back(name);
-    }
     problem(key, no_such_word(*text, names));
     return std::nullopt;
+  }
+
+  // The value of `key` into `value`, which stays as it is where the key is not written, or wrongly.
+  template <auth::Spelled E> void read(std::string_view key, E &value) {
+    value = word<E>(key).value_or(value);
+  }
+  void read(std::string_view key, bool &value) { value = boolean(key).value_or(value); }
+  template <class T> void read(std::string_view key, T &value, Parsed<T> (*parse)(std::string_view)) {
+    if (auto parsed = this->value(key, parse)) value = *std::move(parsed);
   }
   /// The elements of an array, each with the key that problems call it by ("callers[0]"); `one_will_do`: a
   /// single value counts as an array of one. nullopt: not written, or not an array (a problem then).

@@ -46,6 +46,13 @@ std::string duration(Duration duration) {
   return duration == Duration{0} ? "\"0s\"" : fmt::format("\"{}ms\"", duration.count());
 }
 
+/// Bytes, in the largest unit that says it exactly.
+std::string size(std::uint64_t bytes) {
+  for (const auto &[unit, shift] : {std::pair<std::string_view, int>{"GiB", 30}, {"MiB", 20}, {"KiB", 10}})
+    if (bytes != 0 && bytes % (1ULL << shift) == 0) return fmt::format("\"{}{}\"", bytes >> shift, unit);
+  return fmt::format("\"{}\"", bytes);
+}
+
 std::string number(const Who &who, uid_t self) {
   if (who.self) return fmt::format("self: uid {}", self);
   return who.gid ? fmt::format("{}: gid {}", who.text, *who.gid)
@@ -67,14 +74,6 @@ std::string numbers(const std::vector<Who> &list, uid_t self) {
   return out;
 }
 
-std::string_view text(Level level) {
-  constexpr std::string_view words[] = {"trace", "debug", "info", "warn", "error"};
-  return words[static_cast<std::size_t>(level)];
-}
-std::string_view text(ClientAuth auth) {
-  constexpr std::string_view words[] = {"any", "sql", "integrated"};
-  return words[static_cast<std::size_t>(auth)];
-}
 std::string_view key(IdentityKind kind) {
   constexpr std::string_view words[] = {"keytab", "ccache", "password_file", "from", "ccache"};
   return words[static_cast<std::size_t>(kind)];
@@ -105,11 +104,16 @@ std::string show(const Config &config, uid_t self) {
 
   line("[log]");
   line("decisions = {}", toml_string(config.log.decisions.string()));
-  line("level = \"{}\"", text(config.log.level));
+  line("level = \"{}\"", auth::spelling(config.log.level));
+  line("size = {}", size(config.log.size));
+  line("keep = {}", config.log.keep);
+  line("when_full = \"{}\"", auth::spelling(config.log.when_full));
   line("\n[limits]");
   line("handshakes = {}", config.limits.handshakes);
   line("handshakes_per_uid = {}", config.limits.handshakes_per_uid);
   line("connections = {}", config.limits.connections);
+  line("connections_per_uid = {}", config.limits.connections_per_uid);
+  line("addresses = {}", config.limits.addresses);
   line("drain = {}", duration(config.limits.drain));
   line("client_login = {}", duration(config.limits.client_login));
   line("\n[dns]");
@@ -123,6 +127,8 @@ std::string show(const Config &config, uid_t self) {
   line("\n[kerberos]");
   line("config = {}", toml_string(config.kerberos.config));
   line("refusals = {}", duration(config.kerberos.refusals));
+  line("most_iterations = {}", config.kerberos.most_iterations);
+  line("password_etypes = {}", toml_string(to_string(config.kerberos.password_etypes)));
   line("\n[state]");
   if (!config.state.directory.empty()) line("directory = {}", toml_string(config.state.directory.string()));
   line("\n[domains]");
@@ -154,7 +160,7 @@ std::string show(const Config &config, uid_t self) {
     if (listener.unix_path)
       line("unix = {}\nmode = \"{:04o}\"", toml_string(listener.unix_path->string()), listener.mode);
     line("callers = {}{}", people(listener.callers), numbers(listener.callers, self));
-    line("client_auth = \"{}\"", text(listener.client_auth));
+    line("client_auth = \"{}\"", auth::spelling(listener.client_auth));
     const auto &version = listener.version;
     line("version = \"{}.{}.{}.{}\"", version.major, version.minor, version.build, version.sub_build);
     line("tls = \"{}\"", to_string(listener.tls));
@@ -198,8 +204,8 @@ std::string show(const Config &config, uid_t self) {
     line("spn = {}", toml_string(route.spn));
     line("spn_order = {}", words(route.spn_rules.order));
     line("realm_order = {}", words(route.spn_rules.realms));
-    line("mutual_auth = \"{}\"", route.mutual_auth == MutualAuth::required ? "required" : "or-verified-tls");
-    line("unprotected = \"{}\"", route.unprotected == Unprotected::refuse ? "refuse" : "accept");
+    line("mutual_auth = \"{}\"", auth::spelling(route.mutual_auth));
+    line("unprotected = \"{}\"", auth::spelling(route.unprotected));
     line("multi_subnet = {}", route.multi_subnet);
     line("failover_partner = {}", toml_string(route.failover_partner));
     const Timeouts &timeouts = route.timeouts;

@@ -58,14 +58,17 @@ TEST(Section, BooleansAreTrueOrFalse) {
                           "f:4:5: d: must be true or false, not an integer"));
 }
 
+enum class Switch { off, on };
+constexpr auto word_table(std::type_identity<Switch>) {
+  return std::to_array<std::pair<Switch, std::string_view>>({{Switch::off, "off"}, {Switch::on, "on"}});
+}
+
 TEST(Section, ChoicesNameTheNearestWord) {
   Reading reading("a = \"of\"\nb = \"zzz\"\nc = \"on\"\n");
-  const auto choose = [&](std::string_view key) {
-    return reading.top.choice<int>(key, {{"off", 0}, {"on", 1}});
-  };
+  const auto choose = [&](std::string_view key) { return reading.top.word<Switch>(key); };
   EXPECT_EQ(choose("a"), std::nullopt);
   EXPECT_EQ(choose("b"), std::nullopt);
-  EXPECT_EQ(choose("c"), 1);
+  EXPECT_EQ(choose("c"), Switch::on);
   EXPECT_THAT(reading.problems(), ElementsAre("f:1:5: a: \"of\" is unknown; did you mean \"off\"?",
                                               "f:2:5: b: \"zzz\" is unknown; write one of \"off\", \"on\""));
 }
