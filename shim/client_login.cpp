@@ -1,5 +1,7 @@
 #include "shim/client_login.hpp"
 
+#include "shim/login/drive.hpp"
+
 namespace shim {
 namespace {
 
@@ -32,8 +34,6 @@ Cause cause_of(tds::AcceptFault fault) {
   return Cause::protocol_violation;
 }
 
-Failure violation(std::string detail) { return {step, Cause::protocol_violation, std::move(detail)}; }
-
 } // namespace
 
 ClientLogin::ClientLogin(const config::Listener &listener, const TlsContexts &tls, Trail &trail,
@@ -56,33 +56,14 @@ ClientLogin::run(Millis limit, std::chrono::steady_clock::time_point started) {
 
 Task<std::expected<tds::LoginRequest, Ended>> ClientLogin::talk() {
   std::vector<std::uint8_t> buffer(4096);
-  for (;;) {
-    auto action = machine_.next();
-    tell_prelogin();
-    if (auto *send = std::get_if<tds::Send>(&action)) {
-      if (co_await client_.write(send->bytes)) machine_.end_of_stream();
-    } else if (std::holds_alternative<tds::Receive>(action)) {
-      auto [error, count] = co_await client_.read_some(asio::buffer(buffer));
-      if (error.category() == tls_category())
-        co_return std::unexpected(violation("the client: " + error.message()));
-      if (error)
-        machine_.end_of_stream();
-      else
-        machine_.receive({buffer.data(), count});
-    } else if (auto *start = std::get_if<tds::StartTls>(&action)) {
-      if (auto failure = co_await start_tls(*start)) co_return std::unexpected(std::move(*failure));
-      machine_.tls_established();
-    } else if (std::holds_alternative<tds::StopTls>(action)) {
-      if (client_.pending() > 0)
-        co_return std::unexpected(violation("Bytes came behind LOGIN7's first packet, under TLS."));
-      client_.stop_tls();
-    } else if (auto *asked = std::get_if<tds::LoginRequest>(&action)) {
-      tds::wipe(buffer); // a password stands in it
-      co_return std::move(*asked);
-    } else {
-      co_return std::unexpected(ended(std::get<tds::AcceptRefused>(action)));
-    }
-  }
+  const Leg leg{client_, step, "the client", "Bytes came behind LOGIN7's first packet, under TLS.", buffer};
+  auto action = co_await drive(
+      leg, machine_, [this] { tell_prelogin(); },
+      [this](const tds::StartTls &start) { return start_tls(start); });
+  tds::wipe(buffer); // a password stands in it
+  if (!action) co_return std::unexpected(std::move(action.error()));
+  if (auto *asked = std::get_if<tds::LoginRequest>(&*action)) co_return std::move(*asked);
+  co_return std::unexpected(ended(std::get<tds::AcceptRefused>(*action)));
 }
 
 Task<std::optional<Failure>> ClientLogin::start_tls(const tds::StartTls &start) {

@@ -149,19 +149,11 @@ std::expected<Decision, Ended> choose_route(Session &session, const Caller &call
 Task<std::expected<Upstream, Ended>> reach_server(Session &session, const Decision &decision,
                                                   const Caller &caller, const tds::LoginRequest &asked) {
   auto &common = session.parts.common;
-  UpstreamRequest request{*session.connection->config,
-                          *decision.route,
-                          decision.identity,
-                          asked,
-                          session.trail(),
-                          session.parts.resolver,
-                          common.tickets,
-                          common.identities,
-                          common.tls,
-                          common.browsers,
-                          common.trace,
-                          &caller};
-  auto outcome = co_await first_of(open_upstream(request), watch(session.client));
+  const Services services{common.tickets, common.identities, common.browsers, common.trace};
+  const Settings settings{session.connection->config, common.tls};
+  Login login{services, settings, session.parts.resolver, *decision.route, decision.identity,
+              &caller,  asked,    session.trail()};
+  auto outcome = co_await first_of(open_upstream(login), watch(session.client));
   if (auto *left = std::get_if<Ended>(&outcome)) co_return std::unexpected(std::move(*left));
   auto &opened = std::get<0>(outcome);
   if (!opened) co_return std::unexpected(std::move(opened.error()));

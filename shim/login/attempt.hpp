@@ -12,13 +12,12 @@ namespace shim {
 struct Ready {
   std::optional<AcquiredTicket> ticket;
   std::unique_ptr<auth::Initiator> initiator;
-  std::optional<Tickets::Turn> turn =
-      {}; ///< of NTLM: no other login offers a password of the same principal while this lives
+  /// Of NTLM: no other login offers a password of the same principal while this lives.
+  std::optional<Tickets::Turn> turn = {};
 };
 
-/// Before connecting: a wrong SPN costs the server nothing. `step` is where it is.
-Task<std::expected<Ready, Failure>> get_ready(UpstreamRequest &request, const Prepared &prepared,
-                                              const Attempt &attempt, Step &step);
+/// Before connecting: a wrong SPN costs the server nothing. Number `index` of the plan.
+Task<std::expected<Ready, Failure>> get_ready(Login &login, const Prepared &prepared, std::size_t index);
 
 /// A server that has accepted the login; its reply is still to be given to the client.
 struct Upstream {
@@ -36,11 +35,13 @@ struct Failed {
   bool ticket_rejected = false;
   bool wrong_instance = false;
 };
-using Outcome = std::variant<Upstream, Redirect, Failed>;
+/// The login was to go this far and no further (`Until::would_connect`).
+struct WouldConnect {};
+using Outcome = std::variant<Upstream, Redirect, Failed, WouldConnect>;
 
-/// Number `index` of the plan, with its events; within the route's timeout for connecting,
-/// and else without a deadline.
-Task<Outcome> try_attempt(UpstreamRequest &request, const Prepared &prepared, std::size_t index, Step &step);
+/// Number `index` of the plan, with its events; within the route's timeout for connecting, and else without a
+/// deadline.
+Task<Outcome> try_attempt(Login &login, const Prepared &prepared, std::size_t index);
 
 /// As people and the log count attempts: from 1.
 inline int number_of(std::size_t index) { return static_cast<int>(index) + 1; }

@@ -49,7 +49,7 @@ std::string reason_for(const config::Config &config, const config::Route &route)
 }
 
 /// Everything that a login needs, for one only.
-struct Workshop {
+struct OneLogin {
   const config::Config &config;
   const config::Route &route;
   NoLog log;
@@ -64,11 +64,11 @@ struct Workshop {
   Resolver own = by(config::Resolver::own), by_system = by(config::Resolver::system);
   Resolver &resolver = config.dns.resolver == config::Resolver::own ? own : by_system; ///< the login's
 
-  Workshop(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
+  OneLogin(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
       : config(configuration), route(chosen), identities(pool, kerberos.path),
         tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }),
         tls(std::make_shared<const config::Config>()) {}
-  ~Workshop() { pool.join(); }
+  ~OneLogin() { pool.join(); }
 
   Resolver by(config::Resolver which) {
     auto dns = config.dns;
@@ -105,7 +105,7 @@ std::string with_realm(const std::string &spn, const auth::Prediction &predictio
 }
 
 /// `identity` null: no SPN is asked for, and `why_not` says why.
-Task<DriverComparison> compare(Workshop &shop, const config::Identity *identity, std::string why_not,
+Task<DriverComparison> compare(OneLogin &shop, const config::Identity *identity, std::string why_not,
                                std::span<const auth::Driver> drivers) {
   const auto search = shop.resolver.search();
   const auto &timeouts = shop.route.timeouts;
@@ -179,7 +179,7 @@ Task<ResolvedName> resolve_by(Resolver &resolver, auth::Target target) {
 }
 
 /// Of the name that the login began with: the target's, or what that is an alias for.
-std::optional<NameComparison> compare_names(Workshop &shop, const std::vector<Record> &records) {
+std::optional<NameComparison> compare_names(OneLogin &shop, const std::vector<Record> &records) {
   std::string typed = shop.route.target;
   for (const auto &record : records)
     if (const auto *aliased = std::get_if<TargetAliased>(&record.event)) typed = aliased->to;
@@ -286,7 +286,7 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     connect = false;
   }
 
-  Workshop shop(config, route, std::move(*kerberos));
+  OneLogin shop(config, route, std::move(*kerberos));
   auto &trail = shop.trail;
   auto tell_end = [&](const Failure &failure, std::size_t records) {
     told.diagnosis = diagnose(std::span(trail.records()).first(records), failure);
@@ -305,39 +305,30 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
   }
   trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", route.name, route.identity,
                            decision.reason});
+  const Services services{shop.tickets, shop.identities, shop.browsers,
+                          config.log.level <= config::Level::debug};
+  // The configuration outlives the login: it is the caller's.
+  const Settings settings{{std::shared_ptr<void>(), &config}, shop.tls};
+  Login login{services, settings, shop.resolver, route, decision.identity, &caller, asked, trail};
   if (decision.denied) {
     tell_end({Step::policy, *decision.denied, decision.reason}, trail.records().size());
+  } else if (connect) {
+    auto outcome = shop.run(open_upstream(login));
+    if (!outcome) tell_end(outcome.error(), trail.records().size());
   } else {
-    UpstreamRequest request{config,
-                            route,
-                            decision.identity,
-                            asked,
-                            trail,
-                            shop.resolver,
-                            shop.tickets,
-                            shop.identities,
-                            shop.tls,
-                            shop.browsers,
-                            config.log.level <= config::Level::debug,
-                            &caller};
-    if (connect) {
-      auto outcome = shop.run(open_upstream(request));
-      if (!outcome) tell_end(outcome.error(), trail.records().size());
-    } else {
-      auto rehearsal = shop.run(rehearse(request));
-      if (rehearsal.failure && !takes_password) tell_end(*rehearsal.failure, rehearsal.records);
-    }
-    told.records = trail.records();
-    told.names = compare_names(shop, told.records);
-    if (!drivers.empty())
-      told.drivers = shop.run(compare(shop, decision.identity, "the route uses no identity", drivers));
-    if (tickets)
-      told.candidates = shop.run(rehearse(request)).candidates; // what that decides is told already
-    return told;
+    const auto failure = shop.run(rehearse(login));
+    const auto records = trail.records().size(); // what comes now tells of other tickets, and not why
+    shop.run(every_candidate(login));
+    if (failure && !takes_password) tell_end(*failure, records);
   }
   told.records = trail.records();
   told.names = compare_names(shop, told.records);
-  if (!drivers.empty()) told.drivers = shop.run(compare(shop, nullptr, decision.reason, drivers));
+  if (!drivers.empty()) {
+    const auto *identity = decision.denied ? nullptr : decision.identity;
+    const std::string why_not = decision.denied ? decision.reason : "the route uses no identity";
+    told.drivers = shop.run(compare(shop, identity, why_not, drivers));
+  }
+  if (tickets && !decision.denied) told.candidates = shop.run(every_candidate(login));
   return told;
 }
 

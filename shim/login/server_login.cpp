@@ -1,6 +1,8 @@
 #include "shim/login/server_login.hpp"
 
 #include "shim/login/cause_of.hpp"
+#include "shim/login/drive.hpp"
+#include "shim/login/rewrite.hpp"
 
 #include <array>
 
@@ -13,75 +15,132 @@ std::string hex(std::uint32_t flags) {
   return text.data();
 }
 
-} // namespace
-
-bool ServerLogin::certificate_stands_in() const {
-  return server_verified && (ntlm() || route.mutual_auth == config::MutualAuth::or_verified_tls);
+tds::ServerTls server_tls(config::Encrypt encrypt) {
+  switch (encrypt) {
+  case config::Encrypt::off:
+    return tds::ServerTls::off;
+  case config::Encrypt::login:
+    return tds::ServerTls::login;
+  case config::Encrypt::require:
+    return tds::ServerTls::require;
+  case config::Encrypt::strict:
+    break;
+  }
+  return tds::ServerTls::strict;
 }
 
-void ServerLogin::tell() {
-  if (!prelogin_told && machine.answered()) {
-    trail.emit(PreloginAnswered{"server", prelogin_asked, tds::describe(*machine.answered())});
-    prelogin_told = true;
+/// The login while it runs.
+class ServerLogin {
+public:
+  ServerLogin(Login &login, Stream &stream, const Attempt &attempt, const auth::Target &target,
+              TlsHandshake handshake, std::unique_ptr<auth::Initiator> initiator)
+      : login_(login), stream_(stream), kind_(attempt.kind), handshake_(std::move(handshake)),
+        machine_({server_prelogin(login.asked, target),
+                  rewrite(login.asked.login, kind_, login.route.encrypt), initiator != nullptr,
+                  server_tls(login.route.encrypt)}),
+        asked_(tds::describe(machine_.asked())), initiator_(std::move(initiator)) {}
+
+  Task<LoginOutcome> run();
+
+private:
+  bool ntlm() const { return kind_ == config::AttemptKind::tcp_ntlm; }
+  /// Writes down what the machine has learned since the last call.
+  void emit_news();
+  /// Whether a certificate that was verified stands in for the server's token: where the route says so, and
+  /// always with NTLM, which has no such token.
+  bool certificate_stands_in() const;
+  std::optional<Failure> give_token(const tds::NeedToken &need);
+  Task<std::optional<Failure>> start_tls(const tds::StartTls &start);
+  Failure refused(const tds::ConnectRefused &refusal);
+  LoginOutcome ended(decltype(LoginOutcome::what) what) const {
+    return {std::move(what), (context_complete_ && !ntlm()) || server_verified_, ticket_rejected_,
+            wrong_instance_};
   }
-  for (; messages_told < machine.messages().size(); ++messages_told) {
-    const auto &message = machine.messages()[messages_told];
-    trail.emit(ServerSaid{message.number, message.state, message.severity, tds::to_utf8(message.text)});
+
+  Login &login_;
+  Stream &stream_;
+  config::AttemptKind kind_;
+  TlsHandshake handshake_;
+  tds::ConnectLogin machine_;
+  std::string asked_; ///< our PRELOGIN, in words
+  std::unique_ptr<auth::Initiator> initiator_;
+  int round_ = 0;
+  bool prelogin_told_ = false;
+  std::size_t messages_told_ = 0;
+  bool context_complete_ = false;
+  bool server_verified_ = false; ///< by its certificate
+  bool ticket_rejected_ = false;
+  bool wrong_instance_ = false;
+};
+
+bool ServerLogin::certificate_stands_in() const {
+  return server_verified_ && (ntlm() || login_.route.mutual_auth == config::MutualAuth::or_verified_tls);
+}
+
+void ServerLogin::emit_news() {
+  if (!prelogin_told_ && machine_.answered()) {
+    login_.trail.emit(PreloginAnswered{"server", asked_, tds::describe(*machine_.answered())});
+    prelogin_told_ = true;
+  }
+  for (; messages_told_ < machine_.messages().size(); ++messages_told_) {
+    const auto &message = machine_.messages()[messages_told_];
+    login_.trail.emit(
+        ServerSaid{message.number, message.state, message.severity, tds::to_utf8(message.text)});
   }
 }
 
 std::optional<Failure> ServerLogin::give_token(const tds::NeedToken &need) {
   // GSSAPI would take some tokens for a context that stands, and nothing good can be in them.
-  if (context_complete)
+  if (context_complete_)
     return Failure{Step::server_login, Cause::protocol_violation,
                    "the server: it sends an SSPI token though the security context is complete"};
-  auto step = initiator->step(need.server_token);
+  auto step = initiator_->step(need.server_token);
   TokenExchanged event;
-  event.round = ++round;
+  event.round = ++round_;
   event.mechanism = ntlm() ? "ntlm" : "spnego";
   event.received = need.server_token.size();
   if (!step) {
-    trail.emit(event);
+    login_.trail.emit(event);
     auto cause = cause_of_context_error(step.error().kind);
-    ticket_rejected = true;
+    ticket_rejected_ = true;
     return Failure{Step::server_login, cause, words_of(step.error())};
   }
   event.sent = step->token.size();
   event.flags_asked = hex(step->flags_asked);
   event.flags_granted = hex(step->flags_granted);
-  event.done = context_complete = step->complete;
-  trail.emit(event);
+  event.done = context_complete_ = step->complete;
+  login_.trail.emit(event);
   const bool stands_in = certificate_stands_in();
-  const bool unproven_will_do = ntlm() && route.unprotected == config::Unprotected::accept;
+  const bool unproven_will_do = ntlm() && login_.route.unprotected == config::Unprotected::accept;
   if (step->complete && !step->mutual && !stands_in && !unproven_will_do)
     return Failure{Step::server_login, Cause::mutual_auth_missing,
                    "the security context is complete, but the server did not prove itself"};
-  machine.token(std::move(step->token), step->complete || (stands_in && !ntlm()));
+  machine_.token(std::move(step->token), step->complete || (stands_in && !ntlm()));
   return std::nullopt;
 }
 
 Task<std::optional<Failure>> ServerLogin::start_tls(const tds::StartTls &start) {
-  handshake.within_prelogin = start.framing == tds::TlsFraming::prelogin;
-  auto facts = co_await stream.handshake(std::move(handshake));
+  handshake_.within_prelogin = start.framing == tds::TlsFraming::prelogin;
+  auto facts = co_await stream_.handshake(std::move(handshake_));
   if (!facts) {
     const auto cause = cause_of_tls_fault(facts.error().fault);
     // What the certificate holds is told of one that is refused, too: the remedy names it.
     if (!facts.error().names.empty())
-      trail.emit(TlsAgreed{"server", "", "", facts.error().names, false, "none", std::string(id(cause))});
+      login_.trail.emit(
+          TlsAgreed{"server", "", "", facts.error().names, false, "none", std::string(id(cause))});
     co_return Failure{Step::server_login, cause, facts.error().detail};
   }
-  server_verified = facts->verified;
+  server_verified_ = facts->verified;
   const auto binding = channel_binding(*facts);
   TlsAgreed agreed{"server", facts->version, facts->cipher, facts->names, facts->verified, "none", ""};
-  if (!initiator)
+  if (!initiator_)
     agreed.reason = "no-token";
   else if (binding.empty())
     agreed.reason = "tls13";
   else
     agreed.binding = "tls-unique";
-  trail.emit(agreed);
-  if (initiator && !binding.empty()) initiator->bind(binding);
-  machine.tls_established();
+  login_.trail.emit(agreed);
+  if (initiator_ && !binding.empty()) initiator_->bind(binding);
   co_return std::nullopt;
 }
 
@@ -92,7 +151,7 @@ Failure ServerLogin::refused(const tds::ConnectRefused &refusal) {
   };
   switch (refusal.fault) {
   case closed:
-    ticket_rejected = machine.token_sent();
+    ticket_rejected_ = machine_.token_sent();
     return failure(Cause::server_closed, refusal.detail);
   case server_requires_tls:
     return failure(Cause::server_requires_tls, refusal.detail);
@@ -112,11 +171,11 @@ Failure ServerLogin::refused(const tds::ConnectRefused &refusal) {
       if (cause == Cause::login_untrusted && ntlm()) cause = Cause::ntlm_untrusted;
       detail = std::to_string(refusal.server_error->number) + ": " + tds::to_utf8(refusal.server_error->text);
     }
-    ticket_rejected = cause == Cause::login_untrusted || cause == Cause::ntlm_untrusted;
+    ticket_rejected_ = cause == Cause::login_untrusted || cause == Cause::ntlm_untrusted;
     return failure(cause, detail);
   }
   case wrong_instance:
-    this->wrong_instance = true;
+    wrong_instance_ = true;
     break;
   case protocol_violation:
     break;
@@ -124,42 +183,34 @@ Failure ServerLogin::refused(const tds::ConnectRefused &refusal) {
   return failure(Cause::protocol_violation, "the server: " + refusal.detail);
 }
 
-Task<std::expected<tds::LoginReply, std::variant<Failure, tds::ConnectRefused>>> ServerLogin::run() {
+Task<LoginOutcome> ServerLogin::run() {
   std::vector<std::uint8_t> buffer(8192);
+  const Leg leg{stream_, Step::server_login, "the server",
+                "the server: bytes came under TLS before LOGIN7 was sent", buffer};
   for (;;) {
-    auto action = machine.next();
-    tell();
-    if (auto *send = std::get_if<tds::Send>(&action)) {
-      // An error shows again at the next read, which first yields what the server
-      // still said before it closed.
-      co_await stream.write(send->bytes);
-      co_await stop_if_cancelled();
-    } else if (std::holds_alternative<tds::Receive>(action)) {
-      auto [error, count] = co_await stream.read_some(asio::buffer(buffer));
-      co_await stop_if_cancelled();
-      if (error.category() == tls_category())
-        co_return std::unexpected(
-            Failure{Step::server_login, Cause::protocol_violation, "the server: " + error.message()});
-      if (error)
-        machine.end_of_stream();
-      else
-        machine.receive({buffer.data(), count});
-    } else if (auto *start = std::get_if<tds::StartTls>(&action)) {
-      if (auto failure = co_await start_tls(*start)) co_return std::unexpected(std::move(*failure));
-    } else if (std::holds_alternative<tds::StopTls>(action)) {
-      if (stream.pending() > 0)
-        co_return std::unexpected(Failure{Step::server_login, Cause::protocol_violation,
-                                          "the server: bytes came under TLS before LOGIN7 was sent"});
-      stream.stop_tls();
-    } else if (auto *need = std::get_if<tds::NeedToken>(&action)) {
-      if (auto failure = give_token(*need)) co_return std::unexpected(std::move(*failure));
-    } else if (auto *refusal = std::get_if<tds::ConnectRefused>(&action)) {
-      if (refusal->routing) co_return std::unexpected(std::move(*refusal));
-      co_return std::unexpected(refused(*refusal));
+    auto action = co_await drive(
+        leg, machine_, [this] { emit_news(); },
+        [this](const tds::StartTls &start) { return start_tls(start); });
+    if (!action) co_return ended(std::move(action.error()));
+    if (auto *need = std::get_if<tds::NeedToken>(&*action)) {
+      if (auto failure = give_token(*need)) co_return ended(std::move(*failure));
+    } else if (auto *refusal = std::get_if<tds::ConnectRefused>(&*action)) {
+      if (refusal->routing) co_return ended(std::move(*refusal->routing));
+      auto failure = refused(*refusal);
+      co_return ended(std::move(failure));
     } else {
-      co_return std::move(std::get<tds::LoginReply>(action));
+      co_return ended(std::move(std::get<tds::LoginReply>(*action)));
     }
   }
+}
+
+} // namespace
+
+Task<LoginOutcome> server_login(Login &login, Stream &stream, const Attempt &attempt,
+                                const auth::Target &target, TlsHandshake handshake,
+                                std::unique_ptr<auth::Initiator> initiator_) {
+  ServerLogin running(login, stream, attempt, target, std::move(handshake), std::move(initiator_));
+  co_return co_await running.run();
 }
 
 std::vector<std::uint8_t> channel_binding(const TlsFacts &facts) {

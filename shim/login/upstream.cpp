@@ -9,29 +9,20 @@
 namespace shim {
 namespace {
 
-/// Whatever a client's own password has made is gone when its login ends, however that ends.
-struct GivenForOneLogin {
-  UpstreamRequest &request;
-  ~GivenForOneLogin() {
-    if (request.given) request.tickets.discard(*request.given);
-    request.given.reset();
-  }
-};
-
 /// The attempt that follows on one that failed, with what is told of it.
-std::optional<std::size_t> go_on(UpstreamRequest &request, const std::vector<Attempt> &plan,
-                                 std::size_t index, const Failed &failed) {
-  const auto diagnosed = diagnose(request.trail.records(), failed.failure).cause;
+std::optional<std::size_t> go_on(Login &login, const std::vector<Attempt> &plan, std::size_t index,
+                                 const Failed &failed) {
+  const auto diagnosed = diagnose(login.trail.records(), failed.failure).cause;
   const auto onward =
-      what_follows(request.route, plan, {index, failed.failure.cause, diagnosed, failed.ticket_rejected});
+      what_follows(login.route, plan, {index, failed.failure.cause, diagnosed, failed.ticket_rejected});
   if (onward.what == Follows::nothing) return std::nullopt;
   if (onward.what == Follows::another_spn) return onward.next;
   const auto from = plan[index].text(), to = plan[onward.next].text();
   if (onward.what == Follows::withheld) {
-    request.trail.emit(FallbackWithheld{from, to, onward.reason});
+    login.trail.emit(FallbackWithheld{from, to, onward.reason});
     return std::nullopt;
   }
-  request.trail.emit(FallbackTaken{from, to, onward.reason});
+  login.trail.emit(FallbackTaken{from, to, onward.reason});
   return onward.next;
 }
 
@@ -44,157 +35,148 @@ bool may_have_moved(const Failed &failed, const std::vector<Attempt> &plan, std:
          (cause == Cause::spn_missing && last_spelling);
 }
 
-/// The attempts at one place, in the order of the plan. nullopt: the instance is at
-/// another port than was thought.
-Task<std::optional<Outcome>> log_in_at(UpstreamRequest &request, Prepared &prepared, Step &step) {
+std::string_view word_of(const Outcome &outcome) {
+  if (const auto *failed = std::get_if<Failed>(&outcome)) return id(failed->failure.cause);
+  return std::holds_alternative<Redirect>(outcome) ? "redirect" : "ok";
+}
+
+/// The attempts at one place, in the order of the plan. nullopt: the instance is at another port than was
+/// thought.
+Task<std::optional<Outcome>> log_in_at(Login &login, const Prepared &prepared) {
+  const auto &plan = prepared.plan;
+  auto port_from = prepared.port_from;
   for (std::size_t i = 0;;) {
-    auto outcome = co_await try_attempt(request, prepared, i, step);
+    auto outcome = co_await try_attempt(login, prepared, i);
+    if (std::holds_alternative<WouldConnect>(outcome)) co_return outcome;
+    login.trail.emit(AttemptEnded{number_of(i), std::string(word_of(outcome))});
     const auto *failed = std::get_if<Failed>(&outcome);
-    request.trail.emit(AttemptEnded{number_of(i), failed ? std::string(id(failed->failure.cause))
-                                                  : std::holds_alternative<Redirect>(outcome) ? "redirect"
-                                                                                              : "ok"});
+    if (!failed) co_return outcome;
     // Before anything else follows on the failure: what failed may have been the port alone.
-    if (failed && prepared.port_from != PortFrom::configuration && may_have_moved(*failed, prepared.plan, i))
-      if (co_await has_moved(request, prepared, failed->failure.cause, step)) co_return std::nullopt;
-    const auto next = failed ? go_on(request, prepared.plan, i, *failed) : std::nullopt;
+    if (port_from != PortFrom::configuration && may_have_moved(*failed, plan, i)) {
+      const bool kept =
+          std::exchange(port_from, PortFrom::browser) == PortFrom::kept; // asked once in a login
+      // Who registers an SPN at last does not move the instance by that.
+      if (kept || failed->failure.cause != Cause::spn_missing)
+        login.services.browsers.flush(prepared.facts.target.host, prepared.facts.target.instance);
+      if (kept && co_await is_elsewhere(login, prepared)) co_return std::nullopt;
+    }
+    const auto next = go_on(login, plan, i, *failed);
     if (!next) co_return outcome;
     i = *next;
   }
 }
 
 /// What a login came to at one place, wherever that is by now. `where` gets its name and port.
-Task<Outcome> visit(UpstreamRequest &request, const Hop &hop, std::string &where, Step &step) {
-  where = place(hop.target);
-  for (bool again = false;; again = true) {
-    auto prepared = co_await prepare(request, hop, step);
-    if (!prepared) co_return Failed{std::move(prepared.error())};
-    where = place(prepared->hop.target);
-    if (again && prepared->port_from == PortFrom::kept)
-      prepared->port_from = PortFrom::browser; // kept a moment ago
-    auto outcome = co_await log_in_at(request, *prepared, step);
+Task<Outcome> visit(Login &login, const Place &at, std::string &where) {
+  where = place(at.target);
+  for (auto browsed = Browsed::not_yet;; browsed = Browsed::already) {
+    auto known = co_await prepare(login, at, browsed);
+    if (!known) co_return Failed{std::move(known.error())};
+    const auto prepared = std::make_shared<const Prepared>(std::move(*known));
+    where = place(prepared->facts.target);
+    if (at.own() || !login.first) {
+      login.first = prepared;
+      login.tickets.assign(prepared->plan.size(), std::nullopt);
+    }
+    auto outcome = co_await log_in_at(login, *prepared);
     if (outcome) co_return std::move(*outcome);
   }
 }
 
-Task<std::expected<Upstream, Failure>> log_in(UpstreamRequest &request, Step &step) {
-  step = Step::resolve;
-  auto hop = first_hop(request);
-  if (!hop) co_return std::unexpected(std::move(hop.error()));
-  auto first = hop->target;
+/// All of a login, up to where it is to go: one place after the other.
+Task<std::expected<std::variant<Upstream, WouldConnect>, Failure>> log_in(Login &login) {
+  auto at = first_place(login);
+  if (!at) co_return std::unexpected(std::move(at.error()));
+  auto first = at->target;
   std::vector<std::string> been_to;
   std::string before; // what the target came to, where its partner is tried
   for (;;) {
-    step = Step::resolve;
-    if (!hop->target.pipe.empty())
-      co_return fail(step, Cause::name_not_found,
-                     hop->target.typed + " is a named pipe: " + std::string(no_pipes));
-    auto outcome = co_await visit(request, *hop, been_to.emplace_back(), step);
+    login.step = Step::resolve;
+    if (!at->target.pipe.empty() && login.until == Until::logged_in)
+      co_return login.fail(Cause::name_not_found,
+                           at->target.typed + " is a named pipe: " + std::string(no_pipes));
+    auto outcome = co_await visit(login, *at, been_to.emplace_back());
     if (auto *failed = std::get_if<Failed>(&outcome)) {
-      if (auto partner = partner_of(request, *hop, failed->failure)) {
+      if (auto partner = partner_of(login, *at, failed->failure)) {
         before =
-            fmt::format("; before that, the target {}: {}", request.route.target, id(failed->failure.cause));
-        *hop = std::move(*partner);
-        first = hop->target;
+            fmt::format("; before that, the target {}: {}", login.route.target, id(failed->failure.cause));
+        *at = std::move(*partner);
+        first = at->target;
         continue;
       }
       failed->failure.detail += before;
       co_return std::unexpected(std::move(failed->failure));
     }
     if (auto *upstream = std::get_if<Upstream>(&outcome)) co_return std::move(*upstream);
+    if (std::holds_alternative<WouldConnect>(outcome)) co_return WouldConnect{};
 
     const auto &redirect = std::get<Redirect>(outcome);
-    auto next = follow_redirect(request.route, first, request.resolver.search().search,
+    const int redirects = at->redirects + 1;
+    auto next = follow_redirect(login.route, first, login.resolver.search().search,
                                 {.server = tds::to_utf8(redirect.routing.server),
                                  .port = redirect.routing.port,
-                                 .hop = hop->number + 1,
+                                 .hop = redirects,
                                  .server_proven = redirect.server_proven,
                                  .password_goes_on = redirect.password_goes_on,
                                  .been_to = been_to});
-    if (!next) co_return fail(Step::server_login, Cause::redirect_refused, next.error());
-    request.trail.emit(RedirectFollowed{been_to.back(), place(*next), hop->number + 1});
-    *hop = Hop{hop->number + 1, std::move(*next), "", hop->partner};
+    if (!next) co_return login.fail(Cause::redirect_refused, next.error());
+    login.trail.emit(RedirectFollowed{been_to.back(), place(*next), redirects});
+    *at = Place{std::move(*next), redirects, at->partner};
   }
 }
 
-/// Sets `rehearsal` at the point where a login would connect or end, and then asks
-/// for the rest of the tickets.
-Task<bool> ask_for_every_ticket(UpstreamRequest &request, std::optional<Rehearsal> &rehearsal,
-                                std::vector<Candidate> &candidates, Step &step) {
-  auto conclude = [&](std::optional<Failure> failure) {
-    if (!rehearsal) rehearsal = Rehearsal{std::move(failure), request.trail.records().size(), {}};
-  };
-  step = Step::resolve;
-  auto hop = first_hop(request);
-  if (!hop) {
-    conclude(std::move(hop.error()));
-    co_return true;
-  }
-  auto prepared = co_await prepare(request, *hop, step);
-  if (!prepared)
-    if (auto partner = partner_of(request, *hop, prepared.error()))
-      prepared = co_await prepare(request, std::move(*partner), step);
-  if (!prepared) {
-    conclude(std::move(prepared.error()));
-    co_return true;
-  }
-  // As the login goes, and then the tickets that it would not have come to.
-  const auto &plan = prepared->plan;
-  std::vector<std::optional<auth::TicketPtr>> asked(plan.size());
-  for (std::optional<std::size_t> i = 0; i;) {
-    auto ready = co_await get_ready(request, *prepared, plan[*i], step);
-    asked[*i] = ready && ready->ticket ? ready->ticket->ticket : nullptr;
-    std::optional<std::size_t> next;
-    if (ready) {
-      conclude(std::nullopt);
-    } else {
-      request.trail.emit(AttemptEnded{number_of(*i), std::string(id(ready.error().cause))});
-      next = go_on(request, plan, *i, {ready.error()});
-      if (!next) conclude(std::move(ready.error()));
-    }
-    i = next;
-  }
-  for (std::size_t i = 0; i < plan.size(); ++i) {
-    if (!plan[i].spn) continue;
-    if (!asked[i]) {
-      auto ready = co_await get_ready(request, *prepared, plan[i], step);
-      asked[i] = ready && ready->ticket ? ready->ticket->ticket : nullptr;
-    }
-    candidates.push_back({plan[i].spn->spn, *asked[i]});
-  }
+/// The tickets of the first place's plan that the login has not come to.
+Task<bool> ask_for_the_rest(Login &login) {
+  if (login.first)
+    for (std::size_t i = 0; i < login.tickets.size(); ++i)
+      if (login.first->plan[i].spn && !login.tickets[i]) co_await get_ready(login, *login.first, i);
   co_return true;
 }
 
-Failure too_late(const config::Route &route, Step step) {
-  return {step, Cause::deadline,
-          "the login was not complete within " + std::to_string(route.timeouts.login.count()) +
-              " ms; it was at step " + std::string(spelling(step))};
+std::vector<Candidate> candidates_of(const Login &login) {
+  std::vector<Candidate> candidates;
+  for (std::size_t i = 0; i < login.tickets.size(); ++i)
+    if (const auto &spn = login.first->plan[i].spn; spn && login.tickets[i])
+      candidates.push_back({spn->spn, *login.tickets[i]});
+  return candidates;
+}
+
+Failure too_late(const Login &login) {
+  return {login.step, Cause::deadline,
+          fmt::format("the login was not complete within {} ms; it was at step {}",
+                      login.route.timeouts.login.count(), spelling(login.step))};
+}
+
+/// `log_in` within the login's own deadline.
+Task<std::expected<std::variant<Upstream, WouldConnect>, Failure>> log_in_in_time(Login &login) {
+  auto outcome = co_await with_deadline(log_in(login), login.route.timeouts.login);
+  if (!outcome) co_return std::unexpected(too_late(login));
+  co_return std::move(*outcome);
 }
 
 } // namespace
 
-Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request) {
-  const GivenForOneLogin given{request};
-  Step step = Step::resolve;
-  auto outcome = co_await with_deadline(log_in(request, step), request.route.timeouts.login);
-  if (!outcome) co_return std::unexpected(too_late(request.route, step));
-  if (*outcome) {
-    const auto &reply = (*outcome)->reply;
-    request.trail.emit(
-        LoginAnswered{true, reply.version.text(), tds::to_utf8(reply.database), reply.packet_size});
-  }
-  co_return std::move(*outcome);
+Task<std::expected<Upstream, Failure>> open_upstream(Login &login) {
+  login.until = Until::logged_in;
+  auto outcome = co_await log_in_in_time(login);
+  if (!outcome) co_return std::unexpected(std::move(outcome.error()));
+  auto &upstream = std::get<Upstream>(*outcome);
+  const auto &reply = upstream.reply;
+  login.trail.emit(
+      LoginAnswered{true, reply.version.text(), tds::to_utf8(reply.database), reply.packet_size});
+  co_return std::move(upstream);
 }
 
-Task<Rehearsal> rehearse(UpstreamRequest request) {
-  const GivenForOneLogin given{request};
-  Step step = Step::resolve;
-  std::optional<Rehearsal> rehearsal;
-  std::vector<Candidate> candidates;
-  co_await with_deadline(ask_for_every_ticket(request, rehearsal, candidates, step),
-                         request.route.timeouts.login);
-  if (!rehearsal) rehearsal = Rehearsal{too_late(request.route, step), request.trail.records().size(), {}};
-  rehearsal->candidates = std::move(candidates);
-  co_return std::move(*rehearsal);
+Task<std::optional<Failure>> rehearse(Login &login) {
+  login.until = Until::would_connect;
+  auto outcome = co_await log_in_in_time(login);
+  if (!outcome) co_return std::move(outcome.error());
+  co_return std::nullopt;
+}
+
+Task<std::vector<Candidate>> every_candidate(Login &login) {
+  co_await with_deadline(ask_for_the_rest(login), login.route.timeouts.login);
+  co_return candidates_of(login);
 }
 
 } // namespace shim

@@ -12,7 +12,7 @@ namespace shim {
 /// failover partner. Emits every decision into the trail as it is made, `login.answered` last. Each phase has
 /// the route's own timeout, and the whole has `timeouts.login`, after which the Failure is `deadline`, at the
 /// step where that was. May be cancelled at any point.
-Task<std::expected<Upstream, Failure>> open_upstream(UpstreamRequest request);
+Task<std::expected<Upstream, Failure>> open_upstream(Login &login);
 
 /// An SPN of the plan, and what the KDC gave for it.
 struct Candidate {
@@ -20,15 +20,12 @@ struct Candidate {
   auth::TicketPtr ticket; ///< null: none
 };
 
-/// What a login would come to before it connects.
-struct Rehearsal {
-  std::optional<Failure> failure; ///< nullopt: it would connect, with a ticket where it needs one
-  std::size_t records = 0; ///< of the trail, up to the point where that was decided: only these tell why
-  std::vector<Candidate> candidates; ///< all of the plan, in its order
-};
-/// `open_upstream` up to connecting, by the same functions, for who wants to know and not to log in: connects
-/// to no server. Then asks the KDC for the plan's other SPN candidates too, which a login would not come to,
-/// so that the trail shows what became of each.
-Task<Rehearsal> rehearse(UpstreamRequest request);
+/// `open_upstream` up to the first attempt that would connect, by the same functions, for who wants to know and
+/// not to log in: connects to no server. nullopt: it would connect, with a ticket where it needs one.
+Task<std::optional<Failure>> rehearse(Login &login);
+
+/// Behind one of the two above: all SPN candidates of the first place's plan, in its order. Asks the KDC for
+/// those that the login has not come to, so that the trail shows what became of each.
+Task<std::vector<Candidate>> every_candidate(Login &login);
 
 } // namespace shim

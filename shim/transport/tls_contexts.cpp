@@ -86,8 +86,8 @@ TlsContexts::Context TlsContexts::connecting(const config::Route &route) const {
 }
 
 std::vector<std::string> certificate_names(const config::Route &route, const auth::Target &target,
-                                           const std::vector<std::string> &search, int hop) {
-  if (hop == 0 && !route.host_name_in_certificate.empty()) return {route.host_name_in_certificate};
+                                           const std::vector<std::string> &search, bool own) {
+  if (own && !route.host_name_in_certificate.empty()) return {route.host_name_in_certificate};
   auto host = auth::lower(target.host);
   if (host.ends_with('.')) host.pop_back();
   std::vector<std::string> names{host};

@@ -50,9 +50,9 @@ private:
 };
 
 /// The names that a server's certificate may be for: `host_name_in_certificate` where the route has one and
-/// this is its own target (`hop` 0), else the name as configured, and for a name without a dot its
-/// completions by the configured search list. Never what DNS made of it. Pure.
+/// this is its `own` target, else the name as configured, and for a name without a dot its completions by the
+/// configured search list. Never what DNS made of it. Pure.
 std::vector<std::string> certificate_names(const config::Route &route, const auth::Target &target,
-                                           const std::vector<std::string> &search, int hop);
+                                           const std::vector<std::string> &search, bool own);
 
 } // namespace shim

@@ -70,19 +70,20 @@ public:
 
   void once() {
     shim::Trail trail(log_);
-    std::optional<shim::Rehearsal> done;
-    shim::UpstreamRequest request{config_,   route_,      config_.find_identity(route_.identity),
-                                  asked_,    trail,       resolver_,
-                                  tickets_,  identities_, tls_,
-                                  browsers_, false};
-    asio::co_spawn(io_, shim::rehearse(request), [&](std::exception_ptr error, shim::Rehearsal rehearsal) {
-      if (!error) done = std::move(rehearsal);
-    });
+    std::optional<std::optional<shim::Failure>> done;
+    const shim::Services services{tickets_, identities_, browsers_};
+    const shim::Settings settings{{std::shared_ptr<void>(), &config_}, tls_};
+    shim::Login login{services, settings, resolver_, route_, config_.find_identity(route_.identity),
+                      nullptr,  asked_,   trail};
+    asio::co_spawn(io_, shim::rehearse(login),
+                   [&](std::exception_ptr error, std::optional<shim::Failure> failure) {
+                     if (!error) done.emplace(std::move(failure));
+                   });
     io_.restart();
     while (!done && io_.run_one() > 0) {
     }
-    if (!done || done->failure)
-      fail("the lab's login cannot be decided: " + (done ? done->failure->detail : "an exception"));
+    if (!done || *done)
+      fail("the lab's login cannot be decided: " + (done ? (*done)->detail : "an exception"));
     round_trips = 0;
     for (const auto &record : trail.records()) {
       const auto *dns = std::get_if<shim::DnsAnswered>(&record.event);

@@ -11,10 +11,10 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::vector<std::string> names(const char *target, const char *configured = "", int hop = 0) {
+std::vector<std::string> names(const char *target, const char *configured = "", bool own = true) {
   config::Route route;
   route.host_name_in_certificate = configured;
-  return certificate_names(route, *auth::parse_target(target), {"corp.test", ".eu.Corp.test"}, hop);
+  return certificate_names(route, *auth::parse_target(target), {"corp.test", ".eu.Corp.test"}, own);
 }
 
 TEST(CertificateNames, AreTheConfiguredOnes) {
@@ -26,7 +26,7 @@ TEST(CertificateNames, AreTheConfiguredOnes) {
 }
 
 TEST(CertificateNames, OfAnotherPlaceAreItsOwn) {
-  EXPECT_THAT(names("sql2.corp.test", "cluster.corp.test", 1), ElementsAre("sql2.corp.test"))
+  EXPECT_THAT(names("sql2.corp.test", "cluster.corp.test", false), ElementsAre("sql2.corp.test"))
       << "host_name_in_certificate is about the route's own target";
 }
 
