@@ -1,7 +1,7 @@
 #include "tools/lab/kdc_front.hpp"
 
 #include "shim/transport/task.hpp"
-#include "tools/lab/files.hpp"
+#include "tools/lab/front.hpp"
 
 #include <array>
 #include <atomic>
@@ -47,7 +47,7 @@ struct KdcFront::State {
   std::atomic<KdcFrontOptions::Manner> manner;
   std::atomic<int> requests{0};
   asio::io_context io{1};
-  asio::basic_socket_acceptor<Tcp, shim::Executor> acceptor{io.get_executor()};
+  FrontAcceptor acceptor{io.get_executor()};
   std::thread thread;
 
   Task<> accept() {
@@ -91,16 +91,7 @@ struct KdcFront::State {
 };
 
 KdcFront::KdcFront(KdcFrontOptions options) : state_(std::make_unique<State>(std::move(options))) {
-  auto &acceptor = state_->acceptor;
-  const Tcp::endpoint place{asio::ip::make_address(state_->options.address), state_->options.port};
-  boost::system::error_code error;
-  acceptor.open(place.protocol(), error);
-  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor.bind(place, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error)
-    throw LabError(
-        fmt::format("KDC front on {}:{}: {}", state_->options.address, place.port(), error.message()));
+  listen(state_->acceptor, "KDC front", state_->options.address, state_->options.port);
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
   state_->thread = std::thread([state = state_.get()] { state->io.run(); });
 }

@@ -1,12 +1,11 @@
 #include "tools/lab/smb_front.hpp"
 
 #include "shim/transport/task.hpp"
-#include "tools/lab/files.hpp"
+#include "tools/lab/front.hpp"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <fmt/format.h>
 #include <thread>
 
 namespace lab {
@@ -110,7 +109,7 @@ struct SmbFront::State {
   std::atomic<int> connections{0};
   std::atomic<int> done{0};
   asio::io_context io{1};
-  asio::basic_socket_acceptor<Tcp, shim::Executor> acceptor{io.get_executor()};
+  FrontAcceptor acceptor{io.get_executor()};
   std::thread thread;
 
   struct Connection {
@@ -184,16 +183,7 @@ struct SmbFront::State {
 };
 
 SmbFront::SmbFront(SmbFrontOptions options) : state_(std::make_unique<State>(std::move(options))) {
-  auto &acceptor = state_->acceptor;
-  const Tcp::endpoint place{asio::ip::make_address(state_->options.address), state_->options.port};
-  boost::system::error_code error;
-  acceptor.open(place.protocol(), error);
-  if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
-  if (!error) acceptor.bind(place, error);
-  if (!error) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (error)
-    throw LabError(
-        fmt::format("SMB front on {}:{}: {}", state_->options.address, place.port(), error.message()));
+  listen(state_->acceptor, "SMB front", state_->options.address, state_->options.port);
   asio::co_spawn(state_->io, state_->accept(), asio::detached);
   state_->thread = std::thread([state = state_.get()] { state->io.run(); });
 }

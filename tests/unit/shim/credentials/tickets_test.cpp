@@ -96,6 +96,16 @@ protected:
 
 /// Refuses each request with `code`.
 FakeKdc::Script refuses(int code) { return FakeKdc::answers(krb_error(code, "", true)); }
+/// Refuses the first request with 7, once it is told to; those behind it at once with `code`.
+FakeKdc::Script refuses_when_told(Signal &told, int code) {
+  return [&told, code](TcpSocket &socket, int number) -> Task<> {
+    if (number > 1) return FakeKdc::write_and_wait(socket, with_length(krb_error(code, "", true)));
+    return [](TcpSocket &to, Signal &go_on) -> Task<> {
+      co_await go_on.wait(Millis(0));
+      co_await FakeKdc::write_and_wait(to, with_length(krb_error(7, "", true)));
+    }(socket, told);
+  };
+}
 
 // --- one login ---
 
@@ -283,13 +293,7 @@ TEST_F(TicketsTest, WhatIsDiscardedIsGoneAndNothingElse) {
 
 TEST_F(TicketsTest, WhatIsDiscardedWhileItIsUnderWayIsNotKept) {
   std::optional<Signal> answer(loop_.executor());
-  FakeKdc kdc(loop_.executor(), [&](TcpSocket &socket, int number) -> Task<> {
-    if (number > 1) return FakeKdc::write_and_wait(socket, with_length(krb_error(7, "", true)));
-    return [](TcpSocket &to, Signal &go_on) -> Task<> {
-      co_await go_on.wait(Millis(0));
-      co_await FakeKdc::write_and_wait(to, with_length(krb_error(7, "", true)));
-    }(socket, *answer);
-  });
+  FakeKdc kdc(loop_.executor(), refuses_when_told(*answer, 7));
   auto &tickets = this->tickets({kdc.endpoint()}, long_time);
   const auto given = with_tgt(2);
   bool refused = false;
@@ -500,13 +504,7 @@ TEST_F(TicketsTest, AbandonedFetchLetsTheNextTryItself) {
 
 TEST_F(TicketsTest, WaiterMayGiveUpAlone) {
   std::optional<Signal> answer(loop_.executor());
-  FakeKdc kdc(loop_.executor(), [&](TcpSocket &socket, int number) -> Task<> {
-    if (number > 1) return FakeKdc::write_and_wait(socket, with_length(krb_error(7, "", true)));
-    return [](TcpSocket &to, Signal &go_on) -> Task<> {
-      co_await go_on.wait(Millis(0));
-      co_await FakeKdc::write_and_wait(to, with_length(krb_error(7, "", true)));
-    }(socket, *answer);
-  });
+  FakeKdc kdc(loop_.executor(), refuses_when_told(*answer, 7));
   auto &tickets = this->tickets({kdc.endpoint()});
   std::vector<std::string> outcomes;
   auto log_in = [&](Millis limit) -> Task<> {
@@ -524,13 +522,7 @@ TEST_F(TicketsTest, WaiterMayGiveUpAlone) {
 
 TEST_F(TicketsTest, WhatIsForgottenWhileItIsUnderWayServesOnlyThoseWhoWaitedBefore) {
   std::optional<Signal> answer(loop_.executor());
-  FakeKdc kdc(loop_.executor(), [&](TcpSocket &socket, int number) -> Task<> {
-    if (number > 1) return FakeKdc::write_and_wait(socket, with_length(krb_error(12, "", true)));
-    return [](TcpSocket &to, Signal &go_on) -> Task<> {
-      co_await go_on.wait(Millis(0));
-      co_await FakeKdc::write_and_wait(to, with_length(krb_error(7, "", true)));
-    }(socket, *answer);
-  });
+  FakeKdc kdc(loop_.executor(), refuses_when_told(*answer, 12));
   auto &tickets = this->tickets({kdc.endpoint()}, long_time);
   std::vector<std::string> outcomes;
   auto log_in = [&](const char *name) -> Task<> {

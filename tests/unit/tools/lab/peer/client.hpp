@@ -4,6 +4,7 @@
 #include "tds/login7.hpp"
 #include "tds/prelogin.hpp"
 #include "tds/token.hpp"
+#include "tools/lab/files.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -13,6 +14,12 @@
 #include <unistd.h>
 
 namespace lab_test {
+
+/// For a test that failed: what a peer in `folder` said, and what it saw of its first connection.
+inline void show_peer(const lab::fs::path &folder) {
+  std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n", lab::read_file(folder / "peer.log").c_str(),
+               lab::read_file(folder / "peer/0001.json").c_str());
+}
 
 /// A LOGIN7 by user and password.
 inline tds::Login7 sql_login(std::u16string user = u"sa", std::string_view password = "Lab.Passw0rd") {

@@ -22,10 +22,7 @@ class PeerTest : public ::testing::Test {
 protected:
   Peer start(PeerOptions options = {}) { return Peer(folder.path(), std::move(options)); }
   ~PeerTest() override {
-    if (HasFailure())
-      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n",
-                   read_file(folder.path() / "peer.log").c_str(),
-                   read_file(folder.path() / "peer/0001.json").c_str());
+    if (HasFailure()) lab_test::show_peer(folder.path());
   }
   TemporaryFolder folder;
 };

@@ -30,10 +30,7 @@ protected:
         .write(folder.path() / "peer.pem", folder.path() / "peer.key");
   }
   ~PeerTls() override {
-    if (HasFailure())
-      std::fprintf(stderr, "---- peer.log\n%s\n---- 0001.json\n%s\n",
-                   read_file(folder.path() / "peer.log").c_str(),
-                   read_file(folder.path() / "peer/0001.json").c_str());
+    if (HasFailure()) lab_test::show_peer(folder.path());
   }
 
   PeerOptions with(std::string encrypt) const {
