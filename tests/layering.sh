@@ -52,6 +52,7 @@ room() {
 rooms=""
 room shim/log
 room shim/diagnosis shim/log
+room shim/smb
 room shim/transport
 room shim/names shim/transport
 room shim/credentials shim/names shim/transport shim/diagnosis shim/log
@@ -73,6 +74,9 @@ bad=$(grep -rnE --include='*.?pp' '^#include "(shim|config|auth)/' "$source/tool
 [ -z "$bad" ] || complain "tools/lab may include of what it tests only shim/transport/asio and task:"$'\n'"$bad"
 system tools/lab/peer/sql "$io|thread"
 own tools/lab/peer/sql 'tools/lab/peer/sql|tds'
+# SMB is a protocol: bytes and machines, and OpenSSL's ciphers.
+own shim/smb 'shim/smb|tds'
+system shim/smb "${io/|openssl/}|krb5|gssapi|nlohmann|thread|boost|fstream|unistd"
 
 # --- symbols ---
 # undefined LIBRARY: what the whole archive, linked by itself, does not hold.
