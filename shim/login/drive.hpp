@@ -20,10 +20,10 @@ struct Leg {
 };
 
 /// Does what `machine` (tds::AcceptLogin, tds::ConnectLogin) asks, until it asks for something that is not
-/// bytes or TLS: that action is handed back. `learned` is called after each question to the machine, for news
-/// to be told; `start_tls(const tds::StartTls &)` is a Task of `std::optional<Failure>`. A write that fails is
-/// no failure by itself: the next read first yields what the peer still said before it closed. May be
-/// cancelled at any point.
+/// bytes or TLS: that action is handed back. `learned` is called after each question to the machine, for
+/// news to be told; `start_tls(const tds::StartTls &)` is a Task of `std::optional<Failure>`. A write that
+/// fails is no failure by itself: the next read first yields what the peer still said before it closed. May
+/// be cancelled at any point.
 template <class Machine, class Learned, class StartTls>
 Task<std::expected<decltype(std::declval<Machine>().next()), Failure>>
 drive(Leg leg, Machine &machine, Learned learned, StartTls start_tls) {

@@ -20,8 +20,8 @@ struct Candidate {
   auth::TicketPtr ticket; ///< null: none
 };
 
-/// `open_upstream` up to the first attempt that would connect, by the same functions, for who wants to know and
-/// not to log in: connects to no server. nullopt: it would connect, with a ticket where it needs one.
+/// `open_upstream` up to the first attempt that would connect, by the same functions, for who wants to know
+/// and not to log in: connects to no server. nullopt: it would connect, with a ticket where it needs one.
 Task<std::optional<Failure>> rehearse(Login &login);
 
 /// Behind one of the two above: all SPN candidates of the first place's plan, in its order. Asks the KDC for
