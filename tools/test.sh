@@ -106,7 +106,7 @@ tsan() {
 }
 # As a user gets it: the README's first command, what it lets one install, and real drivers.
 release() {
-  tools/demo.sh && installs && build release interop_test && program build/release/interop_test && memory
+  tools/demo.sh && tests/hardening.sh build/release && installs && build release interop_test && program build/release/interop_test && memory
 }
 installs() {
   local prefix status=0
