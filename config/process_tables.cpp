@@ -108,22 +108,18 @@ void read_log(Section &section, Loading &loading) {
   Log &log = loading.config.log;
   section.read("level", log.level);
   section.read("size", log.size, parse_size);
-  if (const auto keep = section.number("keep", 0, 1000)) log.keep = static_cast<std::size_t>(*keep);
+  section.read("keep", log.keep);
   section.read("when_full", log.when_full);
   section.finish();
 }
 
 void read_limits(Section &section, Loading &loading) {
-  constexpr std::int64_t most = 1'000'000; // more descriptors than any kernel gives by default
   Limits &limits = loading.config.limits;
-  for (const auto &[key, limit] :
-       {std::pair<std::string_view, std::size_t *>{"handshakes", &limits.handshakes},
-        {"handshakes_per_uid", &limits.handshakes_per_uid},
-        {"connections", &limits.connections},
-        {"addresses", &limits.addresses}})
-    if (const auto number = section.number(key, 1, most)) *limit = static_cast<std::size_t>(*number);
-  if (const auto share = section.number("connections_per_uid", 0, most))
-    limits.connections_per_uid = static_cast<std::size_t>(*share);
+  section.read("handshakes", limits.handshakes);
+  section.read("handshakes_per_uid", limits.handshakes_per_uid);
+  section.read("connections", limits.connections);
+  section.read("connections_per_uid", limits.connections_per_uid);
+  section.read("addresses", limits.addresses);
   if (limits.connections_per_uid > limits.connections)
     section.warning("connections_per_uid",
                     fmt::format("is more than connections, {}, so one user can take them all; write less",
@@ -142,13 +138,12 @@ void read_limits(Section &section, Loading &loading) {
 }
 
 void read_dns(std::optional<Section> section, Loading &loading) {
-  constexpr int most_dots = 15; // as resolv.conf(5)
   std::optional<std::vector<Section::Element>> servers, search;
   std::optional<int> ndots;
   if (section) {
     read_resolver(*section, loading);
     if (const auto failures = read_duration(*section, "failures")) loading.config.dns.failures = *failures;
-    if (const auto dots = section->number("ndots", 0, most_dots)) ndots = static_cast<int>(*dots);
+    if (const auto dots = section->number("ndots")) ndots = static_cast<int>(*dots);
     servers = section->elements("servers");
     search = section->elements("search");
   }
@@ -197,9 +192,7 @@ void read_kerberos(std::optional<Section> section, Loading &loading) {
     });
   }
   if (const auto refusals = read_duration(*section, "refusals")) loading.config.kerberos.refusals = *refusals;
-  constexpr std::int64_t least = 4096, most = 10'000'000; // libkrb5's own default; about 10 s of one core
-  if (const auto rounds = section->number("most_iterations", least, most))
-    loading.config.kerberos.most_iterations = *rounds;
+  section->read("most_iterations", loading.config.kerberos.most_iterations);
   section->read("password_etypes", loading.config.kerberos.password_etypes);
   if (loading.config.kerberos.password_etypes == PasswordEtypes::any)
     section->warning(

@@ -247,7 +247,6 @@ void read_timeouts(Section &section, Timeouts &timeouts) {
 } // namespace
 
 void read_route(Section &section, Loading &loading) {
-  section.later({"smb_port", "smb_encrypt"});
   Route route;
   route.name = read_name(section, loading.route_names);
   if (auto match = section.section("match")) read_match(*match, route.match, loading);

@@ -1,6 +1,7 @@
 #include "config/section.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <fmt/format.h>
 #include <tuple>
 
@@ -35,6 +36,7 @@ std::vector<Problem> Report::sorted() && {
 }
 
 const toml::node *Section::find(std::string_view key) {
+  assert(rows_.empty() || row(key));
   known_.insert(key);
   return table_.get(key);
 }
@@ -54,8 +56,14 @@ std::optional<std::string> Section::string(const Element &element) {
   return std::nullopt;
 }
 
-std::optional<std::int64_t> Section::number(std::string_view key, std::int64_t least, std::int64_t most) {
+const Key *Section::row(std::string_view key) const {
+  const auto found = std::ranges::find(rows_, key, &Key::name);
+  return found == rows_.end() ? nullptr : &*found;
+}
+
+std::optional<std::int64_t> Section::number(std::string_view key) {
   const toml::node *node = find(key);
+  const auto [least, most] = row(key)->bounds;
   if (!node) return std::nullopt;
   const auto number = node->value_exact<std::int64_t>();
   if (!number)
@@ -135,19 +143,20 @@ std::vector<Section> Section::sections(std::string_view key) {
 
 void Section::finish() {
   std::vector<std::string_view> names(known_.begin(), known_.end());
-  names.insert(names.end(), later_.begin(), later_.end());
-  for (const auto &[key, node] : table_) {
-    const std::string_view written = key.str();
+  for (const Key &key : rows_)
+    if (!known_.contains(key.name)) names.push_back(key.name);
+  for (const auto &[name, node] : table_) {
+    const std::string_view written = name.str();
     if (known_.contains(written)) continue;
     std::string what = "unknown key";
     const auto hint = nearest(written, names);
-    if (later_.contains(written))
+    if (const Key *key = row(written); key && key->later)
       what = "not supported by this version; take it out";
     else if (hint)
       what += fmt::format("; did you mean \"{}\"?", *hint);
     else
       what += fmt::format("; known here: {}", fmt::join(known_, ", "));
-    report_.problem(Place::of(key.source()), full(written), std::move(what));
+    report_.problem(Place::of(name.source()), full(written), std::move(what));
   }
 }
 

@@ -2,10 +2,12 @@
 // key that nobody asked for.
 #pragma once
 
+#include "config/keys.hpp"
 #include "config/load.hpp"
 #include "config/toml.hpp"
 #include "config/value.hpp"
 
+#include <concepts>
 #include <set>
 #include <span>
 
@@ -37,9 +39,10 @@ class Section {
 public:
   /// `name` is how problems call the table: "route[0]", empty for the file itself.
   Section(Report &report, const toml::table &table, std::string name)
-      : report_(report), table_(table), name_(std::move(name)) {}
+      : report_(report), table_(table), name_(std::move(name)), rows_(keys_of(table_of(name_))) {}
 
   /// The value of `key` whatever its type; null where it is not written.
+  /// A key of a table with rows must have one.
   const toml::node *find(std::string_view key);
   bool has(std::string_view key) { return find(key) != nullptr; }
   /// Whether "" is written, which some keys take for their default.
@@ -60,8 +63,8 @@ public:
     problem(key, parsed.error());
     return std::nullopt;
   }
-  /// An integer from `least` to `most`.
-  std::optional<std::int64_t> number(std::string_view key, std::int64_t least, std::int64_t most);
+  /// An integer within the bounds of its row (config/keys).
+  std::optional<std::int64_t> number(std::string_view key);
   std::optional<bool> boolean(std::string_view key);
   /// One of the words of `E`.
   template <auth::Spelled E> std::optional<E> word(std::string_view key) {
@@ -80,6 +83,9 @@ public:
     value = word<E>(key).value_or(value);
   }
   void read(std::string_view key, bool &value) { value = boolean(key).value_or(value); }
+  template <std::integral T> void read(std::string_view key, T &value) {
+    if (const auto written = number(key)) value = static_cast<T>(*written);
+  }
   template <class T> void read(std::string_view key, T &value, Parsed<T> (*parse)(std::string_view)) {
     if (auto parsed = this->value(key, parse)) value = *std::move(parsed);
   }
@@ -99,8 +105,6 @@ public:
   /// The tables of [[key]].
   std::vector<Section> sections(std::string_view key);
 
-  /// Keys that the reference has for later versions.
-  void later(std::initializer_list<std::string_view> keys) { later_.insert(keys.begin(), keys.end()); }
   /// Reports what nobody asked for. Call it last.
   void finish();
 
@@ -123,14 +127,15 @@ public:
   static std::string no_such_word(std::string_view text, std::span<const std::string_view> words);
 
 private:
+  const Key *row(std::string_view key) const;
   std::string full(std::string_view key) const;
   std::string wrong_type(const toml::node &node, std::string_view key, std::string_view wanted) const;
 
   Report &report_;
   const toml::table &table_;
   std::string name_;
+  std::span<const Key> rows_;        // none for tables whose keys are the user's own
   std::set<std::string_view> known_; // keys are literals of the loader, or the table's own
-  std::set<std::string_view> later_;
 };
 
 } // namespace config

@@ -28,6 +28,10 @@ int serve(const std::filesystem::path &config);
 /// warnings are comments in it.
 int check(std::ostream &out, const std::filesystem::path &config, bool show = false);
 
+/// `sqlshim help WORD`: what a key of the configuration, or a cause, is. A word that is neither is refused by
+/// name (status 2), with what may have been meant.
+int help(std::ostream &out, std::ostream &err, std::string_view word);
+
 struct ExplainOptions {
   std::string target{};
   std::string route{};  ///< name of the route whose policy is taken; empty: the one of the target

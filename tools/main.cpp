@@ -193,6 +193,12 @@ int main(int argc, char **argv) {
   log->add_flag("-f,--follow", follow, "go on with what is written, as tail -F does");
   log->add_flag("--time", options.time, "put the time of day (UTC) in front of each line");
 
+  CLI::App *help = app.add_subcommand("help", "Say what a key of the configuration, or a cause, is.");
+  std::string word;
+  help->add_option("word", word, "as encrypt, timeouts.login, log.level, spn-missing")
+      ->type_name("WORD")
+      ->required();
+
   app.add_subcommand("lab", "Bring up a KDC, a DNS server and a TDS peer on loopback (sqlshim lab --help).");
 
   try {
@@ -203,6 +209,7 @@ int main(int argc, char **argv) {
   try {
     if (*serve) return commands::serve(config::which_file(config_option));
     if (*check) return commands::check(std::cout, config::which_file(config_option), show);
+    if (*help) return commands::help(std::cout, std::cerr, word);
     if (*explain) {
       explain_options.colour = colour_wanted();
       return commands::explain(std::cout, std::cerr, config::which_file(config_option), explain_options);

@@ -34,6 +34,19 @@ constexpr std::string_view good = "[[listener]]\nname = \"a\"\naddress = \"127.0
                                   "[[identity]]\nname = \"i\"\nccache = \"KEYRING:session:i\"\n"
                                   "[[route]]\nname = \"r\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
 
+TEST(Help, KeysAndCausesAndNothingElse) {
+  std::ostringstream out, err;
+  EXPECT_EQ(commands::help(out, err, "timeouts.login"), 0);
+  EXPECT_EQ(out.str(),
+            "[[route]] timeouts.login\n  for the whole login at the server.\n  Written as: a duration\n"
+            "  Default: login = \"15s\"\n");
+  EXPECT_EQ(commands::help(out, err, "spn-missing"), 0);
+  EXPECT_THAT(out.str(), testing::HasSubstr("cause spn-missing\n"));
+  EXPECT_EQ(commands::help(out, err, "encript"), 2);
+  EXPECT_EQ(err.str(), "sqlshim help: \"encript\" is no key of the configuration and no cause; did you mean "
+                       "\"encrypt\"?\n");
+}
+
 TEST_F(Check, AGoodConfigurationIsCounted) {
   EXPECT_EQ(check(good), std::pair(0, std::string("FILE: ok, 1 listener, 1 identity, 1 route\n")));
 }
