@@ -1,18 +1,22 @@
 #!/usr/bin/python3
-"""Opens a pipe with a client that is not sqlshim's, sends one TDS packet, prints the answer.
+"""Opens a pipe with a client that is not sqlshim's, sends TDS packets, prints each answer.
 
-usage: pipe_client.py CLIENT HOST PORT kerberos|ntlm USER PASSWORD DIALECT ENCRYPTION PIPE PACKET FOLDER
+usage: pipe_client.py CLIENT HOST PORT kerberos|ntlm USER PASSWORD DIALECT ENCRYPTION PIPE PACKETS FOLDER [BYTES]
 
-DIALECT 2.0.2 … 3.1.1, ENCRYPTION off or required, PACKET in hexadecimal digits; FOLDER is for files of the
-client's own. The answer is printed as "answer HEX". CLIENT: `samba` is libsmbclient, of the same library as
+DIALECT 2.0.2 … 3.1.1, ENCRYPTION off or required, PACKETS in hexadecimal digits, with commas between them; FOLDER is for
+files of the client's own. Each packet is sent when the answer to the one before has come, and the answer's first
+packet is printed as "answer HEX". With BYTES the last packet's answer is that many bytes, read by 64 KiB and not
+kept: "moved BYTES in SECONDS, cpu SECONDS" is printed. CLIENT: `samba` is libsmbclient, of the same library as
 smbclient (which cannot write to a pipe and read from it); HOST must resolve. `impacket` speaks up to 3.0.
 """
 import ctypes
 import os
 import sys
+import time
 
-client, host, port, mechanism, user, password, dialect, encryption, pipe, packet, folder = sys.argv[1:]
-packet = bytes.fromhex(packet)
+client, host, port, mechanism, user, password, dialect, encryption, pipe, packets, folder = sys.argv[1:12]
+packets = [bytes.fromhex(packet) for packet in packets.split(",")]
+bulk = int(sys.argv[12]) if len(sys.argv) > 12 else 0
 HEADER = 8  # of a TDS packet; its length is in bytes 2 and 3
 
 
@@ -28,6 +32,23 @@ def answer(read):
         if len(got) >= HEADER:
             size = got[2] << 8 | got[3]
     print("answer", got.hex())
+
+
+def drain(read):
+    began, left = time.perf_counter(), bulk
+    used = time.process_time()
+    while left:
+        some = read(min(left, 65536))
+        if not some:
+            sys.exit("the pipe ended %d bytes before its time" % left)
+        left -= len(some)
+    print("moved %d in %.3f, cpu %.3f" % (bulk, time.perf_counter() - began, time.process_time() - used))
+
+
+def converse(write, read):
+    for index, packet in enumerate(packets):
+        write(packet)
+        drain(read) if bulk and index + 1 == len(packets) else answer(read)
 
 
 def by_samba():
@@ -80,15 +101,19 @@ def by_samba():
     if not opened:
         sys.exit("cannot open %s: %s" % (url, os.strerror(ctypes.get_errno())))
     move = (ctypes.c_ssize_t, pointer, pointer, pointer, size)
-    if function("smbc_getFunctionWrite", *move)(context, opened, packet, len(packet)) != len(packet):
-        sys.exit("cannot write: %s" % os.strerror(ctypes.get_errno()))
     room = ctypes.create_string_buffer(65536)
 
-    def read(count):
-        got = function("smbc_getFunctionRead", *move)(context, opened, room, count)
-        return room.raw[:max(got, 0)]
+    take = function("smbc_getFunctionRead", *move)
 
-    answer(read)
+    def read(count):
+        got = take(context, opened, room, count)
+        return ctypes.string_at(room, got) if got > 0 else b""
+
+    def write(packet):
+        if function("smbc_getFunctionWrite", *move)(context, opened, packet, len(packet)) != len(packet):
+            sys.exit("cannot write: %s" % os.strerror(ctypes.get_errno()))
+
+    converse(write, read)
 
 
 def by_impacket():
@@ -99,8 +124,8 @@ def by_impacket():
     connection.login(user, password, "CORP")
     tree = connection.connectTree("IPC$")
     opened = connection.openFile(tree, pipe)
-    connection.writeFile(tree, opened, packet)
-    answer(lambda count: connection.readFile(tree, opened, 0, count))
+    converse(lambda packet: connection.writeFile(tree, opened, packet),
+             lambda count: connection.readFile(tree, opened, 0, count))
     connection.closeFile(tree, opened)
     connection.logoff()
 

@@ -1,5 +1,6 @@
 // The lab's SMB server and the pipe behind it, shown by clients that are not sqlshim's: libsmbclient, which
 // is what smbclient is made of, and impacket.
+#include "tests/support/tds_client.hpp"
 #include "tools/lab/lab.hpp"
 #include "tools/lab/smb_front.hpp"
 
@@ -52,23 +53,32 @@ protected:
     lab_ = nullptr;
   }
 
-  /// A PRELOGIN through the pipe by another client: what the server answered, or what the client said.
-  static std::string prelogin(const Asked &asked) {
+  static tds::Bytes hello() {
     tds::Prelogin hello;
     hello.set_version({9, 0, 0, 0});
     hello.set_encryption(tds::Encryption::not_sup);
-    const auto packet = tds::encode_message(tds::PacketType::prelogin, tds::encode_prelogin(hello));
+    return tds::encode_message(tds::PacketType::prelogin, tds::encode_prelogin(hello));
+  }
+
+  /// What another client says that sends `packets` (in hexadecimal digits) through the pipe.
+  static lab::Finished converse(const Asked &asked, const std::string &packets,
+                                const std::string &bulk = "0") {
     const lab::TemporaryFolder folder;
     auto environment = lab_->environment();
     environment["NSS_WRAPPER_HOSTS"] = lab_->folder() / "hosts";
-    if (asked.client == "samba") environment["LD_PRELOAD"] = "libnss_wrapper.so";
-    const auto ran =
-        lab::run({.argv = {"/usr/bin/python3", SQLSHIM_SOURCE_DIR "/tests/component/pipe_client.py",
-                           asked.client, asked.client == "samba" ? "sql1.corp.test" : lab_->peer().address(),
-                           std::to_string(asked.port ? asked.port : lab_->smbd().options().port),
-                           asked.mechanism, asked.user, asked.password, asked.dialect, asked.encryption,
-                           asked.pipe, hex(packet), folder.path()},
-                  .environment = environment});
+    const bool samba = asked.client == "samba";
+    if (samba) environment["LD_PRELOAD"] = "libnss_wrapper.so";
+    return lab::run({.argv = {"/usr/bin/python3", SQLSHIM_SOURCE_DIR "/tests/component/pipe_client.py",
+                              asked.client, samba ? "sql1.corp.test" : lab_->peer().address(),
+                              std::to_string(asked.port ? asked.port : lab_->smbd().options().port),
+                              asked.mechanism, asked.user, asked.password, asked.dialect, asked.encryption,
+                              asked.pipe, packets, folder.path(), bulk},
+                     .environment = environment});
+  }
+
+  /// A PRELOGIN through the pipe by another client: what the server answered, or what the client said.
+  static std::string prelogin(const Asked &asked) {
+    const auto ran = converse(asked, hex(hello()));
     const auto from = ran.output.find("answer ");
     if (ran.status != 0 || from == ran.output.npos) return ran.output;
     tds::MessageReader reader(tds::largest_login7);
@@ -139,6 +149,32 @@ TEST_F(SmbLab, LeadsToThePipeInEachDialectByEachMechanismSignedAndEncrypted) {
             << dialect << " impacket " << encryption;
     }
   lab_->smbd().restart(unchanged());
+}
+
+/// A whole login and a long reply: what a benchmark of ours is to be measured by.
+TEST_F(SmbLab, CarriesALongReply) {
+  constexpr auto batch = u"exec lab_rows 20000, 200";
+  test::Connection direct(lab_->peer().address(), lab_->peer().port());
+  const test::ClientOptions options{.user = u"sa", .password = u"Lab.Passw0rd"};
+  ASSERT_TRUE(test::log_in(direct, options).reply);
+  const auto payload = test::query(direct, batch).size();
+  const auto in_packet = tds::login_packet_size - tds::packet_header_size;
+  const auto whole = payload + (payload + in_packet - 1) / in_packet * tds::packet_header_size;
+
+  tds::Writer sql; // ALL_HEADERS: one, the transaction descriptor
+  sql.u32_le(22);
+  sql.u32_le(18);
+  sql.u16_le(2);
+  sql.u64_le(0);
+  sql.u32_le(1);
+  sql.utf16(batch);
+  const auto login = tds::encode_login7(test::make_login7(options)).value();
+  const auto packets = hex(hello()) + "," + hex(tds::encode_message(tds::PacketType::login7, login)) + "," +
+                       hex(tds::encode_message(tds::PacketType::sql_batch, sql.bytes()));
+  const auto ran = converse({}, packets, std::to_string(whole));
+  EXPECT_THAT(ran.output, HasSubstr(fmt::format("moved {} in", whole)));
+  EXPECT_EQ(newest().value("outcome", ""), "accepted");
+  fmt::print("libsmbclient, 3.1.1 signed: {}", ran.output.substr(ran.output.find("moved")));
 }
 
 TEST_F(SmbLab, InsistsOnWhatItIsToldTo) {
