@@ -2,6 +2,7 @@
 
 #include "config/identity_table.hpp"
 #include "config/listener_table.hpp"
+#include "config/place_of_trust.hpp"
 #include "config/process_tables.hpp"
 #include "config/route_reach.hpp"
 #include "config/route_table.hpp"
@@ -10,6 +11,7 @@
 #include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
+#include <unistd.h>
 
 namespace config {
 
@@ -92,6 +94,10 @@ Loaded parse(std::string_view text, const fs::path &file, const fs::path &resolv
 Loaded load(const fs::path &file) {
   std::error_code error;
   if (fs::is_directory(file, error)) return single_problem(file, "is a folder; name the file");
+  if (fs::is_fifo(file, error) || fs::is_socket(file, error)) // reading could wait for ever
+    return single_problem(file, "is no regular file; write the configuration into one");
+  if (auto fault = fault_of_place(file, ::geteuid()); !fault.empty())
+    return single_problem(file, "cannot be trusted: " + fault);
   errno = 0;
   std::ifstream in(file, std::ios::binary);
   if (!in)

@@ -1,9 +1,11 @@
 #include "config/loading.hpp"
 
+#include "config/place_of_trust.hpp"
 #include "config/who.hpp"
 
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace config {
 
@@ -67,6 +69,12 @@ void check_secret(Section &section, std::string_view key, std::string path) {
     section.problem(
         key,
         fmt::format("{} can be read or written by everybody on this machine; run chmod 0600 {}", path, path));
+  else
+    check_place(section, key, path);
+}
+
+void check_place(Section &section, std::string_view key, const fs::path &path) {
+  if (auto fault = fault_of_place(path, ::geteuid()); !fault.empty()) section.problem(key, std::move(fault));
 }
 
 void warn_if_absent(Section &section, std::string_view key, const fs::path &path) {

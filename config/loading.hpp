@@ -39,6 +39,8 @@ std::filesystem::path read_path(Section &section, std::string_view key, const Lo
 /// A problem where everybody on this machine may read or write the file; a warning where there is none. A
 /// ccache that is no file ("KCM:") is neither.
 void check_secret(Section &section, std::string_view key, std::string path);
+/// A problem where somebody else could put another file there.
+void check_place(Section &section, std::string_view key, const std::filesystem::path &path);
 void warn_if_absent(Section &section, std::string_view key, const std::filesystem::path &path);
 
 } // namespace config

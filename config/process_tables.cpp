@@ -98,12 +98,26 @@ void check_state(Section &section, const fs::path &directory) {
                                 directory.string(), directory.string()));
 }
 
+/// Writing to what is no regular file could wait for ever, and whose it is could not be told.
+void check_log(Section &section, const std::string &path, const Loading &loading) {
+  if (path.empty() || path == "-") return;
+  const fs::path file = loading.from_folder(path);
+  std::error_code error;
+  const auto type = fs::status(file, error).type();
+  if (type == fs::file_type::fifo || type == fs::file_type::socket || type == fs::file_type::directory)
+    section.problem("decisions",
+                    fmt::format("{} is no regular file; write the path of one, or \"-\"", file.string()));
+  else
+    check_place(section, "decisions", type == fs::file_type::regular ? file : file.parent_path());
+}
+
 } // namespace
 
 void read_log(Section &section, Loading &loading) {
   if (const auto path = section.string("decisions")) {
     if (path->empty()) section.problem("decisions", "is empty; write a path, or \"-\" for standard output");
     loading.config.log.decisions = *path;
+    check_log(section, *path, loading);
   }
   Log &log = loading.config.log;
   section.read("level", log.level);
@@ -188,6 +202,7 @@ void read_kerberos(std::optional<Section> section, Loading &loading) {
     loading.config.kerberos.config = every_path(*path, [&](const std::string &one) {
       const fs::path file = loading.from_folder(one);
       warn_if_absent(*section, "config", file);
+      check_place(*section, "config", file);
       return file;
     });
   }

@@ -179,7 +179,10 @@ void check_encryption(Section &section, const Route &route) {
 void read_encryption(Section &section, Route &route, const Loading &loading) {
   section.read("encrypt", route.encrypt);
   route.ca_file = read_path(section, "ca_file", loading);
-  if (!route.ca_file.empty()) warn_if_absent(section, "ca_file", route.ca_file);
+  if (!route.ca_file.empty()) {
+    warn_if_absent(section, "ca_file", route.ca_file);
+    check_place(section, "ca_file", route.ca_file);
+  }
   if (!section.empty("host_name_in_certificate")) // "": the target's
     section.read("host_name_in_certificate", route.host_name_in_certificate, parse_host_name);
   section.read("trust_server_certificate", route.trust_server_certificate);

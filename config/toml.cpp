@@ -1,5 +1,8 @@
 #include "config/toml.hpp"
 
+#include <algorithm>
+#include <optional>
+
 namespace config {
 
 namespace {
@@ -24,9 +27,43 @@ Place odd_header(std::string_view text) {
   return {};
 }
 
+/// Where a name has more parts ("a.b.c") than any of ours; toml++ would go as deep as it has, and crash. Dots
+/// of strings and comments are none.
+std::optional<Place> deep_name(std::string_view text) {
+  constexpr int most_parts = 64;
+  constexpr std::string_view ends = "=,[]{}\n";
+  int dots = 0, line = 1;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '#') {
+      at = std::min(text.find('\n', at), text.size()) - 1;
+      continue;
+    }
+    if (c == '"' || c == '\'') {
+      const std::string three(3, c);
+      const bool lines = text.substr(at).starts_with(three);
+      const std::size_t from = at + (lines ? 3 : 1);
+      std::size_t end = from;
+      while (end < text.size() &&
+             (lines ? !text.substr(end).starts_with(three) : text[end] != c && text[end] != '\n'))
+        end += c == '"' && text[end] == '\\' ? 2 : 1;
+      end = std::min(end, text.size());
+      line += static_cast<int>(std::ranges::count(text.substr(at, end - at), '\n'));
+      at = lines ? end + 2 : end < text.size() && text[end] == '\n' ? end - 1 : end;
+      continue;
+    }
+    if (c == '\n') ++line;
+    if (ends.contains(c)) dots = 0;
+    if (c == '.' && ++dots >= most_parts) return Place{line, 1};
+  }
+  return std::nullopt;
+}
+
 } // namespace
 
 std::expected<toml::table, SyntaxError> parse_toml(std::string_view text) {
+  if (const auto place = deep_name(text))
+    return std::unexpected(SyntaxError{*place, "a name has more than 64 parts"});
   try {
     return toml::parse(text);
   } catch (const toml::parse_error &error) {

@@ -189,6 +189,28 @@ TEST_F(Load, WhatIsNotConfiguredFollowsResolvConf) {
 
 TEST_F(Load, AnEmptyHostsIsNone) { EXPECT_EQ(parse(with("[dns]\nhosts = \"\"\n")).config.dns.hosts, ""); }
 
+TEST_F(Load, AFolderThatOthersMayWriteIsNoPlaceOfTrust) {
+  const fs::path shared = folder / "shared";
+  fs::create_directory(shared);
+  std::ofstream(shared / "f.toml") << "";
+  const auto first = [&] { return load(shared / "f.toml").problems.at(0).what; };
+  fs::permissions(shared, fs::perms::all);
+  EXPECT_THAT(first(), HasSubstr("shared can be written by everybody on this machine; run chmod go-w "));
+  fs::permissions(shared, fs::perms::all | fs::perms::sticky_bit);
+  EXPECT_THAT(first(), testing::Not(HasSubstr("can be written")));
+  fs::permissions(shared / "f.toml", fs::perms::all);
+  EXPECT_THAT(first(), HasSubstr("f.toml can be written by everybody on this machine"));
+  fs::create_symlink(shared / "f.toml", folder / "link.toml");
+  EXPECT_THAT(load(folder / "link.toml").problems.at(0).what, HasSubstr("cannot be trusted: "));
+}
+
+TEST_F(Load, AFifoIsNoConfigurationAndNoLog) {
+  ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+  EXPECT_THAT(problems(with("[log]\ndecisions = \"fifo\"\n")),
+              testing::Contains(HasSubstr("log.decisions: fifo is no regular file")));
+  EXPECT_THAT(load(folder / "fifo").problems.at(0).what, HasSubstr("is no regular file"));
+}
+
 TEST_F(Load, EveryKeyArrives) {
   for (const char *name : {"krb5.conf", "l.pem", "l.key", "ca.pem"})
     write(name, "");

@@ -63,4 +63,20 @@ TEST(Toml, EveryPrefixAndEveryChangedByteIsAnswered) {
   EXPECT_GT(errors, good.size());
 }
 
+TEST(Toml, NamesOfManyPartsAreRefused) {
+  std::string deep = "a";
+  for (int part = 0; part < 100'000; ++part)
+    deep += ".a";
+  for (const std::string &text :
+       {"\n[" + deep + "]\n", "\n" + deep + " = 1\n", "\nb = { " + deep + " = 1 }\n"}) {
+    const auto parsed = config::parse_toml(text);
+    ASSERT_FALSE(parsed);
+    EXPECT_EQ(parsed.error().place.line, 2);
+  }
+  const std::string dots(200, '.');
+  for (const std::string &text : {"a = \"" + dots + "\"", "a = '" + dots + "'",
+                                  "a = \"\"\"" + dots + "\n\"\"\"", "# " + dots, "a = \"\\\"" + dots + "\""})
+    EXPECT_TRUE(config::parse_toml(text)) << text;
+}
+
 } // namespace
