@@ -11,8 +11,7 @@
 
 namespace auth {
 
-/// What NTLM makes of a password, for all logins of an identity: gss-ntlmssp 1.2.0 loses 6 KiB of memory each
-/// time that it is made. Contexts copy from it, and do not change it.
+/// What NTLM makes of a password, for all logins of an identity. Contexts copy from it, and do not change it.
 struct NtlmCredential {
   std::mutex mutex; ///< of `made`
   std::shared_ptr<const GssCredential> made;

@@ -2,15 +2,10 @@
 
 #include "auth/gss.hpp"
 #include "auth/loaded_identity.hpp"
+#include "auth/nt_hash.hpp"
 #include "auth/ntlm_message.hpp"
 
 #include <array>
-
-// LeakSanitizer's (sanitizer/lsan_interface.h): there only where the program is built with it.
-extern "C" {
-[[gnu::weak]] void __lsan_disable();
-[[gnu::weak]] void __lsan_enable();
-}
 
 namespace auth {
 
@@ -35,20 +30,6 @@ Error named(Error error) {
   return error;
 }
 
-/// While one lives, no leak of this thread is reported: gss-ntlmssp 1.2.0 loses 6 KiB of OpenSSL's with
-/// each password (what EVP_MD_fetch gave it for MD4), which is why there is one credential for each
-/// identity, not for each login.
-struct LeaksOfGssNtlmssp {
-  LeaksOfGssNtlmssp() {
-    if (__lsan_disable) __lsan_disable();
-  }
-  ~LeaksOfGssNtlmssp() {
-    if (__lsan_enable) __lsan_enable();
-  }
-  LeaksOfGssNtlmssp(const LeaksOfGssNtlmssp &) = delete;
-  LeaksOfGssNtlmssp &operator=(const LeaksOfGssNtlmssp &) = delete;
-};
-
 using CredentialPtr = std::shared_ptr<const GssCredential>;
 
 Result<CredentialPtr> make_credential(const std::string &account, const Wiped &password, gss_OID mechanism) {
@@ -57,15 +38,17 @@ Result<CredentialPtr> make_credential(const std::string &account, const Wiped &p
   auto text = borrowed(account);
   if (const auto major = gss_import_name(&minor, &text, GSS_C_NT_USER_NAME, name.out()); GSS_ERROR(major))
     return std::unexpected(gss_error(major, minor, &ntlm_oid));
-  // SPNEGO asks every mechanism, and with a password alone Kerberos would go to a KDC. With a ccache beside
-  // it, it takes neither (and NTLM does not look at it).
+  const auto hash = NtHash::of(password.view());
+  if (!hash)
+    return std::unexpected(make_error(Kind::malformed, "the password of " + account + " is no text"));
+  // SPNEGO asks every mechanism, and without a ccache Kerberos would look for one of its own (NTLM does not
+  // look at it).
   std::array<gss_key_value_element_desc, 2> elements{
-      {{"password", password.c_str()}, {"ccache", "MEMORY:none"}}};
+      {{"ntlmssp_nthash", hash->c_str()}, {"ccache", "MEMORY:none"}}};
   const bool spnego = mechanism == &spnego_oid;
   const gss_key_value_set_desc store{spnego ? 2u : 1u, elements.data()};
   gss_OID_set_desc mechanisms{1, mechanism};
   auto made = std::make_shared<GssCredential>();
-  const LeaksOfGssNtlmssp not_ours;
   if (const auto major = gss_acquire_cred_from(&minor, name.get(), GSS_C_INDEFINITE, &mechanisms,
                                                GSS_C_INITIATE, &store, made->out(), nullptr, nullptr);
       GSS_ERROR(major))

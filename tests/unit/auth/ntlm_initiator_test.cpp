@@ -80,6 +80,17 @@ protected:
   Accepted accepted_;
 };
 
+TEST_F(NtlmInitiatorTest, ManyPasswordsLeaveNothingBehind) {
+  const auto make = [&](int many) {
+    for (int i = 0; i < many; ++i)
+      initiator({}, "s3cret" + std::to_string(i));
+  };
+  make(20);
+  const auto before = allocated_bytes();
+  make(200);
+  EXPECT_LT(allocated_bytes(), before + 100 * 1024) << "with the password itself it is 1.5 MiB";
+}
+
 TEST_F(NtlmInitiatorTest, RawWithAMic) {
   const auto ours = initiator();
   EXPECT_EQ(ours->source(), R"(CORP\svc-reports)");
