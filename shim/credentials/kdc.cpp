@@ -1,6 +1,7 @@
 #include "shim/credentials/kdc.hpp"
 
 #include "shim/transport/connect.hpp"
+#include "shim/transport/contest.hpp"
 
 #include <array>
 
@@ -16,9 +17,8 @@ using Clock = std::chrono::steady_clock;
 constexpr Millis connect_stagger{150};
 constexpr Millis silence_before_next{400};
 
-/// What the conversations of one request share; it outlives the request until each conversation
-/// has noticed that it is over.
-struct Talk {
+/// The conversations of one request.
+struct Talk final : Contest {
   /// With one KDC.
   struct Side {
     std::shared_ptr<TcpSocket> socket;
@@ -29,28 +29,23 @@ struct Talk {
     std::int64_t us = 0; ///< until it failed
   };
 
-  explicit Talk(Executor executor) : changed(executor) {}
-  Signal changed;
+  using Contest::Contest;
   std::vector<Side> sides;
   auth::Bytes framed;
   bool proof = false;
   bool sent = false; ///< to at least one KDC
   bool lost = false; ///< a KDC that had the message failed afterwards
-  bool over = false;
-  std::size_t failed = 0;
   std::optional<KdcAnswer> answer;
 
-  void end() {
-    over = true;
+  void close() override {
     boost::system::error_code ignored;
     for (auto &side : sides)
       side.socket->close(ignored);
   }
-  void fail(std::size_t index, std::string why) {
-    failed++;
+  void fail_side(std::size_t index, std::string why) {
     sides[index].failure = std::move(why);
     sides[index].us = micros_since(sides[index].started);
-    changed.notify();
+    fail();
   }
   /// Who was tried and did not answer.
   std::vector<KdcSilent> silent() const {
@@ -69,32 +64,27 @@ struct Talk {
   }
 };
 
-struct EndAtExit {
-  std::shared_ptr<Talk> talk;
-  ~EndAtExit() { talk->end(); }
-};
-
 Task<> converse(std::shared_ptr<Talk> talk, std::size_t index) {
   auto socket = talk->sides[index].socket;
   auto endpoint = talk->sides[index].endpoint;
   auto [connect_error] = co_await socket->async_connect(endpoint, as_result);
-  if (talk->over) co_return;
-  if (connect_error) co_return talk->fail(index, connect_error.message());
+  if (talk->over()) co_return;
+  if (connect_error) co_return talk->fail_side(index, connect_error.message());
   talk->sides[index].connected = true;
   if (talk->proof && talk->sent) co_return; // another KDC has it: this one must not
   talk->sent = true;
   auto lose = [&](std::string why) {
     talk->lost = true;
-    talk->fail(index, std::move(why));
+    talk->fail_side(index, std::move(why));
   };
 
   auto [write_error, written] = co_await asio::async_write(*socket, asio::buffer(talk->framed), as_result);
-  if (talk->over) co_return;
+  if (talk->over()) co_return;
   if (write_error) co_return lose("after connecting: " + write_error.message());
 
   std::array<unsigned char, 4> prefix;
   auto [prefix_error, prefix_read] = co_await asio::async_read(*socket, asio::buffer(prefix), as_result);
-  if (talk->over) co_return;
+  if (talk->over()) co_return;
   if (prefix_error) co_return lose("closed without an answer (" + prefix_error.message() + ")");
   std::size_t length =
       std::size_t(prefix[0]) << 24 | std::size_t(prefix[1]) << 16 | std::size_t(prefix[2]) << 8 | prefix[3];
@@ -103,28 +93,21 @@ Task<> converse(std::shared_ptr<Talk> talk, std::size_t index) {
 
   auth::Bytes message(length);
   auto [read_error, read] = co_await asio::async_read(*socket, asio::buffer(message), as_result);
-  if (talk->over) co_return;
+  if (talk->over()) co_return;
   if (read_error) co_return lose("broke off in mid-answer (" + read_error.message() + ")");
   if (!talk->answer) talk->answer = KdcAnswer{std::move(message), endpoint};
-  talk->changed.notify();
+  talk->notify();
 }
 
 /// The datagrams of one probe.
-struct Probe {
-  explicit Probe(Executor executor) : changed(executor) {}
-  Signal changed;
+struct Probe final : Contest {
+  using Contest::Contest;
   std::vector<std::shared_ptr<UdpSocket>> sockets;
-  std::size_t failed = 0;
   std::optional<Tcp::endpoint> answered;
-  bool over = false;
-};
 
-struct EndProbeAtExit {
-  std::shared_ptr<Probe> probe;
-  ~EndProbeAtExit() {
-    probe->over = true;
+  void close() override {
     boost::system::error_code ignored;
-    for (auto &socket : probe->sockets)
+    for (auto &socket : sockets)
       socket->close(ignored);
   }
 };
@@ -133,22 +116,20 @@ Task<> probe_one(std::shared_ptr<Probe> probe, std::shared_ptr<UdpSocket> socket
                  auth::Bytes message) {
   // Connected: the kernel drops what comes from anybody else, and tells of a port that is closed.
   auto [connect_error] = co_await socket->async_connect(Udp::endpoint(kdc.address(), kdc.port()), as_result);
-  if (probe->over) co_return;
+  if (probe->over()) co_return;
   bool good = false;
   if (!connect_error) {
     co_await socket->async_send(asio::buffer(message), as_result);
-    if (probe->over) co_return;
+    if (probe->over()) co_return;
     std::array<std::uint8_t, 1> start{}; // of a datagram whose rest the kernel drops
     auto [error, count] = co_await socket->async_receive(asio::buffer(start), as_result);
-    if (probe->over) co_return;
+    if (probe->over()) co_return;
     constexpr std::uint8_t krb_error = 0x7e, as_rep = 0x6b; // APPLICATION 30 and 11 (RFC 4120 5.9.1, 5.4.2)
     good = count == 1 && (start[0] == krb_error || start[0] == as_rep);
   }
-  if (!good)
-    probe->failed++;
-  else if (!probe->answered)
-    probe->answered = kdc;
-  probe->changed.notify();
+  if (!good) co_return probe->fail();
+  if (!probe->answered) probe->answered = kdc;
+  probe->notify();
 }
 
 } // namespace
@@ -165,7 +146,7 @@ ask_kdc(std::vector<KdcEndpoint> kdcs, auth::Bytes message, bool proof, Millis l
   auto started = Clock::now();
   auto executor = co_await asio::this_coro::executor;
   auto talk = std::make_shared<Talk>(executor);
-  EndAtExit guard{talk};
+  const ContestGuard guard(talk);
   talk->proof = proof;
   for (int shift = 24; shift >= 0; shift -= 8)
     talk->framed.push_back(static_cast<std::uint8_t>(message.size() >> shift));
@@ -179,19 +160,18 @@ ask_kdc(std::vector<KdcEndpoint> kdcs, auth::Bytes message, bool proof, Millis l
     asio::co_spawn(executor, converse(talk, i), asio::detached);
     if (i + 1 == kdcs.size()) break;
     auto since = Clock::now();
-    auto failed_before = talk->failed;
-    while (!talk->answer && talk->failed == failed_before && !timed_out()) {
+    auto failed_before = talk->failed();
+    while (!talk->answer && talk->failed() == failed_before && !timed_out()) {
       auto patience = talk->sent ? silence_before_next : connect_stagger;
       if (Clock::now() - since >= patience) break;
-      co_await talk->changed.wait(
+      co_await talk->change(
           std::min(left_of(patience, since), limit.count() ? left_of(limit, started) : patience));
     }
   }
   // With proof sent, the failure of the KDC that has it ends the request; the failure of another,
   // which never had it, does not.
-  auto hopeless = [&] { return talk->failed >= talk->sides.size() || (talk->proof && talk->lost); };
-  while (!talk->answer && !hopeless() && !timed_out())
-    co_await talk->changed.wait(left_of(limit, started));
+  auto hopeless = [&] { return talk->failed() >= talk->sides.size() || (talk->proof && talk->lost); };
+  co_await talk->until([&] { return talk->answer || hopeless(); }, limit, started);
 
   auto silent = talk->silent();
   if (!talk->answer) co_return std::unexpected(std::move(silent));
@@ -204,13 +184,13 @@ Task<std::optional<Tcp::endpoint>> answers_over_udp(std::vector<KdcEndpoint> kdc
   auto started = Clock::now();
   auto executor = co_await asio::this_coro::executor;
   auto probe = std::make_shared<Probe>(executor);
-  EndProbeAtExit guard{probe};
+  const ContestGuard guard(probe);
   for (const auto &kdc : kdcs) {
     auto socket = probe->sockets.emplace_back(std::make_shared<UdpSocket>(executor));
     asio::co_spawn(executor, probe_one(probe, socket, kdc.endpoint, message), asio::detached);
   }
-  while (!probe->answered && probe->failed < probe->sockets.size() && !is_over(limit, started))
-    co_await probe->changed.wait(left_of(limit, started));
+  co_await probe->until([&] { return probe->answered || probe->failed() == probe->sockets.size(); }, limit,
+                        started);
   co_return probe->answered;
 }
 
