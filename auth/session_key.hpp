@@ -23,7 +23,9 @@ public:
   ByteView reveal() const { return bytes_; }
 
 private:
-  void wipe() { explicit_bzero(bytes_.data(), bytes_.size()); }
+  void wipe() {
+    if (!bytes_.empty()) explicit_bzero(bytes_.data(), bytes_.size());
+  }
   Bytes bytes_;
 };
 

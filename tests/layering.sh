@@ -53,7 +53,7 @@ rooms=""
 room shim/log
 room shim/diagnosis shim/log
 room shim/smb
-room shim/transport
+room shim/transport shim/smb
 room shim/names shim/transport
 room shim/credentials shim/names shim/transport shim/diagnosis shim/log
 room shim/admission shim/transport shim/diagnosis shim/log
