@@ -2,6 +2,8 @@
 
 #include "shim/login/drive.hpp"
 
+#include <sys/random.h>
+
 namespace shim {
 namespace {
 
@@ -34,12 +36,24 @@ Cause cause_of(tds::AcceptFault fault) {
   return Cause::protocol_violation;
 }
 
+/// No two are alike: what a client answers to one is of no use anywhere.
+tds::NtlmChallenge fresh_challenge() {
+  using namespace std::chrono;
+  using HundredNanoseconds = duration<std::uint64_t, std::ratio<1, 10'000'000>>;
+  constexpr std::uint64_t since_1601 = 11'644'473'600 * 10'000'000; // until 1970
+  tds::NtlmChallenge challenge;
+  if (::getrandom(challenge.nonce.data(), challenge.nonce.size(), 0) < 0) challenge.nonce = {};
+  challenge.time =
+      since_1601 + duration_cast<HundredNanoseconds>(system_clock::now().time_since_epoch()).count();
+  return challenge;
+}
+
 } // namespace
 
 ClientLogin::ClientLogin(const config::Listener &listener, const TlsContexts &tls, Trail &trail,
                          Stream &client)
     : listener_(listener), tls_(tls), trail_(trail), client_(client),
-      machine_(listener.version, client_tls(listener.tls)) {}
+      machine_(listener.version, client_tls(listener.tls), fresh_challenge()) {}
 
 Task<std::expected<tds::LoginRequest, Ended>>
 ClientLogin::run(Millis limit, std::chrono::steady_clock::time_point started) {

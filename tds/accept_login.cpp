@@ -68,8 +68,8 @@ Prelogin answer_prelogin(const Prelogin &asked, ServerVersion shown, Encryption 
   return answer;
 }
 
-AcceptLogin::AcceptLogin(ServerVersion shown, ClientTls tls)
-    : shown_(shown), policy_(tls), reader_(largest_prelogin) {}
+AcceptLogin::AcceptLogin(ServerVersion shown, ClientTls tls, const NtlmChallenge &challenge)
+    : shown_(shown), policy_(tls), challenge_(challenge), reader_(largest_prelogin) {}
 
 void AcceptLogin::receive(ByteView bytes) { reader_.feed(bytes); }
 
@@ -92,6 +92,8 @@ AcceptAction AcceptLogin::next() {
     return on_start_tls();
   case State::login:
     return on_login_packets();
+  case State::ntlm_answer:
+    return on_ntlm_answer();
   case State::refused_by_answer:
     if (policy_ == ClientTls::required) return refuse_without_tls(false);
     return refuse(
@@ -233,16 +235,42 @@ AcceptAction AcceptLogin::on_login(Message message) {
   if (policy_ == ClientTls::required && tls_ == Tls::none) return refuse_without_tls(true);
   if (reader_.unread() > 0)
     return refuse(AcceptFault::protocol_violation, "Bytes came after LOGIN7, before it was answered.");
+  LoginRequest request{asked_, answered_, *std::move(login), tls_ == Tls::none};
+  if (is_ntlm_negotiate(request.login.sspi)) return send_challenge(std::move(request));
   state_ = State::finished;
-  return LoginRequest{asked_, answered_, *std::move(login), tls_ == Tls::none};
+  return request;
+}
+
+AcceptAction AcceptLogin::send_challenge(LoginRequest request) {
+  state_ = State::ntlm_answer;
+  reader_.limit(largest_sspi_token);
+  const auto token = SspiToken{ntlm_challenge(request.login.sspi, challenge_)};
+  waiting_ = std::move(request);
+  return Send{encode_message(PacketType::reply, encode_tokens({token}, dialect_.version))};
+}
+
+AcceptAction AcceptLogin::on_ntlm_answer() {
+  const auto first = reader_.first_byte();
+  if (first && *first != first_byte_of(PacketType::sspi))
+    return refuse(AcceptFault::protocol_violation,
+                  "A packet of type " + std::to_string(*first) + " came where NTLM's answer is due.");
+  auto message = reader_.next();
+  if (!message) return refuse(AcceptFault::protocol_violation, message.error().text());
+  if (!*message) return wait();
+  wipe((*message)->payload); // it proves the client's password, and to nobody here
+  if (reader_.unread() > 0)
+    return refuse(AcceptFault::protocol_violation, "Bytes came after the login, before it was answered.");
+  state_ = State::finished;
+  return *std::exchange(waiting_, std::nullopt);
 }
 
 AcceptAction AcceptLogin::wait() {
   if (!ended_) return Receive{};
   return refuse(AcceptFault::closed,
-                state_ == State::login       ? "The client went away before its LOGIN7 was whole."
-                : state_ == State::start_tls ? "The client went away during the TLS handshake."
-                                             : "The client went away before its first message was whole.",
+                state_ == State::login         ? "The client went away before its LOGIN7 was whole."
+                : state_ == State::ntlm_answer ? "The client went away before it answered NTLM's challenge."
+                : state_ == State::start_tls   ? "The client went away during the TLS handshake."
+                                               : "The client went away before its first message was whole.",
                 false);
 }
 

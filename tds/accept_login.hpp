@@ -8,6 +8,7 @@
 //   0x16 TLS (TDS 8.0) -> StartTls -> PRELOGIN -> answer -> LOGIN7   -> LoginRequest   strict: all in TLS
 //   0x10 LOGIN7 at once (TDS 7.0, jTDS)                         -> LoginRequest   in clear
 //   0x02 (TDS 4.2), anything else                               -> Refused
+//   LOGIN7 with NTLM's NEGOTIATE -> CHALLENGE -> 0x11 SSPI, wiped   -> LoginRequest   as in each of these
 //
 // What a PRELOGIN with this ENCRYPTION is answered, and what follows; - is no such option:
 //
@@ -23,6 +24,7 @@
 #include "tds/login7.hpp"
 #include "tds/packet.hpp"
 #include "tds/prelogin.hpp"
+#include "tds/sspi.hpp"
 #include "tds/token.hpp"
 
 #include <optional>
@@ -79,8 +81,10 @@ using AcceptAction = std::variant<Send, Receive, StartTls, StopTls, LoginRequest
 
 class AcceptLogin {
 public:
-  /// `shown` is the VERSION that the PRELOGIN answer carries.
-  explicit AcceptLogin(ServerVersion shown, ClientTls tls = ClientTls::off);
+  /// `shown` is the VERSION that the PRELOGIN answer carries. `challenge`: what a client's own NTLM login is
+  /// answered with, so that it goes on to what it waits for.
+  explicit AcceptLogin(ServerVersion shown, ClientTls tls = ClientTls::off,
+                       const NtlmChallenge &challenge = {});
 
   /// What to do now. LoginRequest and AcceptRefused are last: after one of them `next()` must not be called.
   AcceptAction next();
@@ -100,7 +104,7 @@ public:
   const std::optional<Prelogin> &answered() const { return answered_; }
 
 private:
-  enum class State { first_message, start_tls, login, refused_by_answer, finished };
+  enum class State { first_message, start_tls, login, ntlm_answer, refused_by_answer, finished };
   enum class Tls { none, login_only, full, first };
   AcceptAction on_first_message();
   AcceptAction on_tls_first();
@@ -110,20 +114,24 @@ private:
   AcceptAction on_login_packets();
   AcceptAction on_login_only_packet(std::optional<Message> message);
   AcceptAction on_login(Message message);
+  AcceptAction send_challenge(LoginRequest request);
+  AcceptAction on_ntlm_answer();
   AcceptAction wait();
   AcceptAction refuse_without_tls(bool answer);
   AcceptAction refuse(AcceptFault fault, std::string detail, bool answer = true);
 
   ServerVersion shown_;
   ClientTls policy_;
+  NtlmChallenge challenge_;
   State state_ = State::first_message;
   MessageReader reader_;
   bool ended_ = false;
-  Tls tls_ = Tls::none;                // as agreed
-  bool in_tls_ = false;                // established, and not stopped
-  Bytes client_hello_;                 // as far as it was read
-  std::size_t packets_before_tls_ = 0; // of reader_
-  std::optional<Message> login_;       // whole in its first packet: it waits until TLS is stopped
+  Tls tls_ = Tls::none;                 // as agreed
+  bool in_tls_ = false;                 // established, and not stopped
+  Bytes client_hello_;                  // as far as it was read
+  std::size_t packets_before_tls_ = 0;  // of reader_
+  std::optional<Message> login_;        // whole in its first packet: it waits until TLS is stopped
+  std::optional<LoginRequest> waiting_; // for the client's answer to the challenge
   Dialect dialect_;
   std::optional<Prelogin> asked_;
   std::optional<Prelogin> answered_;

@@ -62,11 +62,16 @@ TEST_F(Server, AClientsOwnTokenIsDroppedAndItsLoginAnswered) {
       {"ntlm", {'N', 'T', 'L', 'M', 'S', 'S', 'P', 0, 1, 0, 0, 0, 0, 0, 0, 0}}};
   for (auto [mechanism, token] : tokens) {
     auto before = seen_by_peer();
-    for (char c : std::string("canary!!"))
+    test::ClientOptions options;
+    for (char c : std::string("canary!!")) {
       token.push_back(static_cast<std::uint8_t>(c));
+      options.ntlm_answer.push_back(static_cast<std::uint8_t>(c));
+    }
+    options.sspi = token;
     test::Connection connection("127.0.0.1", port_);
-    auto login = test::log_in(connection, {.sspi = token});
+    auto login = test::log_in(connection, options);
     ASSERT_TRUE(login.reply) << mechanism << ": " << login.error();
+    EXPECT_EQ(login.challenge.empty(), mechanism != std::string("ntlm"));
     EXPECT_TRUE(test::says(test::query(connection, auth_scheme_query()), u"KERBEROS")) << mechanism;
     EXPECT_THAT(lab_->peer().received(before + 1), Not(HasSubstr("canary"))) << mechanism;
     connection.close();

@@ -233,8 +233,9 @@ Login log_in(Connection &connection, const ClientOptions &options) {
   prelogin.set(tds::PreloginToken::instopt, {0});
   prelogin.set(tds::PreloginToken::threadid, {0, 0, 0, 1});
   prelogin.set_mars(options.mars);
-  // `integrated` is false also with a token of our own: it stands in the LOGIN7 already.
-  tds::ConnectLogin machine({std::move(prelogin), make_login7(options), false, options.tls});
+  // Without NTLM `integrated` is false also with a token of our own: it stands in the LOGIN7 already.
+  tds::ConnectLogin machine(
+      {std::move(prelogin), make_login7(options), tds::is_ntlm_negotiate(options.sspi), options.tls});
   for (;;) {
     auto action = machine.next();
     outcome.messages = machine.messages();
@@ -251,6 +252,10 @@ Login log_in(Connection &connection, const ClientOptions &options) {
         machine.end_of_stream();
       else
         machine.receive(bytes);
+    } else if (auto *need = std::get_if<tds::NeedToken>(&action)) {
+      outcome.challenge = need->server_token;
+      const bool first = need->server_token.empty();
+      machine.token(first ? options.sspi : options.ntlm_answer, !first);
     } else if (auto *reply = std::get_if<tds::LoginReply>(&action)) {
       outcome.reply = std::move(*reply);
       return outcome;

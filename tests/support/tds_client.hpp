@@ -60,6 +60,7 @@ struct Login {
   std::optional<tds::LoginReply> reply;
   std::optional<tds::ConnectRefused> refused;
   std::vector<tds::ServerMessage> messages;
+  tds::Bytes challenge = {}; ///< that answered NTLM's first token
   /// The text of the ERROR that refused it; empty where there is none.
   std::string error() const;
 };
@@ -74,6 +75,7 @@ struct ClientOptions {
   std::vector<tds::Feature> features = {};
   std::u16string new_password = {}; ///< asks to change it
   tds::Bytes sspi = {};             ///< a token of the client's own: asks for integrated login
+  tds::Bytes ntlm_answer = {'N', 'T', 'L', 'M', 'S', 'S', 'P', 0, 3, 0, 0, 0}; ///< to the challenge
 };
 
 tds::Login7 make_login7(const ClientOptions &options);

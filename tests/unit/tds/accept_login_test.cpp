@@ -104,6 +104,18 @@ Gets behind_first_packet_of(const Gets &message) {
   return {Bytes(message.bytes.begin() + decode_packet_header(message.bytes)->length, message.bytes.end())};
 }
 
+// A client's own NTLM login: its first token, and what becomes of it.
+const Bytes negotiate = hex("4e544c4d53535000 01000000 07820008");
+Gets ntlm_login7() {
+  Login7 login = login_of(tds_7_4);
+  login.sspi = negotiate;
+  return gets(PacketType::login7, *encode_login7(login));
+}
+Sends challenged() {
+  return {PacketType::reply, encode_tokens({SspiToken{ntlm_challenge(negotiate, {})}}, tds_7_4)};
+}
+Gets authenticate() { return gets(PacketType::sspi, hex("4e544c4d53535000 03000000 cafe")); }
+
 using Check = std::function<void(const AcceptLogin &, const AcceptAction &)>;
 
 enum class How { in_clear, login_only, in_tls };
@@ -134,6 +146,10 @@ Check answered_in(Version version, bool tds4 = false, bool encrypted = false) {
 }
 
 Check answered_in_tls() { return answered_in(tds_7_4, false, true); }
+
+void has_negotiate(const AcceptLogin &, const AcceptAction &action) {
+  EXPECT_EQ(std::get<LoginRequest>(action).login.sspi, negotiate);
+}
 
 void has_large_token(const AcceptLogin &, const AcceptAction &action) {
   EXPECT_EQ(std::get<LoginRequest>(action).login.sspi, Bytes(large_token_size, 0x5A));
@@ -191,6 +207,26 @@ std::vector<AcceptScript> accept_scripts() {
       script("login_that_does_not_wait_for_the_answer", {Gets{joined({prelogin(off).bytes, login})}, told},
              "login", "", login_is(tds_7_4, off, told_with())),
 
+      script("ntlm", {prelogin(off), told, ntlm_login7(), challenged(), authenticate()}, "login", "",
+             has_negotiate),
+      script("ntlm_without_prelogin", {ntlm_login7(), challenged(), authenticate()}, "login", "",
+             has_negotiate),
+      at_once(script("ntlm_whose_answer_does_not_wait",
+                     {prelogin(off), told, Gets{joined({ntlm_login7().bytes, authenticate().bytes})}},
+                     "protocol_violation", "after LOGIN7", answered_in(tds_7_4))),
+      script("ntlm_then_login_again", {ntlm_login7(), challenged(), Gets{hex("10")}}, "protocol_violation",
+             "type 16 came where NTLM's answer", answered_in(tds_7_4)),
+      at_once(script("ntlm_and_a_batch_behind",
+                     {ntlm_login7(), challenged(), Gets{joined({authenticate().bytes, hex("01")})}},
+                     "protocol_violation", "before it was answered", answered_in(tds_7_4))),
+      script("ntlm_answer_too_large",
+             {ntlm_login7(), challenged(),
+              Gets{joined({hex("11 00 7fff 0000 01 00"), Bytes(largest_packet_size - 8),
+                           hex("11 00 7fff 0000 02 00"), Bytes(largest_packet_size - 8),
+                           hex("11 00 7fff 0000 03 00")})}},
+             "protocol_violation", "65535 bytes", answered_in(tds_7_4)),
+      script("closed_before_ntlm_is_answered", {ntlm_login7(), challenged(), Ends{}}, "closed",
+             "NTLM's challenge", not_answered),
       script("unknown_encryption", {prelogin(asked_with(7))}, "protocol_violation", "ENCRYPTION",
              answered_in(tds_7_4)),
       script("tls_first", {Gets{hex("16")}}, "client_requires_tls", "strict", answered_in(tds_7_4)),

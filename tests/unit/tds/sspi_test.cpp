@@ -42,6 +42,33 @@ TEST(Mechanism, has_a_name) {
   EXPECT_EQ(to_string(Mechanism::unknown), "unknown");
 }
 
+TEST(NtlmChallenge, is_for_a_negotiate_alone) {
+  EXPECT_TRUE(is_ntlm_negotiate(hex("4e544c4d53535000 01000000")));
+  EXPECT_TRUE(is_ntlm_negotiate(hex("4e544c4d53535000 01000000 07820008")));
+  EXPECT_FALSE(is_ntlm_negotiate(hex("4e544c4d53535000 03000000"))); // AUTHENTICATE
+  EXPECT_FALSE(is_ntlm_negotiate(hex("4e544c4d53535000 010000")));
+  EXPECT_FALSE(is_ntlm_negotiate(hex("60 7f 0606 2b0601050502 a075")));
+  EXPECT_FALSE(is_ntlm_negotiate({}));
+}
+
+TEST(NtlmChallenge, has_the_layout_of_ms_nlmp) {
+  const NtlmChallenge challenge{{1, 2, 3, 4, 5, 6, 7, 8}, 0x01DB'0000'0000'0000};
+  // asked: unicode, sign, extended security, 128, key exchange; and OEM, which is not granted
+  const auto token = ntlm_challenge(hex("4e544c4d53535000 01000000 13000860"), challenge);
+  EXPECT_EQ(prefix(token, 56), hex("4e544c4d53535000 02000000 0e000e0038000000 15828a62 0102030405060708"
+                                   "0000000000000000 5800580046000000 0a0039380000000f"));
+  EXPECT_EQ(Bytes(token.begin() + 56, token.end()),
+            hex("530051004c005300480049004d00"
+                "0200 0e00 530051004c005300480049004d00 0100 0e00 530051004c005300480049004d00"
+                "0400 0e00 730071006c007300680069006d00 0300 0e00 730071006c007300680069006d00"
+                "0700 0800 000000000000db01 00000000"));
+}
+
+TEST(NtlmChallenge, takes_a_negotiate_without_flags) {
+  const auto token = ntlm_challenge(hex("4e544c4d53535000 01000000 0782"), {});
+  EXPECT_EQ(Bytes(token.begin() + 20, token.begin() + 24), hex("05828202"));
+}
+
 TEST(SspiMessage, is_the_raw_token) {
   EXPECT_EQ(encode_sspi_message(hex("aabbcc")), hex("11 01 000b 0000 01 00 aabbcc"));
 }
