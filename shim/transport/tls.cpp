@@ -183,11 +183,12 @@ bool is_address(const std::string &name) {
   return !error;
 }
 
-bool is_for(X509 *certificate, const std::string &name) {
+bool is_for(X509 *certificate, const std::string &name, Names which) {
   if (is_address(name)) return X509_check_ip_asc(certificate, name.c_str(), 0) == 1;
   if (name.empty()) return false;
-  return X509_check_host(certificate, name.data(), name.size(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-                         nullptr) == 1;
+  const unsigned subject = which == Names::alternatives ? X509_CHECK_FLAG_NEVER_CHECK_SUBJECT : 0;
+  return X509_check_host(certificate, name.data(), name.size(),
+                         X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | subject, nullptr) == 1;
 }
 
 std::expected<TlsContextPtr, std::string> make_accepting_tls(const ServerTlsOptions &options) {
@@ -215,7 +216,7 @@ std::expected<TlsContextPtr, std::string> make_connecting_tls(const ClientTlsOpt
     // Whoever lists a certificate himself means it, also where it has not issued itself.
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(context.get()), X509_V_FLAG_PARTIAL_CHAIN);
   }
-  return std::make_shared<TlsContext>(std::move(context), false, options.verify);
+  return std::make_shared<TlsContext>(std::move(context), false, options.verify, !options.ca_file.empty());
 }
 
 } // namespace shim

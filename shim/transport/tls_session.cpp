@@ -1,5 +1,6 @@
 #include "shim/transport/tls_session.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace shim {
@@ -248,15 +249,23 @@ bool TlsLayer::certificate_is_good(X509_STORE_CTX *store) {
                 names_of(certificate)};
     return false;
   }
+  // An authority writes any person's name into a CN. A certificate that ca_file lists itself is meant.
+  const bool listed = context_->lists_certificates() && sk_X509_num(X509_STORE_CTX_get0_chain(store)) == 1;
+  const auto which = listed ? Names::also_its_cn : Names::alternatives;
   for (const auto &name : names_)
-    if (is_for(certificate, name)) return verified_ = true;
+    if (is_for(certificate, name, which)) return verified_ = true;
+  const bool by_cn = std::ranges::any_of(
+      names_, [&](const auto &name) { return is_for(certificate, name, Names::also_its_cn); });
   std::string wanted;
   for (const auto &name : names_)
     wanted += (wanted.empty() ? "" : " or ") + name;
   X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
   refused_ = {TlsFault::name,
               "not for " + (wanted.empty() ? "a name that is asked for" : wanted) + ": " +
-                  describe(certificate),
+                  describe(certificate) +
+                  (by_cn ? "; it has the name as CN alone (no subjectAltName), which counts only in a "
+                           "certificate that ca_file lists itself"
+                         : ""),
               names_of(certificate)};
   return false;
 }
@@ -277,6 +286,10 @@ std::expected<Wait, TlsError> TlsLayer::handshake() {
     return std::unexpected(TlsError{TlsFault::mismatch, "a resumed TLS session"});
   if (!accept_ && context_->verifies() && !verified_)
     return std::unexpected(TlsError{TlsFault::untrusted, "the server has shown no certificate"});
+  if (!accept_ && !within_prelogin_ && alpn() != "tds/8.0")
+    return std::unexpected(TlsError{TlsFault::mismatch,
+                                    "the server's TLS is for something else: it does not agree on TDS 8.0 "
+                                    "(ALPN tds/8.0)"});
   auto ended = bio_.end_handshake();
   if (!ended) return std::unexpected(TlsError{TlsFault::mismatch, std::move(ended.error())});
   return Wait::none;
@@ -315,11 +328,15 @@ TlsFacts TlsLayer::facts() {
     facts.unique.resize(accept_ ? SSL_get_peer_finished(ssl, facts.unique.data(), facts.unique.size())
                                 : SSL_get_finished(ssl, facts.unique.data(), facts.unique.size()));
   }
-  const unsigned char *alpn = nullptr;
-  unsigned size = 0;
-  SSL_get0_alpn_selected(ssl, &alpn, &size);
-  if (alpn) facts.alpn.assign(reinterpret_cast<const char *>(alpn), size);
+  facts.alpn = alpn();
   return facts;
+}
+
+std::string TlsSession::alpn() const {
+  const unsigned char *name = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl_.get(), &name, &size);
+  return name ? std::string(reinterpret_cast<const char *>(name), size) : "";
 }
 
 const boost::system::error_category &tls_category() {

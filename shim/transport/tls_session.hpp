@@ -67,6 +67,7 @@ private:
   friend struct TlsQuestions;
   bool certificate_is_good(X509_STORE_CTX *store);
   TlsError why_not();
+  std::string alpn() const; ///< as agreed; empty: none
   Moved outcome(int result, std::size_t count);
   /// Wait::none: it is out, or never will be.
   Wait close_notify();

@@ -179,7 +179,11 @@ TEST_F(StreamTest, Certificates) {
       {"wildcard", [](W &w) { w.names = {"*.corp.test"}; }, {"sql1.corp.test"}, {}, ""},
       {"address", [](W &w) { w.names = {"127.0.0.1"}; }, {"127.0.0.1"}, {}, ""},
       {"address of version 6", [](W &w) { w.names = {"::1"}; }, {"::1"}, {}, ""},
-      {"only a CN", [](W &w) { w.names.clear(); }, {"sql1.corp.test"}, {}, ""},
+      {"only a CN",
+       [](W &w) { w.names.clear(); },
+       {"sql1.corp.test"},
+       TlsFault::name,
+       "CN alone (no subjectAltName), which counts only in a certificate that ca_file lists itself"},
       {"another name", none, {"sql2.corp.test"}, TlsFault::name, "not for sql2.corp.test: CN=sql1.corp.test"},
       {"a part of the name", none, {"sql1"}, TlsFault::name, "not for sql1:"},
       {"CN counts only without other names",
@@ -296,8 +300,10 @@ TEST_F(StreamTest, TrustedAnyway) {
 
 TEST_F(StreamTest, ACertificateThatTheUserNamesIsTrusted) {
   Folder folder;
-  for (bool self : {true, false}) {
-    auto made = self ? test_support::self_signed({}) : test_support::issue(standard().issuer, {});
+  for (const auto &[self, by_cn] : {std::pair{true, false}, {false, false}, {true, true}, {false, true}}) {
+    CertificateWish wish;
+    if (by_cn) wish.names.clear(); // as SQL Server's own
+    auto made = self ? test_support::self_signed(wish) : test_support::issue(standard().issuer, wish);
     auto files = test_support::write(made, folder.path(), "pinned");
     auto [client, server] = stream_pair(loop_.executor());
     auto [connected, accepted] = loop_.run(
@@ -378,6 +384,20 @@ TEST_F(StreamTest, Alpn) {
       EXPECT_EQ(accepted->alpn, *row.selected);
       loop_.run(send(server, "hi"));
     }
+  }
+}
+
+TEST_F(StreamTest, AServerThatDoesNotAgreeOnTds8IsRefused) {
+  for (const auto &answer : {std::string(), std::string("\x08http/1.1")}) {
+    auto [ours, theirs] = tcp_pair(loop_.executor());
+    PartnerWish wish{standard().server.certificate, standard().server.key};
+    wish.alpn = answer;
+    Partner partner(std::move(theirs), wish, [](SSL *, bool) {});
+    Stream client{Socket(std::move(ours))};
+    auto connected = loop_.run(shake(client, connecting(false)));
+    ASSERT_FALSE(connected) << answer;
+    EXPECT_EQ(connected.error().fault, TlsFault::mismatch);
+    if (answer.empty()) EXPECT_THAT(connected.error().detail, HasSubstr("ALPN tds/8.0"));
   }
 }
 

@@ -48,6 +48,13 @@ public:
   }
 
 private:
+  static int select_alpn(SSL *, const unsigned char **out, unsigned char *size, const unsigned char *,
+                         unsigned, void *wished) {
+    const auto &alpn = *static_cast<std::string *>(wished);
+    *out = reinterpret_cast<const unsigned char *>(alpn.data()) + 1;
+    *size = static_cast<unsigned char>(alpn[0]);
+    return SSL_TLSEXT_ERR_OK;
+  }
   void run(const PartnerWish &wish, const std::function<void(SSL *, bool)> &script) {
     const bool server = !wish.certificate.empty();
     // OpenSSL's own socket calls raise it when the other side is gone. Only here: ours must never.
@@ -70,6 +77,8 @@ private:
       EXPECT_EQ(SSL_CTX_use_certificate_chain_file(context.get(), wish.certificate.c_str()), 1);
       EXPECT_EQ(SSL_CTX_use_PrivateKey_file(context.get(), wish.key.c_str(), SSL_FILETYPE_PEM), 1);
     }
+    if (server && !wish.alpn.empty())
+      SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, const_cast<std::string *>(&wish.alpn));
     std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(context.get()), SSL_free);
     SSL_set_fd(ssl.get(), socket_.native_handle());
     if (!server && !wish.alpn.empty())
