@@ -221,8 +221,25 @@ void check_unprotected(Section &section, const Route &route) {
                                     : "to whoever answers as the server: no certificate is checked"));
 }
 
+/// Without TLS the name that DNS makes of the target is all that says whose ticket is asked for.
+void check_names_are_safe(Section &section, const Route &route) {
+  const auto asks_dns = [](auth::Procedure procedure) {
+    return procedure != auth::Procedure::as_typed && procedure != auth::Procedure::map;
+  };
+  if (route.encrypt != Encrypt::off || !has(route, AttemptKind::tcp_kerberos) || !route.spn.empty()) return;
+  if (route.names.driver.empty() && std::ranges::none_of(route.names.order, asks_dns)) return;
+  section.warning("encrypt",
+                  "\"off\" checks no certificate: whoever forges DNS, and owns any service that it may lead "
+                  "to, is taken for the server; write \"require\", or names = [\"as-typed\"]");
+}
+
 void check_stand_in(Section &section, const Route &route) {
-  if (route.mutual_auth == MutualAuth::or_verified_tls && !route.verified_tls())
+  if (route.mutual_auth == MutualAuth::or_verified_tls && route.verified_tls() &&
+      route.encrypt == Encrypt::login)
+    section.problem("mutual_auth",
+                    "with encrypt = \"login\" TLS ends before the server answers, and what its certificate "
+                    "proved ends with it; write encrypt = \"require\"");
+  else if (route.mutual_auth == MutualAuth::or_verified_tls && !route.verified_tls())
     section.warning(
         "mutual_auth",
         fmt::format("nothing can stand in for the server's own proof: {}; the server must "
@@ -262,6 +279,7 @@ void read_route(Section &section, Loading &loading) {
   read_names(section, route);
   if (!section.empty("spn")) section.read("spn", route.spn, parse_spn); // "": computed
   read_spn_rules(section, route);
+  check_names_are_safe(section, route);
   section.read("mutual_auth", route.mutual_auth);
   section.read("unprotected", route.unprotected);
   check_unprotected(section, route);

@@ -64,7 +64,10 @@ ClientLogin::run(Millis limit, std::chrono::steady_clock::time_point started) {
     co_return std::unexpected(
         Failure{step, Cause::deadline,
                 "no complete login within " + std::to_string(limit.count()) + " ms; [limits] client_login"});
-  if (*login) answer_.short_texts = under_odbc((*login)->login);
+  if (*login) {
+    answer_.short_texts = under_odbc((*login)->login);
+    answer_.number = final_number((*login)->login);
+  }
   co_return std::move(*login);
 }
 

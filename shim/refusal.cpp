@@ -3,6 +3,8 @@
 #include "tds/packet.hpp"
 #include "tds/prelogin.hpp"
 
+#include <algorithm>
+
 namespace shim {
 namespace {
 
@@ -11,12 +13,19 @@ namespace {
 /// behind the first part 34.
 constexpr std::size_t odbc_text = 440;
 
-tds::ServerMessage error_of(std::string_view text) {
+/// Ours, but for the text.
+tds::ServerMessage error_like(std::span<const tds::ServerMessage> errors, std::uint32_t number) {
   tds::ServerMessage message;
-  message.number = refusal_number;
+  message.number = number;
   message.severity = refusal_class;
   message.state = 1;
-  message.text = tds::to_utf16(text);
+  if (!errors.empty()) {
+    auto refusing = std::ranges::find_if(errors, [](const auto &said) { return said.severity > 10; });
+    if (refusing == errors.end()) refusing = errors.begin();
+    message.number = refusing->number;
+    message.severity = refusing->severity;
+    message.state = refusing->state;
+  }
   message.server = u"sqlshim";
   return message;
 }
@@ -24,13 +33,16 @@ tds::ServerMessage error_of(std::string_view text) {
 } // namespace
 
 tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, const Answer &answer,
-                         const tds::ServerVersion &shown) {
+                         const tds::ServerVersion &shown, std::span<const tds::ServerMessage> errors) {
   const auto text = client_text(diagnosis, conn);
   auto parts = answer.short_texts ? in_parts(text, odbc_text) : std::vector{text};
   if (parts.size() > 1) parts.front() += " ... (sqlshim connection " + conn + ")"; // all that pyodbc shows
-  std::vector<tds::ServerMessage> messages;
-  for (const auto &part : parts)
-    messages.push_back(error_of(part));
+  std::vector<tds::ServerMessage> messages(errors.begin(), errors.end());
+  auto ours = error_like(errors, answer.number);
+  for (const auto &part : parts) {
+    ours.text = tds::to_utf16(part);
+    messages.push_back(ours);
+  }
   tds::Bytes bytes;
   if (answer.unread) {
     // The client waits for the answer to its PRELOGIN; without one it could not read the ERROR.
@@ -42,6 +54,12 @@ tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, co
   const auto error = tds::encode_refusal(answer.dialect, messages);
   bytes.insert(bytes.end(), error.begin(), error.end());
   return bytes;
+}
+
+std::uint32_t final_number(const tds::Login7 &login) {
+  constexpr std::uint32_t login_failed = 18456;
+  return tds::to_utf8(login.clt_int_name).starts_with("Microsoft JDBC Driver") ? login_failed
+                                                                               : refusal_number;
 }
 
 bool under_odbc(const tds::Login7 &login) {

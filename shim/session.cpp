@@ -227,7 +227,7 @@ Task<> refuse(Session &session, const Failure &failure) {
   if (!farewell) farewell = session.parts.common.limits.farewell();
   tds::Bytes bytes;
   if (const auto &answer = session.client_login.answer(); answer.possible)
-    bytes = refusal_bytes(diagnosis, session.trail().id(), answer, session.listener.version);
+    bytes = refusal_bytes(diagnosis, session.trail().id(), answer, session.listener.version, failure.errors);
   if (farewell)
     co_await with_deadline(send_and_linger(session.client, bytes), farewell_limit);
   else // what the socket takes without waiting: there is no room to wait for this client

@@ -3,8 +3,10 @@
 #include "auth/host_name.hpp"
 
 #include <algorithm>
+#include <fmt/format.h>
 #include <fstream>
 #include <random>
+#include <ranges>
 
 namespace shim {
 namespace {
@@ -129,15 +131,18 @@ void Kdcs::forget() {
 }
 
 DnsAnswered to_event(const auth::DnsAnswer &answer) {
+  constexpr std::size_t most_told = 64; // an answer may hold thousands, and each login writes it down
   DnsAnswered event;
   event.question = answer.question.name;
   event.type = auth::to_string(answer.question.type);
   event.rcode = auth::to_string(answer.outcome);
-  for (const auto &record : answer.records) {
+  for (const auto &record : answer.records | std::views::take(most_told)) {
     event.answers.push_back(std::string(auth::to_string(record.type)) + " " + record.data);
     event.ttl = event.answers.size() == 1 ? record.ttl.count()
                                           : std::min<std::int64_t>(event.ttl, record.ttl.count());
   }
+  if (answer.records.size() > most_told)
+    event.answers.push_back(fmt::format("and {} more", answer.records.size() - most_told));
   event.server = answer.server;
   event.cached = answer.cached;
   event.us = answer.took.count();

@@ -4,6 +4,7 @@
 
 #include "auth/error.hpp"
 #include "shim/log/event.hpp"
+#include "tds/token.hpp"
 
 #include <optional>
 #include <span>
@@ -26,6 +27,7 @@ struct Failure {
   Step step{}; ///< where it was
   Cause cause{};
   std::string detail;
+  std::vector<tds::ServerMessage> errors = {}; ///< where the server refused: its own, for the client
 };
 
 /// What a refusal of this kind means. nullopt: it is no refusal (ok, preauth-required), or no cause says it
@@ -63,7 +65,7 @@ Warned partner_is_tried(const std::string &route, const std::string &target, Cau
 /// The event that tells of a refusal.
 Refused refused(const Diagnosis &diagnosis, const Failure &failure);
 
-/// Every refusal has this number, class 14, state 1: no client takes it for transient and retries.
+/// Every refusal of ours has this number, class 14, state 1 (but see `Answer::number`).
 inline constexpr unsigned refusal_number = 50811;
 inline constexpr unsigned char refusal_class = 14;
 

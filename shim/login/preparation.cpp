@@ -151,6 +151,11 @@ Task<std::expected<auth::NameFacts, Failure>> learn(Login &login, const auth::Ta
   if (auto *error = std::get_if<auth::NameError>(&resolved))
     co_return login.fail(Cause::name_not_found, error->detail);
   auto facts = std::move(std::get<auth::NameFacts>(resolved));
+  const auto found = facts.addresses.size(), most = login.config().limits.addresses;
+  facts.addresses = first_addresses(std::move(facts.addresses), most);
+  if (found > most)
+    login.trail.emit(Warned{fmt::format("{} has {} addresses, of which {} are used; [limits] addresses",
+                                        facts.target.typed, found, most)});
   if (const auto *driver = auth::find_driver(route.names.driver)) {
     auto name = co_await name_of_driver(login, *driver, target, left_of(route.timeouts.dns, started), emit);
     if (!name) co_return login.fail(Cause::name_not_found, std::move(name.error()));

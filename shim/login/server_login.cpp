@@ -4,6 +4,7 @@
 #include "shim/login/drive.hpp"
 #include "shim/login/rewrite.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace shim {
@@ -46,6 +47,12 @@ private:
   bool ntlm() const { return kind_ == config::AttemptKind::tcp_ntlm; }
   /// Writes down what the machine has learned since the last call.
   void emit_news();
+  /// What TLS proved ends with TLS: behind a login-only switch anybody may speak for the server.
+  bool proven_by_tls() const { return server_verified_ && stream_.encrypted() && !login_only(); }
+  bool login_only() const {
+    return login_.route.encrypt == config::Encrypt::login && machine_.answered() &&
+           machine_.answered()->encryption() == tds::Encryption::off;
+  }
   /// Whether a certificate that was verified stands in for the server's token: where the route says so, and
   /// always with NTLM, which has no such token.
   bool certificate_stands_in() const;
@@ -53,7 +60,7 @@ private:
   Task<std::optional<Failure>> start_tls(const tds::StartTls &start);
   Failure refused(const tds::ConnectRefused &refusal);
   LoginOutcome ended(decltype(LoginOutcome::what) what) const {
-    return {std::move(what), (context_complete_ && !ntlm()) || server_verified_, ticket_rejected_,
+    return {std::move(what), (context_complete_ && !ntlm()) || proven_by_tls(), ticket_rejected_,
             wrong_instance_};
   }
 
@@ -74,7 +81,7 @@ private:
 };
 
 bool ServerLogin::certificate_stands_in() const {
-  return server_verified_ && (ntlm() || login_.route.mutual_auth == config::MutualAuth::or_verified_tls);
+  return proven_by_tls() && (ntlm() || login_.route.mutual_auth == config::MutualAuth::or_verified_tls);
 }
 
 void ServerLogin::emit_news() {
@@ -172,7 +179,10 @@ Failure ServerLogin::refused(const tds::ConnectRefused &refusal) {
       detail = std::to_string(refusal.server_error->number) + ": " + tds::to_utf8(refusal.server_error->text);
     }
     ticket_rejected_ = cause == Cause::login_untrusted || cause == Cause::ntlm_untrusted;
-    return failure(cause, detail);
+    auto with_its_words = failure(cause, detail);
+    std::ranges::copy_if(machine_.messages(), std::back_inserter(with_its_words.errors),
+                         &tds::ServerMessage::error);
+    return with_its_words;
   }
   case wrong_instance:
     wrong_instance_ = true;

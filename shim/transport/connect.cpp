@@ -2,6 +2,7 @@
 
 #include "shim/transport/contest.hpp"
 
+#include <algorithm>
 #include <netinet/tcp.h>
 
 namespace shim {
@@ -10,32 +11,55 @@ namespace {
 using Tcp = asio::ip::tcp;
 using TcpSocket = asio::basic_stream_socket<Tcp, Executor>;
 
+using Clock = std::chrono::steady_clock;
+
+/// For all tries together where nobody sets a limit: a server that is there has answered by then.
+constexpr Millis patience{5000};
+
+struct Try {
+  std::shared_ptr<TcpSocket> socket;
+  Clock::time_point since;
+  bool over = false;
+  bool given_up = false; ///< for another's sake
+
+  void close() {
+    boost::system::error_code ignored;
+    socket->close(ignored);
+  }
+};
+
 /// What the tries of one race share.
 struct Race final : Contest {
   using Contest::Contest;
-  std::vector<std::shared_ptr<TcpSocket>> sockets;
+  std::vector<Try> tries;
   std::optional<std::size_t> winner;
   bool all_refused = true;
   bool out_of_descriptors = false;
   std::string detail;
 
+  std::size_t open() const { return static_cast<std::size_t>(std::ranges::count(tries, false, &Try::over)); }
   void note(const Tcp::endpoint &endpoint, const std::string &why) {
     detail += (detail.empty() ? "" : "; ") + to_text(endpoint) + ": " + why;
   }
 
 private:
   void close() override {
-    for (std::size_t i = 0; i < sockets.size(); ++i) {
-      boost::system::error_code ignored;
-      if (!winner || *winner != i) sockets[i]->close(ignored);
-    }
+    for (std::size_t i = 0; i < tries.size(); ++i)
+      if (!winner || *winner != i) tries[i].close();
   }
 };
 
 Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endpoint) {
-  auto socket = race->sockets[index];
+  auto socket = race->tries[index].socket;
   auto [error] = co_await socket->async_connect(endpoint, as_result);
   if (race->over()) co_return;
+  race->tries[index].over = true;
+  if (race->tries[index].given_up) {
+    race->all_refused = false;
+    race->note(endpoint, "no answer, and others had to be tried");
+    race->fail();
+    co_return;
+  }
   if (error) {
     // A reset is a refusal too: of who accepts and closes at once, or of a firewall.
     if (error != asio::error::connection_refused && error != asio::error::connection_reset)
@@ -48,6 +72,20 @@ Task<> one_try(std::shared_ptr<Race> race, std::size_t index, Tcp::endpoint endp
   }
   if (!race->winner) race->winner = index;
   race->notify();
+}
+
+/// Waits until one try more may be made: one of those under way has ended, or the oldest has had its share.
+Task<> wait_for_room(Race &race, Millis share) {
+  while (race.open() >= most_connecting && !race.winner) {
+    const auto oldest = std::ranges::find(race.tries, false, &Try::over);
+    if (is_over(share, oldest->since)) {
+      oldest->given_up = true;
+      oldest->close();
+      co_await race.change(Millis(0)); // until it has noticed
+    } else {
+      co_await race.change(left_of(share, oldest->since));
+    }
+  }
 }
 
 std::string text_of(const asio::generic::stream_protocol::endpoint &endpoint) {
@@ -112,14 +150,17 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
   const ContestGuard guard(race);
   auto timed_out = [&] { return is_over(limit, started); };
 
+  const auto rounds = static_cast<Millis::rep>((endpoints.size() + most_connecting - 1) / most_connecting);
+  const auto share = (limit.count() ? limit : patience) / std::max<Millis::rep>(rounds, 1);
   for (std::size_t i = 0; i < endpoints.size() && !race->winner && !timed_out(); ++i) {
-    race->sockets.push_back(std::make_shared<TcpSocket>(executor));
+    co_await wait_for_room(*race, share);
+    if (race->winner) break;
+    race->tries.push_back({std::make_shared<TcpSocket>(executor), Clock::now()});
     asio::co_spawn(executor, one_try(race, i, endpoints[i]), asio::detached);
     if (i + 1 < endpoints.size())
       co_await race->change(limit.count() ? std::min(stagger, left_of(limit, started)) : stagger);
   }
-  co_await race->until([&] { return race->winner || race->failed() >= race->sockets.size(); }, limit,
-                       started);
+  co_await race->until([&] { return race->winner || race->failed() >= race->tries.size(); }, limit, started);
 
   if (!race->winner) {
     ConnectError error{race->all_refused && race->failed() == endpoints.size() && !endpoints.empty(),
@@ -130,7 +171,7 @@ Task<std::expected<Connected, ConnectError>> connect_first(std::vector<Tcp::endp
     co_return std::unexpected(std::move(error));
   }
   boost::system::error_code ignored;
-  auto &won = *race->sockets[*race->winner];
+  auto &won = *race->tries[*race->winner].socket;
   won.set_option(Tcp::no_delay(true), ignored);
   keep_alive(won.native_handle());
   co_return Connected{Socket(std::move(won)), endpoints[*race->winner]};

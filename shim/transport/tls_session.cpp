@@ -332,7 +332,7 @@ TlsFacts TlsLayer::facts() {
   return facts;
 }
 
-std::string TlsSession::alpn() const {
+std::string TlsLayer::alpn() const {
   const unsigned char *name = nullptr;
   unsigned size = 0;
   SSL_get0_alpn_selected(ssl_.get(), &name, &size);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <ranges>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -160,9 +161,13 @@ tds::Bytes Connection::receive_all() {
 }
 
 std::string Login::error() const {
-  for (const auto &message : messages)
-    if (message.error) return tds::to_utf8(message.text);
-  return "";
+  const tds::ServerMessage *first = nullptr, *ours = nullptr;
+  for (const auto &message : messages | std::views::filter(&tds::ServerMessage::error)) {
+    if (!first) first = &message;
+    if (!ours && message.server == u"sqlshim") ours = &message;
+  }
+  const auto *refusing = ours ? ours : first;
+  return refusing ? tds::to_utf8(refusing->text) : "";
 }
 
 tds::Login7 make_login7(const ClientOptions &options) {

@@ -61,7 +61,7 @@ struct Login {
   std::optional<tds::ConnectRefused> refused;
   std::vector<tds::ServerMessage> messages;
   tds::Bytes challenge = {}; ///< that answered NTLM's first token
-  /// The text of the ERROR that refused it; empty where there is none.
+  /// The text of the ERROR that refused it: sqlshim's own, else the first; empty where there is none.
   std::string error() const;
 };
 

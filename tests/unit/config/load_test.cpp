@@ -711,7 +711,12 @@ const Row rows[] = {
      with_ntlm("encrypt = \"off\"\nunprotected = \"accept\"\n"),
      {"f:14:15: route[0].unprotected: warning: answers that passwords can be guessed from go over the network to the server "
       "readable by anybody"}},
-    {"EncryptOffWithoutPasswords", with("encrypt = \"off\"\n"), {}},
+    {"EncryptOffWithoutPasswords",
+     with("encrypt = \"off\"\n"),
+     {"f:12:11: route[0].encrypt: warning: \"off\" checks no certificate: whoever forges DNS, and owns any service that it "
+      "may lead to, is taken for the server; write \"require\", or names = [\"as-typed\"]"}},
+    {"EncryptOffWithAnSpn", with("encrypt = \"off\"\nspn = \"MSSQLSvc/x:1433@A.TEST\"\n"), {}},
+    {"EncryptOffAsTyped", with("encrypt = \"off\"\nnames = [\"as-typed\"]\n"), {}},
     {"EncryptStrict", with("encrypt = \"strict\"\n"), {}},
     {"EncryptUnknown",
      with("encrypt = \"none\"\n"),
@@ -727,7 +732,10 @@ const Row rows[] = {
      with("trust_server_certificate = \"true\"\n"),
      {"f:12:28: route[0].trust_server_certificate: must be true or false, not a string; take the quotes away"}},
     {"TrustFalse", with("trust_server_certificate = false\n"), {}},
-    {"TrustWithoutTls", with("encrypt = \"off\"\ntrust_server_certificate = true\n"), {}},
+    {"TrustWithoutTls",
+     with("encrypt = \"off\"\ntrust_server_certificate = true\n"),
+     {"f:12:11: route[0].encrypt: warning: \"off\" checks no certificate: whoever forges DNS, and owns any service that it "
+      "may lead to, is taken for the server; write \"require\", or names = [\"as-typed\"]"}},
     {"CaFileAbsent",
      with("ca_file = \"no.pem\"\n"),
      {"f:12:11: route[0].ca_file: warning: no.pem does not exist (yet); logins that need it will fail"}},
@@ -762,10 +770,18 @@ const Row rows[] = {
      with("redirect_within = \"corp.test\"\n"),
      {"f:12:19: route[0].redirect_within: must be an array, not a string; write redirect_within = [\"corp.test\"]"}},
     {"StandInOfVerifiedTls", with("mutual_auth = \"or-verified-tls\"\n"), {}},
+    {"StandInOfTlsThatHasEnded",
+     with("mutual_auth = \"or-verified-tls\"\nencrypt = \"login\"\n"),
+     {"f:12:15: route[0].mutual_auth: with encrypt = \"login\" TLS ends before the server answers, and what its "
+      "certificate proved ends with it; write encrypt = \"require\"",
+      "f:13:11: route[0].encrypt: warning: \"login\" encrypts the login alone: queries and results go over the network in "
+      "clear; write \"require\""}},
     {"StandInWithoutTls",
      with("mutual_auth = \"or-verified-tls\"\nencrypt = \"off\"\n"),
      {"f:12:15: route[0].mutual_auth: warning: nothing can stand in for the server's own proof: encrypt is \"off\"; the server "
-      "must prove itself as with \"required\""}},
+      "must prove itself as with \"required\"",
+      "f:13:11: route[0].encrypt: warning: \"off\" checks no certificate: whoever forges DNS, and owns any service that it "
+      "may lead to, is taken for the server; write \"require\", or names = [\"as-typed\"]"}},
     {"StandInUnverified",
      with("mutual_auth = \"or-verified-tls\"\ntrust_server_certificate = true\n"),
      {"f:12:15: route[0].mutual_auth: warning: nothing can stand in for the server's own proof: no certificate is checked; the "

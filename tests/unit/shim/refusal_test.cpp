@@ -63,6 +63,47 @@ TEST(RefusalBytes, ShortTextsArePartsAndTheFirstNamesTheConnection) {
   EXPECT_LT(told.texts[0].size(), 499u);
 }
 
+tds::ServerMessage said_by_server(std::uint32_t number, std::uint8_t severity) {
+  tds::ServerMessage said;
+  said.number = number;
+  said.severity = severity;
+  said.state = 38;
+  said.text = u"Cannot open database \"absent\" requested by the login.";
+  said.server = u"SQL1";
+  said.procedure = u"p";
+  said.line = 65536;
+  return said;
+}
+
+TEST(RefusalBytes, TheServersOwnWordsComeFirstAndOursHasTheirNumber) {
+  const std::vector said{said_by_server(5701, 0), said_by_server(4060, 11), said_by_server(18456, 14)};
+  for (const auto version : {tds::tds_7_1, tds::tds_7_4}) {
+    const auto bytes = refusal_bytes(diagnosis("x"), "7f3a01c2", {.dialect = {.version = version}}, {}, said);
+    tds::MessageReader reader(65536);
+    reader.feed(bytes);
+    const auto tokens = *tds::decode_tokens((*reader.next())->payload, version);
+    ASSERT_EQ(tokens.size(), said.size() + 2);
+    for (std::size_t i = 0; i < said.size(); ++i)
+      EXPECT_EQ(std::get<tds::ServerMessage>(tokens[i]).text, said[i].text);
+    if (version == tds::tds_7_4)
+      for (std::size_t i = 0; i < said.size(); ++i)
+        EXPECT_EQ(std::get<tds::ServerMessage>(tokens[i]), said[i]) << "unchanged";
+    const auto &ours = std::get<tds::ServerMessage>(tokens[said.size()]);
+    EXPECT_EQ(ours.server, u"sqlshim");
+    EXPECT_EQ(ours.number, 4060u) << "the first above class 10";
+    EXPECT_EQ(ours.severity, 11);
+    EXPECT_EQ(ours.state, 38);
+    EXPECT_THAT(tds::to_utf8(ours.text), HasSubstr("(sqlshim connection 7f3a01c2)"));
+  }
+}
+
+TEST(FinalNumber, IsTheOneThatJdbcDoesNotRepeat) {
+  tds::Login7 login;
+  EXPECT_EQ(final_number(login), refusal_number);
+  login.clt_int_name = u"Microsoft JDBC Driver 12.6";
+  EXPECT_EQ(final_number(login), 18456u);
+}
+
 TEST(UnderOdbc, IsWhoSaysSoOrSaysNothing) {
   tds::Login7 login;
   EXPECT_TRUE(under_odbc(login));

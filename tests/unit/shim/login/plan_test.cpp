@@ -38,6 +38,22 @@ config::Route route_of(std::vector<AttemptKind> attempts) {
   return route;
 }
 
+TEST(FirstAddresses, BothFamiliesStay) {
+  using testing::ElementsAre;
+  const auto first = [](std::vector<std::string> addresses, std::size_t most) {
+    return first_addresses(std::move(addresses), most);
+  };
+  EXPECT_THAT(first({"10.0.0.1", "::1"}, 2), ElementsAre("10.0.0.1", "::1"));
+  EXPECT_THAT(first({"::1", "10.0.0.1"}, 2), ElementsAre("::1", "10.0.0.1")) << "as they came";
+  EXPECT_THAT(first({"10.0.0.1", "10.0.0.2", "10.0.0.3", "::1", "::2", "::3"}, 4),
+              ElementsAre("10.0.0.1", "10.0.0.2", "::1", "::2"));
+  EXPECT_THAT(first({"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "::1"}, 3),
+              ElementsAre("10.0.0.1", "10.0.0.2", "::1"));
+  EXPECT_THAT(first({"10.0.0.1", "::1", "::2", "::3"}, 3), ElementsAre("10.0.0.1", "::1", "::2"));
+  EXPECT_THAT(first({"10.0.0.1", "10.0.0.2", "10.0.0.3"}, 2), ElementsAre("10.0.0.1", "10.0.0.2"));
+  EXPECT_THAT(first({"10.0.0.1", "::1"}, 1), ElementsAre("10.0.0.1"));
+}
+
 TEST(Plan, KerberosIsTheDefault) {
   EXPECT_THAT(plan({}, facts_of("sql1.corp.test")),
               ElementsAre("tcp+kerberos MSSQLSvc/sql1.corp.test:1433@CORP.TEST",
@@ -146,6 +162,52 @@ TEST(Plan, CanonicalNamesLeadOnlyWhereTheRouteSays) {
   EXPECT_FALSE(leads_too_far(route, facts)) << "the configuration's own";
   facts = facts_of("SQL1.Evil.Test.", "sql1.evil.test");
   EXPECT_FALSE(leads_too_far(route, facts)) << "the name as typed";
+}
+
+TEST(Plan, WithoutACertificateDnsLeadsOnlyWithinTheTargetsOwnDomain) {
+  const auto led = [](config::Route route, const char *typed, const char *asked, const char *canonical) {
+    auto facts = facts_of(typed, canonical);
+    facts.chain = {asked, canonical};
+    return leads_too_far(route, facts).value_or("");
+  };
+  using config::Encrypt;
+  using testing::HasSubstr;
+  for (const auto &[encrypt, trust] : {std::pair{Encrypt::off, false},
+                                       {Encrypt::login, false},
+                                       {Encrypt::require, true},
+                                       {Encrypt::require, false},
+                                       {Encrypt::strict, false}}) {
+    config::Route route;
+    route.encrypt = encrypt;
+    route.trust_server_certificate = trust;
+    EXPECT_EQ(led(route, "sql1", "sql1.corp.test", "sql1.corp.test"), "") << "completed";
+    EXPECT_EQ(led(route, "sql1", "sql1.corp.test", "sql9.corp.test"), "");
+    EXPECT_EQ(led(route, "a.corp.test", "a.corp.test", "sql1.db.corp.test"), "");
+    for (const auto &[typed, asked] : {std::pair{"sql1", "sql1.corp.test"},
+                                       {"a.corp.test", "a.corp.test"},
+                                       {"sql1", "sql1"},
+                                       {"10.0.0.5", "10.0.0.5"}}) {
+      const auto foreign = led(route, typed, asked, "sql1.evil.test");
+      if (route.verified_tls() && encrypt != Encrypt::login)
+        EXPECT_EQ(foreign, "") << "it has to show its certificate";
+      else
+        EXPECT_THAT(foreign, HasSubstr("needs canonical_within")) << typed;
+    }
+    route.canonical_within = {"evil.test"};
+    EXPECT_EQ(led(route, "sql1", "sql1.corp.test", "sql1.evil.test"), "") << "written otherwise";
+  }
+}
+
+TEST(Plan, TheHostsFileIsNoDns) {
+  config::Route route;
+  route.encrypt = config::Encrypt::off;
+  auto facts = facts_of("sql1", "sql1.other.test");
+  facts.chain = {"sql1", "sql1.other.test"};
+  facts.via = "hosts";
+  EXPECT_FALSE(leads_too_far(route, facts));
+  facts.by = auth::Procedure::forward_reverse; // a PTR's word
+  facts.canonical = "sql1.evil.test";
+  EXPECT_TRUE(leads_too_far(route, facts));
 }
 
 TEST(Plan, InstanceWithoutAPortNeedsSqlBrowser) {

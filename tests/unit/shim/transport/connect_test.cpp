@@ -206,6 +206,29 @@ TEST_F(ConnectTest, WithoutDescriptorsItSaysSo) {
   EXPECT_THAT(connected.error().detail, HasSubstr("Too many open files"));
 }
 
+TEST_F(ConnectTest, ManyThatHangHoldNoMoreThanSixteenSocketsAndEachHasItsShare) {
+  BlackHole hangs(loop_.executor());
+  std::vector<Tcp::endpoint> endpoints(most_connecting + 1, hangs.endpoint());
+  endpoints.push_back(good_);
+  const auto before = open_descriptors();
+  std::size_t most = 0;
+  auto count = [&]() -> Task<bool> {
+    for (;;) {
+      most = std::max(most, open_descriptors() - before);
+      Signal pause(loop_.executor());
+      co_await pause.wait(Millis(2));
+    }
+  };
+  auto connect = [&]() -> Task<bool> {
+    auto connected = co_await connect_first(endpoints, Millis(1), Millis(8000));
+    co_return connected && connected->endpoint == good_;
+  };
+  auto first = loop_.run(first_of(connect(), count()));
+  EXPECT_TRUE(std::get<0>(first)) << "the last one, behind more than may hang at once";
+  EXPECT_GE(most, most_connecting);
+  EXPECT_LE(most, most_connecting + 1) << "the winner's is one of them";
+}
+
 TEST_F(ConnectTest, CancelLeavesNoSocket) {
   BlackHole one(loop_.executor()), two(loop_.executor());
   const auto before = open_descriptors();
