@@ -33,7 +33,7 @@ std::vector<std::string> first_addresses(std::vector<std::string> addresses, std
 
 namespace {
 
-/// Whether a certificate has to prove the server for as long as the connection lasts, not for its login alone.
+/// Whether a certificate has to prove the server while the connection lasts, not for its login only.
 bool lasting_tls(const config::Route &route) {
   return route.verified_tls() && route.encrypt != config::Encrypt::login;
 }

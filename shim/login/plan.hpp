@@ -25,14 +25,14 @@ bool needs_browser(const auth::Target &target);
 inline constexpr std::string_view no_pipes =
     "this version cannot connect to it; write the server's name and port, as in sql1,1433";
 
-/// The first of a name's addresses, at most so many: IPv4 and IPv6 in turns where both cannot stay. A name may
-/// have thousands, and each is a connection that would be tried.
+/// The first of a name's addresses, at most so many; where not all can stay, some of IPv4 and of IPv6. A name
+/// may have thousands, and each is a connection that would be tried.
 std::vector<std::string> first_addresses(std::vector<std::string> addresses, std::size_t most);
 
 /// The domains of `canonical_within` bound where DNS may lead a name: an SPN of somebody else's server is a
 /// ticket for somebody else. The name as typed and the name that a map rule gives are the configuration's
-/// own. Without a certificate that proves the server for as long as the connection lasts, nothing but DNS says who
-/// it is: then the default is the target's own domain (the hosts file's word is no DNS). nullopt: within; else a
+/// own. Without a certificate that proves the server while the connection lasts, nothing but DNS says who it
+/// is: then the default is the target's own domain (the hosts file's word is no DNS). nullopt: within; else a
 /// sentence that says where it led.
 std::optional<std::string> leads_too_far(const config::Route &route, const auth::NameFacts &facts);
 

@@ -39,8 +39,8 @@ inline constexpr std::size_t most_connecting = 16;
 
 /// Tries the addresses `in_turns`, the next one `stagger` after the one before or as soon as that has
 /// failed (RFC 8305 5); all together take at most `limit`. TCP_NODELAY and keep-alive are set.
-/// Sockets that lose are closed. Where there are more addresses than `most_connecting`, each try that is under
-/// way has its share of `limit`, and then makes room for the next.
+/// Sockets that lose are closed. Where there are more addresses than `most_connecting`, each try that is
+/// under way has its share of `limit`, and then makes room for the next.
 Task<std::expected<Connected, ConnectError>> connect_first(std::vector<asio::ip::tcp::endpoint> endpoints,
                                                            Millis stagger, Millis limit);
 
