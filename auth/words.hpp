@@ -17,9 +17,9 @@
 
 namespace auth {
 
-/// An enum with such a table, which argument-dependent lookup finds.
+/// An enum (or a struct of enums) with such a table, which argument-dependent lookup finds.
 template <class E>
-concept Spelled = std::is_enum_v<E> && requires {
+concept Spelled = requires {
   word_table(std::type_identity<E>{});
 };
 

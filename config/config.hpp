@@ -171,7 +171,20 @@ struct Match {
   bool operator==(const Match &) const = default;
 };
 
-enum class AttemptKind { tcp_kerberos, tcp_ntlm, tcp_sql };
+/// What an attempt goes over, and how it logs in: either can be had with any of the other that
+/// `word_table` below lists.
+enum class Transport { tcp };
+enum class Mechanism { kerberos, ntlm, sql };
+struct AttemptKind {
+  Transport transport{};
+  Mechanism mechanism{};
+  bool operator==(const AttemptKind &) const = default;
+
+  static const AttemptKind tcp_kerberos, tcp_ntlm, tcp_sql;
+};
+inline constexpr AttemptKind AttemptKind::tcp_kerberos{Transport::tcp, Mechanism::kerberos};
+inline constexpr AttemptKind AttemptKind::tcp_ntlm{Transport::tcp, Mechanism::ntlm};
+inline constexpr AttemptKind AttemptKind::tcp_sql{Transport::tcp, Mechanism::sql};
 constexpr auto word_table(std::type_identity<AttemptKind>) {
   return std::to_array<std::pair<AttemptKind, std::string_view>>({{AttemptKind::tcp_kerberos, "tcp+kerberos"},
                                                                   {AttemptKind::tcp_ntlm, "tcp+ntlm"},

@@ -77,7 +77,7 @@ void check_usable(Section &section, const Route &route, const Loading &loading) 
   const std::string who_is_self = fmt::format("(\"self\" is uid {} here)", ::getuid());
 
   const bool passwords_only =
-      std::ranges::all_of(route.attempts, [](AttemptKind kind) { return kind == AttemptKind::tcp_sql; });
+      std::ranges::all_of(route.attempts, [](AttemptKind kind) { return kind.mechanism == Mechanism::sql; });
   if (passwords_only && !route.attempts.empty() && std::ranges::all_of(listeners, [](const Listener *l) {
         return l->client_auth == ClientAuth::integrated;
       }))

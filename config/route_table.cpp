@@ -113,21 +113,21 @@ void read_fallback(Section &section, Route &route) {
                                 to_string(route.attempts.front())));
   // Behind tcp+sql the next one is for clients that gave no password.
   if (!section.written("fallback_on") && route.attempts.size() > 1 &&
-      route.attempts[0] != AttemptKind::tcp_sql)
+      route.attempts[0].mechanism != Mechanism::sql)
     section.warning("attempts",
                     fmt::format("{} is never made after {} has failed; list the causes that may lead to "
                                 "it in fallback_on",
                                 to_string(route.attempts[1]), to_string(route.attempts[0])));
 }
 
-bool has(const Route &route, AttemptKind kind) {
-  return std::ranges::find(route.attempts, kind) != route.attempts.end();
+bool has(const Route &route, Mechanism mechanism) {
+  return std::ranges::find(route.attempts, mechanism, &AttemptKind::mechanism) != route.attempts.end();
 }
 
 /// NTLM is made of a password; a key or a ticket is none.
 void check_ntlm_identity(Section &section, const Route &route, const Loading &loading) {
   const auto *identity = loading.config.find_identity(route.identity);
-  if (!has(route, AttemptKind::tcp_ntlm) || !identity) return;
+  if (!has(route, Mechanism::ntlm) || !identity) return;
   if (identity->kind == IdentityKind::password_file || identity->kind == IdentityKind::client) return;
   section.problem(
       "identity",
@@ -151,7 +151,7 @@ void read_route_identity(Section &section, Route &route, const Loading &loading)
     return;
   }
   const auto needy =
-      std::ranges::find_if(route.attempts, [](AttemptKind kind) { return kind != AttemptKind::tcp_sql; });
+      std::ranges::find_if(route.attempts, [](AttemptKind kind) { return kind.mechanism != Mechanism::sql; });
   if (!section.has("identity") && needy != route.attempts.end())
     section.problem("identity", fmt::format("is missing; {} needs one, write the name of an [[identity]]",
                                             to_string(*needy)));
@@ -192,7 +192,7 @@ void read_encryption(Section &section, Route &route, const Loading &loading) {
 
 /// Passwords, and what NTLM makes of one, go only where TLS is, to a server whose certificate was checked.
 void check_unprotected(Section &section, const Route &route) {
-  const bool password = has(route, AttemptKind::tcp_sql), ntlm = has(route, AttemptKind::tcp_ntlm);
+  const bool password = has(route, Mechanism::sql), ntlm = has(route, Mechanism::ntlm);
   // With "login" NTLM's answer would be outside of TLS: only the first packet is within.
   const bool half = ntlm && route.encrypt == Encrypt::login;
   if ((!password && !ntlm) || (route.verified_tls() && !half)) return;

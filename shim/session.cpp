@@ -137,8 +137,7 @@ std::expected<Decision, Ended> choose_route(Session &session, const Caller &call
   if (decision.denied) return session.fail(*decision.denied, decision.reason);
   session.connection->route = decision.route;
   // Where a password may go on, the attempt that leaves it behind tells so when it is made.
-  const auto kind =
-      sends_password(*decision.route) ? config::AttemptKind::tcp_sql : config::AttemptKind::tcp_kerberos;
+  const auto kind = sends_password(*decision.route) ? config::Mechanism::sql : config::Mechanism::kerberos;
   if (auto ignored = ignored_credentials(asked.login, kind, takes_clients_password(decision.identity));
       !ignored.empty())
     session.trail().emit(CredentialsIgnored{ignored});

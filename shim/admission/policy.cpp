@@ -69,7 +69,8 @@ LoginReceived to_event(const tds::Login7 &login) {
 }
 
 bool only_sends_clients_password(const config::Route &route) {
-  return std::ranges::all_of(route.attempts, [](auto kind) { return kind == config::AttemptKind::tcp_sql; });
+  return std::ranges::all_of(route.attempts,
+                             [](auto kind) { return kind.mechanism == config::Mechanism::sql; });
 }
 
 bool names(const std::vector<config::Who> &list, const Caller &caller, uid_t self) {

@@ -73,7 +73,7 @@ Task<std::expected<Ready, Failure>> get_ntlm_ready(Login &login, const Prepared 
 std::expected<TlsHandshake, Failure> make_handshake(const Login &login, const Prepared &prepared,
                                                     const Attempt &attempt) {
   TlsHandshake handshake;
-  handshake.bound = attempt.kind == config::AttemptKind::tcp_ntlm;
+  handshake.bound = attempt.kind.mechanism == config::Mechanism::ntlm;
   if (login.route.encrypt == config::Encrypt::off) return handshake;
   auto context = login.settings.tls.connecting(login.route);
   if (!context) return login.fail(Cause::certificate_untrusted, context.error());
@@ -120,9 +120,9 @@ void remember(Login &login, const Prepared &prepared, std::size_t index,
 /// The user and password of the client that stay behind where other attempts of the route send them on.
 void note_ignored_credentials(Login &login, const Attempt &attempt) {
   const auto &asked = login.asked.login;
-  if (attempt.kind == config::AttemptKind::tcp_sql || !sends_password(login.route) || !asked.sspi.empty())
+  if (attempt.kind.mechanism == config::Mechanism::sql || !sends_password(login.route) || !asked.sspi.empty())
     return;
-  auto ignored = ignored_credentials(asked, attempt.kind, takes_clients_password(login.identity));
+  auto ignored = ignored_credentials(asked, attempt.kind.mechanism, takes_clients_password(login.identity));
   if (!ignored.empty()) login.trail.emit(CredentialsIgnored{std::move(ignored)});
 }
 
@@ -140,8 +140,8 @@ Failure cause_of(const Login &login, const ConnectError &error) {
 Task<std::expected<Ready, Failure>> get_ready(Login &login, const Prepared &prepared, std::size_t index) {
   login.step = Step::ticket;
   const auto &attempt = prepared.plan[index];
-  if (attempt.kind == config::AttemptKind::tcp_sql) co_return Ready{};
-  if (attempt.kind == config::AttemptKind::tcp_ntlm) co_return co_await get_ntlm_ready(login, prepared);
+  if (attempt.kind.mechanism == config::Mechanism::sql) co_return Ready{};
+  if (attempt.kind.mechanism == config::Mechanism::ntlm) co_return co_await get_ntlm_ready(login, prepared);
   auto ready = co_await get_kerberos_ready(login, prepared, attempt);
   remember(login, prepared, index, ready ? ready->ticket->ticket : nullptr);
   co_return std::move(ready);
@@ -170,14 +170,14 @@ Task<Outcome> try_attempt(Login &login, const Prepared &prepared, std::size_t in
   auto outcome = co_await server_login(login, stream, attempt, prepared.facts.target, std::move(*handshake),
                                        std::move(ready->initiator));
   auto &tickets = login.services.tickets;
-  const bool ntlm = attempt.kind == config::AttemptKind::tcp_ntlm;
+  const bool ntlm = attempt.kind.mechanism == config::Mechanism::ntlm;
   if (auto *reply = std::get_if<tds::LoginReply>(&outcome.what)) {
     if (ntlm) tickets.password_good(*prepared.identity);
     co_return Upstream{std::move(stream), std::move(*reply)};
   }
   if (auto *routing = std::get_if<tds::Routing>(&outcome.what))
     co_return Redirect{std::move(*routing), outcome.server_proven,
-                       attempt.kind != config::AttemptKind::tcp_kerberos};
+                       attempt.kind.mechanism != config::Mechanism::kerberos};
   auto &failure = std::get<Failure>(outcome.what);
   if (ready->ticket && outcome.ticket_rejected) {
     tickets.rejected(*ready->ticket);

@@ -83,11 +83,11 @@ std::vector<Attempt> make_plan(const config::Route &route, const std::string &sp
                                const auth::RealmFacts &realms, bool client_is_integrated) {
   std::vector<Attempt> plan;
   for (auto kind : route.attempts) {
-    if (kind == config::AttemptKind::tcp_sql) {
+    if (kind.mechanism == config::Mechanism::sql) {
       if (!client_is_integrated) plan.push_back({kind, std::nullopt});
       continue;
     }
-    if (kind == config::AttemptKind::tcp_ntlm) {
+    if (kind.mechanism == config::Mechanism::ntlm) {
       plan.push_back({kind, std::nullopt});
       continue;
     }

@@ -6,12 +6,12 @@
 
 namespace shim {
 
-tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt) {
+tds::Login7 rewrite(const tds::Login7 &asked, config::Mechanism mechanism, config::Encrypt encrypt) {
   auto login = asked.clone();
   if (login.tds_version == tds::tds_8_0 && encrypt != config::Encrypt::strict)
     login.tds_version = tds::tds_7_4;
   login.sspi.clear(); // the client's own token never goes to the server
-  if (kind != config::AttemptKind::tcp_sql) {
+  if (mechanism != config::Mechanism::sql) {
     login.option_flags2 |= tds::option2_integrated_security;
     login.option_flags3 &= static_cast<std::uint8_t>(~tds::option3_change_password);
     login.user_name.clear();
@@ -71,15 +71,16 @@ PartnerMap map_partners(tds::ByteView tokens, tds::Version version, const std::s
 }
 
 bool sends_password(const config::Route &route) {
-  return std::ranges::find(route.attempts, config::AttemptKind::tcp_sql) != route.attempts.end();
+  return std::ranges::any_of(route.attempts,
+                             [](auto kind) { return kind.mechanism == config::Mechanism::sql; });
 }
 
 bool takes_clients_password(const config::Identity *identity) {
   return identity && identity->kind == config::IdentityKind::client;
 }
 
-std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind, bool taken) {
-  bool passwords_go_on = kind == config::AttemptKind::tcp_sql;
+std::string ignored_credentials(const tds::Login7 &asked, config::Mechanism mechanism, bool taken) {
+  bool passwords_go_on = mechanism == config::Mechanism::sql;
   std::string what;
   if (!passwords_go_on && !taken && (!asked.user_name.empty() || !asked.password.empty()))
     what = "user and password";

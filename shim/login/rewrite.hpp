@@ -12,7 +12,7 @@ namespace shim {
 /// language, database, packet size, intent, features) stays the client's, so that APP_NAME(), HOST_NAME(),
 /// logon triggers and Resource Governor keep working. TDS 8.0 becomes 7.4 where the server leg is not strict;
 /// the client's version stays otherwise, because the results are relayed.
-tds::Login7 rewrite(const tds::Login7 &asked, config::AttemptKind kind, config::Encrypt encrypt);
+tds::Login7 rewrite(const tds::Login7 &asked, config::Mechanism mechanism, config::Encrypt encrypt);
 
 /// The PRELOGIN for the server leg: MARS as the client asked, its TRACEID sent on; VERSION and INSTOPT of our
 /// own. ENCRYPTION is the login machine's.
@@ -35,6 +35,6 @@ bool sends_password(const config::Route &route);
 bool takes_clients_password(const config::Identity *identity);
 /// What the client sent to authenticate itself and what is not used, in words for the log: empty where
 /// nothing was ignored. `taken`: user and password were, by the identity.
-std::string ignored_credentials(const tds::Login7 &asked, config::AttemptKind kind, bool taken = false);
+std::string ignored_credentials(const tds::Login7 &asked, config::Mechanism mechanism, bool taken = false);
 
 } // namespace shim

@@ -35,16 +35,16 @@ class ServerLogin {
 public:
   ServerLogin(Login &login, Stream &stream, const Attempt &attempt, const auth::Target &target,
               TlsHandshake handshake, std::unique_ptr<auth::Initiator> initiator)
-      : login_(login), stream_(stream), kind_(attempt.kind), handshake_(std::move(handshake)),
+      : login_(login), stream_(stream), mechanism_(attempt.kind.mechanism), handshake_(std::move(handshake)),
         machine_({server_prelogin(login.asked, target),
-                  rewrite(login.asked.login, kind_, login.route.encrypt), initiator != nullptr,
+                  rewrite(login.asked.login, mechanism_, login.route.encrypt), initiator != nullptr,
                   server_tls(login.route.encrypt)}),
         asked_(tds::describe(machine_.asked())), initiator_(std::move(initiator)) {}
 
   Task<LoginOutcome> run();
 
 private:
-  bool ntlm() const { return kind_ == config::AttemptKind::tcp_ntlm; }
+  bool ntlm() const { return mechanism_ == config::Mechanism::ntlm; }
   /// Writes down what the machine has learned since the last call.
   void emit_news();
   /// What TLS proved ends with TLS: behind a login-only switch anybody may speak for the server.
@@ -66,7 +66,7 @@ private:
 
   Login &login_;
   Stream &stream_;
-  config::AttemptKind kind_;
+  config::Mechanism mechanism_;
   TlsHandshake handshake_;
   tds::ConnectLogin machine_;
   std::string asked_; ///< our PRELOGIN, in words

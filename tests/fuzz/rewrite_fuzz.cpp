@@ -57,15 +57,13 @@ FUZZ_TARGET(rewrite, tds::largest_login7 + 2) {
   fuzz::Cursor in(input);
   const auto choices = in.u8();
   if (choices & 0x80) return map_reply(in.rest(), choices & 0x1);
-  constexpr config::AttemptKind kinds[] = {config::AttemptKind::tcp_kerberos, config::AttemptKind::tcp_ntlm,
-                                           config::AttemptKind::tcp_sql};
-  const auto kind = kinds[(choices & 0x3) % 3];
+  const auto mechanism = static_cast<config::Mechanism>((choices & 0x3) % 3);
   const auto encrypt = choices & 0x4 ? config::Encrypt::strict : config::Encrypt::require;
   const auto asked = tds::decode_login7(in.rest());
   if (!asked) return;
-  const auto login = shim::rewrite(*asked, kind, encrypt);
+  const auto login = shim::rewrite(*asked, mechanism, encrypt);
   make_prelogin(*asked, input.first(std::min<std::size_t>(input.size(), 36)));
-  const bool password_goes_on = kind == config::AttemptKind::tcp_sql;
+  const bool password_goes_on = mechanism == config::Mechanism::sql;
 
   fuzz::require(login.sspi.empty(), "the client's own token never goes to the server");
   fuzz::require(same_but_for_authentication(login, *asked), "all but the authentication stays the client's");
@@ -84,13 +82,13 @@ FUZZ_TARGET(rewrite, tds::largest_login7 + 2) {
                 "TDS 8.0 is for strict servers alone");
 
   config::Route route;
-  route.attempts = {kind};
+  route.attempts = {{config::Transport::tcp, mechanism}};
   config::Identity clients;
   clients.kind = config::IdentityKind::client;
   fuzz::require(shim::sends_password(route) == password_goes_on, "a route tells whether passwords go on");
   const bool taken = choices & 0x8;
   fuzz::require(shim::takes_clients_password(taken ? &clients : nullptr) == taken, "so does an identity");
-  const auto ignored = shim::ignored_credentials(*asked, kind);
+  const auto ignored = shim::ignored_credentials(*asked, mechanism);
   fuzz::require(ignored.empty() ==
                     ((password_goes_on || (asked->user_name.empty() && asked->password.empty() &&
                                            asked->change_password.empty())) &&

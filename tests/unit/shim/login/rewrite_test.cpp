@@ -6,8 +6,8 @@ namespace shim_test {
 namespace {
 
 using namespace shim;
-using config::AttemptKind;
 using config::Encrypt;
+using config::Mechanism;
 
 tds::Secret secret(std::string_view text) {
   return tds::Secret(tds::ByteView(reinterpret_cast<const std::uint8_t *>(text.data()), text.size()));
@@ -74,7 +74,7 @@ void expect_rest_unchanged(const tds::Login7 &login, const tds::Login7 &asked) {
 }
 
 TEST(Rewrite, KerberosAndNtlmChangeAuthenticationOnly) {
-  for (const auto kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_ntlm}) {
+  for (const auto kind : {Mechanism::kerberos, Mechanism::ntlm}) {
     const auto asked = asked_login();
     const auto login = rewrite(asked, kind, Encrypt::require);
     expect_rest_unchanged(login, asked);
@@ -90,7 +90,7 @@ TEST(Rewrite, KerberosAndNtlmChangeAuthenticationOnly) {
 
 TEST(Rewrite, PasswordsGoOnAsTheyCame) {
   const auto asked = asked_login();
-  const auto login = rewrite(asked, AttemptKind::tcp_sql, Encrypt::require);
+  const auto login = rewrite(asked, Mechanism::sql, Encrypt::require);
   expect_rest_unchanged(login, asked);
   EXPECT_EQ(login.tds_version, asked.tds_version);
   EXPECT_EQ(login.option_flags2, asked.option_flags2);
@@ -101,13 +101,13 @@ TEST(Rewrite, PasswordsGoOnAsTheyCame) {
 }
 
 TEST(Rewrite, ClientsOwnTokenNeverGoesToTheServer) {
-  for (auto kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_sql})
+  for (auto kind : {Mechanism::kerberos, Mechanism::sql})
     EXPECT_TRUE(rewrite(asked_login(), kind, Encrypt::require).sspi.empty());
 }
 
 TEST(Rewrite, AskedLoginIsLeftAlone) {
   const auto asked = asked_login();
-  (void)rewrite(asked, AttemptKind::tcp_kerberos, Encrypt::require);
+  (void)rewrite(asked, Mechanism::kerberos, Encrypt::require);
   EXPECT_EQ(asked.sspi, spnego_token);
   EXPECT_EQ(revealed(asked.password), revealed(asked_login().password)) << "a second attempt may need it";
 }
@@ -121,7 +121,7 @@ TEST(Rewrite, StrictVersionBecomesOneThatTheServerLegSpeaks) {
               {tds::tds_7_1, tds::tds_7_1},
               {tds::tds_7_0, tds::tds_7_0}};
   for (const auto &row : rows)
-    for (auto kind : {AttemptKind::tcp_kerberos, AttemptKind::tcp_sql}) {
+    for (auto kind : {Mechanism::kerberos, Mechanism::sql}) {
       auto asked = asked_login();
       asked.tds_version = row.asked;
       for (auto encrypt : {Encrypt::off, Encrypt::login, Encrypt::require})
@@ -180,29 +180,28 @@ TEST(ServerPrelogin, InstanceIsTheTargets) {
 
 TEST(IgnoredCredentials, Words) {
   const auto nothing = tds::Login7{};
-  EXPECT_EQ(ignored_credentials(nothing, AttemptKind::tcp_kerberos), "");
+  EXPECT_EQ(ignored_credentials(nothing, Mechanism::kerberos), "");
 
   tds::Login7 login;
   login.user_name = u"sa";
-  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "user and password")
-      << "even an empty password";
+  EXPECT_EQ(ignored_credentials(login, Mechanism::kerberos), "user and password") << "even an empty password";
   login = {};
   login.password = secret("s3cret");
-  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "user and password");
+  EXPECT_EQ(ignored_credentials(login, Mechanism::kerberos), "user and password");
   login = {};
   login.change_password = secret("n3w");
-  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "new password");
+  EXPECT_EQ(ignored_credentials(login, Mechanism::kerberos), "new password");
   login = {};
   login.sspi = spnego_token;
-  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_kerberos), "spnego token (12 bytes)");
+  EXPECT_EQ(ignored_credentials(login, Mechanism::kerberos), "spnego token (12 bytes)");
 
-  const auto all = ignored_credentials(asked_login(), AttemptKind::tcp_kerberos);
+  const auto all = ignored_credentials(asked_login(), Mechanism::kerberos);
   EXPECT_EQ(all, "user and password, new password, spnego token (12 bytes)");
   EXPECT_THAT(all, testing::Not(testing::HasSubstr("s3cret")));
 }
 
 TEST(IgnoredCredentials, WhatTheIdentityIsMadeOfIsNotIgnored) {
-  EXPECT_EQ(ignored_credentials(asked_login(), AttemptKind::tcp_kerberos, true),
+  EXPECT_EQ(ignored_credentials(asked_login(), Mechanism::kerberos, true),
             "new password, spnego token (12 bytes)");
   config::Identity identity;
   EXPECT_FALSE(takes_clients_password(nullptr));
@@ -212,10 +211,10 @@ TEST(IgnoredCredentials, WhatTheIdentityIsMadeOfIsNotIgnored) {
 }
 
 TEST(IgnoredCredentials, PasswordsThatGoOnAreNotIgnored) {
-  EXPECT_EQ(ignored_credentials(asked_login(), AttemptKind::tcp_sql), "spnego token (12 bytes)");
+  EXPECT_EQ(ignored_credentials(asked_login(), Mechanism::sql), "spnego token (12 bytes)");
   auto login = asked_login();
   login.sspi.clear();
-  EXPECT_EQ(ignored_credentials(login, AttemptKind::tcp_sql), "");
+  EXPECT_EQ(ignored_credentials(login, Mechanism::sql), "");
 }
 
 tds::Bytes reply_with(std::vector<std::u16string> partners) {
