@@ -6,60 +6,6 @@
 
 namespace auth {
 
-std::string_view to_string(Kind kind) {
-  switch (kind) {
-  case Kind::ok:
-    return "ok";
-  case Kind::service_unknown:
-    return "service-unknown";
-  case Kind::service_not_unique:
-    return "service-not-unique";
-  case Kind::client_unknown:
-    return "client-unknown";
-  case Kind::preauth_failed:
-    return "preauth-failed";
-  case Kind::preauth_required:
-    return "preauth-required";
-  case Kind::client_revoked:
-    return "client-revoked";
-  case Kind::key_expired:
-    return "key-expired";
-  case Kind::policy:
-    return "policy";
-  case Kind::clock_skew:
-    return "clock-skew";
-  case Kind::ticket_expired:
-    return "ticket-expired";
-  case Kind::etype_refused:
-    return "etype-refused";
-  case Kind::wrong_realm:
-    return "wrong-realm";
-  case Kind::realm_unknown:
-    return "realm-unknown";
-  case Kind::key_wrong:
-    return "key-wrong";
-  case Kind::key_version_wrong:
-    return "key-version-wrong";
-  case Kind::bad_bindings:
-    return "bad-bindings";
-  case Kind::no_credentials:
-    return "no-credentials";
-  case Kind::keytab_mismatch:
-    return "keytab-mismatch";
-  case Kind::mutual_failed:
-    return "mutual-failed";
-  case Kind::malformed:
-    return "malformed";
-  case Kind::no_mic:
-    return "no-mic";
-  case Kind::mechanism_missing:
-    return "mechanism-missing";
-  case Kind::other:
-    return "other";
-  }
-  return "other";
-}
-
 Kind kind_of_kdc_error(int code) {
   switch (code) {
   case 0:

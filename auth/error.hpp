@@ -2,6 +2,8 @@
 // the library's and the KDC's.
 #pragma once
 
+#include "auth/words.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <expected>
@@ -46,8 +48,44 @@ enum class Kind {
   mechanism_missing,
   other,
 };
-/// Stable spelling for the decision log: "service-unknown", …
-std::string_view to_string(Kind kind);
+/// Stable spelling for the decision log.
+constexpr auto word_table(std::type_identity<Kind>) {
+  return std::to_array<std::pair<Kind, std::string_view>>({
+      {Kind::ok, "ok"},
+      {Kind::service_unknown, "service-unknown"},
+      {Kind::service_not_unique, "service-not-unique"},
+      {Kind::client_unknown, "client-unknown"},
+      {Kind::preauth_failed, "preauth-failed"},
+      {Kind::preauth_required, "preauth-required"},
+      {Kind::client_revoked, "client-revoked"},
+      {Kind::key_expired, "key-expired"},
+      {Kind::policy, "policy"},
+      {Kind::clock_skew, "clock-skew"},
+      {Kind::ticket_expired, "ticket-expired"},
+      {Kind::etype_refused, "etype-refused"},
+      {Kind::wrong_realm, "wrong-realm"},
+      {Kind::realm_unknown, "realm-unknown"},
+      {Kind::key_wrong, "key-wrong"},
+      {Kind::key_version_wrong, "key-version-wrong"},
+      {Kind::bad_bindings, "bad-bindings"},
+      {Kind::no_credentials, "no-credentials"},
+      {Kind::keytab_mismatch, "keytab-mismatch"},
+      {Kind::mutual_failed, "mutual-failed"},
+      {Kind::malformed, "malformed"},
+      {Kind::no_mic, "no-mic"},
+      {Kind::mechanism_missing, "mechanism-missing"},
+      {Kind::other, "other"},
+  });
+}
+constexpr std::string_view to_string(Kind kind) { return spelling(kind); }
+
+/// The error numbers of RFC 4120 7.5.9 and RFC 6113 that we decide by.
+namespace krb {
+inline constexpr int preauth_failed = 24;   ///< the KDC has counted it
+inline constexpr int preauth_required = 25; ///< a round of the AS exchange, no error
+inline constexpr int skew = 37;
+inline constexpr int more_preauth_data_required = 91; ///< a round of the AS exchange, no error
+} // namespace krb
 
 /// `code`: the RFC 4120 number where there is one (7, 37, …), else libkrb5's or GSSAPI's own. `text`: the
 /// library's sentence. `said`: the KDC's or server's e-text, empty where none; it came from the network and

@@ -12,7 +12,6 @@ namespace {
 
 using Action = std::variant<AskKdc, TicketPtr, Error>;
 
-constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9
 
 /// What one step of libkrb5 gave.
 struct Stepped {
@@ -38,10 +37,10 @@ public:
     // To libkrb5 an empty reply means that there was none, and it would begin anew.
     if (message.empty())
       action_ = make_error(Kind::malformed, "the KDC's reply is empty");
-    else if (exchange_ == "AS" && refusal_ && refusal_->code == preauth_failed)
+    else if (exchange_ == "AS" && refusal_ && refusal_->code == krb::preauth_failed)
       // libkrb5 would offer the same password in another way, and the KDC count it
       // once more towards a lockout.
-      action_ = refused(static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + preauth_failed));
+      action_ = refused(static_cast<krb5_error_code>(ERROR_TABLE_BASE_krb5 + krb::preauth_failed));
     else
       action_ = advance(message);
   }
@@ -118,7 +117,7 @@ private:
     // 25 PREAUTH_REQUIRED and 91 MORE_PREAUTH_DATA_REQUIRED (RFC 6113) are rounds, not refusals. Of several
     // refusals the first counts: libkrb5 asks again in another way before it gives up, and the last answer is
     // then about that other way.
-    if (said->code == 25 || said->code == 91 || refusal_) return;
+    if (said->code == krb::preauth_required || said->code == krb::more_preauth_data_required || refusal_) return;
     refusal_ = said;
     refusing_realm_ = realm_;
   }

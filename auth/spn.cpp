@@ -177,7 +177,25 @@ std::optional<SpnCandidate> smb_spn(const NameFacts &facts, const KerberosConfig
                       std::string(to_string(realm->from))};
 }
 
-std::string Oddity::text() const { return std::string(to_string(shape)) + " (" + lookup + ")"; }
+namespace {
+constexpr std::string_view ptr_of = "PTR of "; // begins a lookup: "PTR of 10.0.0.5: sql9.corp.test"
+}
+
+std::string Oddity::text() const {
+  const std::string word(to_string(shape));
+  return lookup.empty() ? word : word + " (" + lookup + ")";
+}
+bool Oddity::came_by_ptr(std::string_view host) const {
+  return lookup.starts_with(ptr_of) && lookup.ends_with(": " + std::string(host));
+}
+std::optional<Oddity> parse_oddity(std::string_view text) {
+  const auto open = text.find(" (");
+  const auto shape = meaning<Shape>(text.substr(0, open));
+  if (!shape) return std::nullopt;
+  if (open == text.npos) return Oddity{*shape, ""};
+  if (!text.ends_with(')')) return std::nullopt;
+  return Oddity{*shape, std::string(text.substr(open + 2, text.size() - open - 3))};
+}
 
 std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts) {
   const std::string host = plain_name(spn_host(spn));
@@ -191,7 +209,7 @@ std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts) {
   };
   const auto silent_ptr = [&]() -> std::string {
     if (facts.reverse.empty() || !facts.reverse.front().names.empty()) return {};
-    return "PTR of " + facts.reverse.front().address + ": " +
+    return std::string(ptr_of) + facts.reverse.front().address + ": " +
            std::string(to_string(facts.reverse.front().outcome));
   };
   const auto because = [&](std::string otherwise) {
@@ -203,14 +221,14 @@ std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts) {
     return Oddity{Shape::address, because("an address as typed, and no PTR asked")};
   if (!host.contains('.')) {
     if (const auto *ptr = ptr_with())
-      return Oddity{Shape::short_name, "PTR of " + ptr->address + ": " + host};
+      return Oddity{Shape::short_name, std::string(ptr_of) + ptr->address + ": " + host};
     return Oddity{Shape::short_name, because("the name as typed")};
   }
   // A name that the forward lookup gave is what it is: only a PTR is held against it.
   const std::string &forward = facts.forward();
   const auto *ptr = ptr_with();
   if (!ptr || host == forward || facts.target.is_address) return std::nullopt;
-  const std::string lookup = "PTR of " + ptr->address + ": " + host;
+  const std::string lookup = std::string(ptr_of) + ptr->address + ": " + host;
   if (first_label(host) != first_label(forward)) return Oddity{Shape::other_host, lookup};
   const bool longer = domain_of(host).ends_with("." + std::string(domain_of(forward)));
   return Oddity{longer ? Shape::extra_label : Shape::wrong_domain, lookup};

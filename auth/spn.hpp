@@ -59,8 +59,12 @@ struct Oddity {
   Shape shape{};
   std::string lookup;       ///< what caused it: "PTR of 10.0.0.5: sql9.corp.test"
   std::string text() const; ///< "other-host (PTR of 10.0.0.5: sql9.corp.test)"
+  /// Whether it was a PTR that gave `host`.
+  bool came_by_ptr(std::string_view host) const;
   bool operator==(const Oddity &) const = default;
 };
+/// The inverse of `text`. nullopt: it is no such text.
+std::optional<Oddity> parse_oddity(std::string_view text);
 /// Whether an SPN's host has one of these shapes, given what DNS said of the name, and
 /// the lookup to blame. Pure.
 std::optional<Oddity> odd(std::string_view spn, const NameFacts &facts);

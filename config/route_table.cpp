@@ -226,7 +226,7 @@ void check_names_are_safe(Section &section, const Route &route) {
   const auto asks_dns = [](auth::Procedure procedure) {
     return procedure != auth::Procedure::as_typed && procedure != auth::Procedure::map;
   };
-  if (route.encrypt != Encrypt::off || !has(route, AttemptKind::tcp_kerberos) || !route.spn.empty()) return;
+  if (route.encrypt != Encrypt::off || !has(route, Mechanism::kerberos) || !route.spn.empty()) return;
   if (route.names.driver.empty() && std::ranges::none_of(route.names.order, asks_dns)) return;
   section.warning("encrypt",
                   "\"off\" checks no certificate: whoever forges DNS, and owns any service that it may lead "

@@ -95,14 +95,14 @@ Task<std::optional<Failure>> ClientLogin::start_tls(const tds::StartTls &start) 
                                            .server_name = {}});
   if (!facts) co_return Failure{step, Cause::tls_mismatch, "the client: " + facts.error().detail};
   answer_.possible = true;
-  trail_.emit(TlsAgreed{"client", facts->version, facts->cipher, facts->names, false, "", ""});
+  trail_.emit(TlsAgreed{Side::client, facts->version, facts->cipher, facts->names, false, "", ""});
   co_return std::nullopt;
 }
 
 void ClientLogin::tell_prelogin() {
   if (prelogin_told_ || !machine_.answered()) return;
   trail_.emit(
-      PreloginAnswered{"client", tds::describe(*machine_.asked()), tds::describe(*machine_.answered())});
+      PreloginAnswered{Side::client, tds::describe(*machine_.asked()), tds::describe(*machine_.answered())});
   prelogin_told_ = true;
 }
 

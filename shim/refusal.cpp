@@ -1,5 +1,6 @@
 #include "shim/refusal.hpp"
 
+#include "shim/diagnosis/client_text.hpp"
 #include "tds/packet.hpp"
 #include "tds/prelogin.hpp"
 

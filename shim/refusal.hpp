@@ -1,7 +1,7 @@
 // What a client is told that is refused. Pure.
 #pragma once
 
-#include "shim/diagnosis/diagnose.hpp"
+#include "shim/diagnosis/client_text.hpp"
 #include "tds/login7.hpp"
 #include "tds/prelogin.hpp"
 #include "tds/token.hpp"

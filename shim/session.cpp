@@ -131,7 +131,7 @@ std::expected<Decision, Ended> choose_route(Session &session, const Caller &call
   session.at(Step::policy);
   auto decision = decide(*session.connection->config, session.listener,
                          make_request(session.listener.name, caller, asked.login), session.parts.common.self);
-  session.trail().emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow",
+  session.trail().emit(PolicyDecided{decision.rule, decision.denied ? PolicyOutcome::deny : PolicyOutcome::allow,
                                      decision.route ? decision.route->name : "",
                                      decision.identity ? decision.identity->name : "", decision.reason});
   if (decision.denied) return session.fail(*decision.denied, decision.reason);

@@ -68,19 +68,18 @@ std::string fields_of(const shim::Record &record) {
   return name == std::string::npos ? "" : text.substr(name + shim::name_of(record.event).size() + 2);
 }
 
-std::string in_words(const std::string &why) {
-  if (why == "explicit") return "spn of the route";
-  if (why == "port") return "canonical name and port";
-  return why;
+std::string in_words(std::optional<auth::Why> why) {
+  if (why == auth::Why::explicit_spn) return "spn of the route";
+  if (why == auth::Why::port) return "canonical name and port";
+  return why ? std::string(spelling(*why)) : "";
 }
-
-constexpr std::int64_t preauth_required = 25; // RFC 4120 7.5.9
 
 std::string answer_of(const shim::KdcAnswered &answer) {
   if (answer.code < 0) return "no answer: " + answer.text;
   if (answer.code == 0) return "ticket";
   // A round of the exchange, though its number is an error's.
-  if (answer.code == preauth_required) return fmt::format("asks for proof ({} {})", answer.code, answer.text);
+  if (answer.code == auth::krb::preauth_required)
+    return fmt::format("asks for proof ({} {})", answer.code, answer.text);
   return fmt::format("{} {}", answer.code, answer.text);
 }
 
@@ -170,10 +169,10 @@ struct Parts {
     kdc.add({event.kdc, event.exchange, answer_of(event), skew_of(event), millis(event.us)});
   }
   void add(const shim::SpnTried &event) {
-    if (event.outcome != "ticket") {
+    if (event.outcome != shim::Tried::ticket) {
       const bool said = last_answer && last_answer->code > 0;
       spns.add({event.spn, in_words(event.why),
-                fmt::format("{}: {}", event.kind, said ? answer_of(*last_answer) : event.detail)});
+                fmt::format("{}: {}", spelled(event.kind), said ? answer_of(*last_answer) : event.detail)});
     }
     last_answer = nullptr;
     tried = &event;

@@ -60,7 +60,7 @@ LoginReceived to_event(const tds::Login7 &login) {
   event.host = tds::to_utf8(login.host_name);
   event.pid = login.client_pid;
   event.packet_size = login.packet_size;
-  event.auth = login.integrated_security() ? "integrated" : "sql";
+  event.auth = login.integrated_security() ? LoginKind::integrated : LoginKind::sql;
   event.mechanism = tds::to_string(tds::recognise(login.sspi));
   event.size = login.sspi.size();
   for (const auto &feature : login.features)

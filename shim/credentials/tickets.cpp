@@ -28,7 +28,6 @@ bool keeps(const TicketError &error) {
 }
 
 constexpr Millis udp_limit{500};
-constexpr int preauth_failed = 24; ///< RFC 4120 7.5.9: the KDC has counted it
 
 } // namespace
 
@@ -199,7 +198,7 @@ Task<Tickets::Outcome> Tickets::fetch_tgt(const LoadedIdentity &identity, FetchC
   if (auto shut = password_shut(who)) co_return std::unexpected(std::move(*shut));
   auto outcome =
       co_await run(identity, auth::request_tgt(identity.identity, kerberos().path, trace), context);
-  if (!outcome && !outcome.error().cause && outcome.error().error.code == preauth_failed)
+  if (!outcome && !outcome.error().cause && outcome.error().error.code == auth::krb::preauth_failed)
     throttle_.refused(who);
   co_return outcome;
 }

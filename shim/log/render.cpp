@@ -87,6 +87,26 @@ Strings cap(const Strings &list) {
   return kept;
 }
 
+// ---- words ----
+
+bool understand(std::string_view text, SpnAnswer &answer) {
+  if (const auto kind = meaning<auth::Kind>(text))
+    answer = *kind;
+  else if (const auto *known = find_cause(text))
+    answer = known->cause;
+  else
+    return text.empty();
+  return true;
+}
+bool understand(std::string_view text, std::optional<auth::Oddity> &odd) {
+  odd = auth::parse_oddity(text);
+  return odd || text.empty();
+}
+template <auth::Spelled E> bool understand(std::string_view text, std::optional<E> &value) {
+  value = meaning<E>(text);
+  return value || text.empty();
+}
+
 // ---- JSON, written ----
 
 void append_json(std::string &out, std::string_view text) {
@@ -119,6 +139,11 @@ void append_json(std::string &out, const Strings &list) {
     append_json(out, text);
   }
   out += ']';
+}
+
+void append_json(std::string &out, const SpnAnswer &answer) { append_json(out, spelled(answer)); }
+void append_json(std::string &out, const std::optional<auth::Oddity> &odd) {
+  append_json(out, odd ? odd->text() : std::string());
 }
 
 /// Appends "name":value pairs, as a visitor of an event's fields.
@@ -172,13 +197,13 @@ bool read(const Json &json, Strings &value) {
   return true;
 }
 
-template <class Value> constexpr bool is_word = false;
-template <auth::Spelled E> constexpr bool is_word<std::optional<E>> = true;
-template <auth::Spelled E> bool read(const Json &json, std::optional<E> &value) {
-  if (!json.is_string()) return false;
-  const auto &text = json.get_ref<const std::string &>();
-  value = meaning<E>(text);
-  return value || text.empty();
+/// A value of a closed set.
+template <class Value>
+concept Word = requires(Value &value) {
+  understand(std::string_view(), value);
+};
+bool read(const Json &json, Word auto &value) {
+  return json.is_string() && understand(json.get_ref<const std::string &>(), value);
 }
 
 /// Sets fields from an object, as a visitor of a mutable event. `wrong` is the first field that has another
@@ -191,9 +216,37 @@ struct JsonReader {
     const auto found = object.find(name);
     if (found == object.end() || read(*found, value) || !wrong.empty()) return;
     wrong = name;
-    word = found->is_string() && is_word<std::remove_cvref_t<decltype(value)>>;
+    word = found->is_string() && Word<std::remove_cvref_t<decltype(value)>>;
   }
 };
+
+/// What later versions say in fields or kinds of their own, found in the texts of earlier ones.
+void say_as_today(BrowserAnswered &event) {
+  constexpr std::string_view was = "was at port ";
+  if (event.port_before == 0 && event.detail.starts_with(was))
+    std::from_chars(event.detail.data() + was.size(), event.detail.data() + event.detail.size(),
+                    event.port_before);
+}
+std::optional<PartnerTried> partner_of(std::string_view warning) {
+  PartnerTried event;
+  for (const auto &[ahead, value] : {std::pair{"route ", static_cast<std::string *>(nullptr)},
+                                     {": target ", &event.route},
+                                     {" could not be reached (", &event.target},
+                                     {"): its failover_partner ", &event.cause},
+                                     {" is tried", &event.partner}}) {
+    const auto at = warning.find(ahead);
+    if (at == warning.npos) return std::nullopt;
+    if (value) *value = warning.substr(0, at);
+    if (!value && at != 0) return std::nullopt;
+    warning.remove_prefix(at + std::string_view(ahead).size());
+  }
+  return warning.empty() ? std::optional(event) : std::nullopt;
+}
+void say_as_today(Event &event) {
+  if (auto *browser = std::get_if<BrowserAnswered>(&event)) say_as_today(*browser);
+  if (const auto *warned = std::get_if<Warned>(&event))
+    if (auto partner = partner_of(warned->what)) event = *std::move(partner);
+}
 
 /// A default event of the kind `name`. nullopt: there is no such kind.
 std::optional<Event> make_event(std::string_view name) {
@@ -223,6 +276,9 @@ std::string text_of(const Strings &list) {
   return joined;
 }
 
+std::string text_of(const SpnAnswer &answer) { return std::string(spelled(answer)); }
+std::string text_of(const std::optional<auth::Oddity> &odd) { return odd ? printable(odd->text()) : ""; }
+
 std::string quoted(std::string text) {
   if (text.find_first_of(" \"") == std::string::npos) return text;
   for (std::size_t at = text.find('"'); at != std::string::npos; at = text.find('"', at + 2))
@@ -247,6 +303,9 @@ std::string since(Micros elapsed) {
 
 } // namespace
 
+std::string_view sentence_of(const Event &event) {
+  return std::visit([]<class Kind>(const Kind &) { return Kind::sentence; }, event);
+}
 std::string_view name_of(const Event &event) {
   return std::visit([]<class Kind>(const Kind &) { return Kind::name; }, event);
 }
@@ -299,6 +358,7 @@ std::expected<Record, std::string> from_json(std::string_view line) {
                                 kind, body.wrong,
                                 printable(data->at(body.wrong).get_ref<const std::string &>(), 64)));
   if (!body.wrong.empty()) return complain(fmt::format("{}: \"{}\" is of the wrong type", kind, body.wrong));
+  say_as_today(record.event);
   return record;
 }
 

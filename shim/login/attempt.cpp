@@ -27,14 +27,14 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(Login &login, const Loa
   auto acquired = co_await login.services.tickets.acquire(identity, candidate.spn, login.fetching());
   SpnTried tried;
   tried.spn = candidate.spn;
-  tried.why = auth::to_string(candidate.why);
-  tried.realm_from = candidate.realm_from;
-  if (const auto oddity = auth::odd(candidate.spn, facts)) tried.odd = oddity->text();
+  tried.why = candidate.why;
+  tried.realm_from = meaning<auth::RealmFrom>(candidate.realm_from);
+  tried.odd = auth::odd(candidate.spn, facts);
   tried.client = identity.identity->principal();
   if (!acquired) {
     const auto &error = acquired.error();
-    tried.outcome = "refused";
-    tried.kind = error.cause ? id(*error.cause) : auth::to_string(error.error.kind);
+    tried.outcome = Tried::refused;
+    tried.kind = error.cause ? SpnAnswer(*error.cause) : SpnAnswer(error.error.kind);
     tried.detail = words_of(error.error);
     if (error.kept)
       tried.detail +=
@@ -42,8 +42,8 @@ Task<std::expected<AcquiredTicket, Failure>> take_ticket(Login &login, const Loa
     login.trail.emit(tried);
     co_return login.fail(cause_of_ticket_error(error), tried.detail);
   }
-  tried.outcome = "ticket";
-  tried.kind = auth::to_string(auth::Kind::ok);
+  tried.outcome = Tried::ticket;
+  tried.kind = auth::Kind::ok;
   tried.detail = acquired->cached ? "from the store" : "from the KDC";
   login.trail.emit(tried);
   const auto &ticket = *acquired->ticket;
@@ -59,7 +59,7 @@ Task<std::expected<Ready, Failure>> get_ntlm_ready(Login &login, const Prepared 
   auto turn = co_await login.services.tickets.password_turn(*prepared.identity);
   if (!turn) co_return login.fail(Cause::password_throttled, words_of(turn.error().error));
   auto account = ntlm_account(identity.principal(), login.config().domains);
-  login.trail.emit(CredentialsTaken{"ntlm", account, identity.principal()});
+  login.trail.emit(CredentialsTaken{CredentialsFrom::ntlm, account, identity.principal()});
   auto made = auth::make_ntlm_initiator(
       identity, {.account = std::move(account),
                  .service = service_name(prepared.place.spn(login.route), prepared.facts),

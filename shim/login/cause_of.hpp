@@ -2,7 +2,7 @@
 #pragma once
 
 #include "shim/credentials/tickets.hpp"
-#include "shim/diagnosis/diagnose.hpp"
+#include "shim/diagnosis/sharpen.hpp"
 #include "shim/transport/tls.hpp"
 
 namespace shim {

@@ -19,9 +19,9 @@ namespace {
 using Tcp = asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
 
-/// For the log, and for diagnose, which takes "was" for another port than before.
+/// For people; the event has the number too.
 std::string where_before(const InstancePort &known) {
-  return known.before ? fmt::format("{}{}", was_at_port, known.before) : "";
+  return known.before ? fmt::format("was at port {}", known.before) : "";
 }
 
 /// The place that was typed, or what it is an alias for.
@@ -60,6 +60,7 @@ Task<std::expected<std::uint16_t, Failure>> ask_for_port(Login &login, const aut
     const auto known = login.services.browsers.put(target.host, target.instance, *answer->instance.port);
     event.port = known.port;
     event.detail = where_before(known);
+    event.port_before = known.before;
     login.trail.emit(event);
     co_return known.port;
   }
@@ -78,7 +79,8 @@ Task<std::expected<Port, Failure>> find_port(Login &login, const auth::NameFacts
                                              Millis limit) {
   const auto &target = facts.target;
   if (const auto known = login.services.browsers.find(target.host, target.instance)) {
-    login.trail.emit(BrowserAnswered{target.instance, "", known->port, true, where_before(*known), 0});
+    login.trail.emit(
+        BrowserAnswered{target.instance, "", known->port, true, where_before(*known), 0, known->before});
     co_return Port{known->port, browsed == Browsed::already ? PortFrom::browser : PortFrom::kept};
   }
   const auto port = co_await ask_for_port(login, facts, limit);
@@ -123,7 +125,7 @@ Task<auth::Result<LoadedIdentity>> take_identity(Login &login, const Place &plac
     if (login.given.loaded) co_return *login.given.loaded;
     auto account = client_account(login.asked.login, login.config().domains);
     if (!account) co_return std::unexpected(no_credentials(std::move(account.error())));
-    login.trail.emit(CredentialsTaken{"client", account->account, account->principal});
+    login.trail.emit(CredentialsTaken{CredentialsFrom::client, account->account, account->principal});
     auto made = co_await login.services.identities.of_client(wanted, std::move(account->principal),
                                                              login.asked.login.password.clone(), limit);
     if (made) login.given.loaded = *made;
@@ -134,8 +136,8 @@ Task<auth::Result<LoadedIdentity>> take_identity(Login &login, const Place &plac
       co_return std::unexpected(no_credentials("no caller is known whose ccache could be taken"));
     auto loaded = co_await login.services.identities.of_caller(wanted, login.caller->uid, limit);
     if (loaded && place.redirects == 0)
-      login.trail.emit(
-          CredentialsTaken{"caller", loaded->identity->spec().path, loaded->identity->principal()});
+      login.trail.emit(CredentialsTaken{CredentialsFrom::caller, loaded->identity->spec().path,
+                                        loaded->identity->principal()});
     co_return std::move(loaded);
   }
   co_return co_await login.services.identities.get(wanted, limit);
@@ -199,7 +201,8 @@ std::optional<Place> partner_of(Login &login, const Place &place, const Failure 
   if (route.failover_partner.empty() || !place.own() ||
       entry(failure.cause).onward != config::Onward::partner)
     return std::nullopt;
-  login.trail.emit(partner_is_tried(route.name, route.target, failure.cause, route.failover_partner));
+  login.trail.emit(
+      PartnerTried{route.name, route.target, std::string(id(failure.cause)), route.failover_partner});
   auto partner = place_of(login, route.failover_partner, true);
   if (!partner) return std::nullopt; // load has refused such a one
   return std::move(*partner);

@@ -303,7 +303,7 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     if (route.name.empty()) decision.rule = "defaults";
     decision.reason = reason_for(config, route);
   }
-  trail.emit(PolicyDecided{decision.rule, decision.denied ? "deny" : "allow", route.name, route.identity,
+  trail.emit(PolicyDecided{decision.rule, decision.denied ? PolicyOutcome::deny : PolicyOutcome::allow, route.name, route.identity,
                            decision.reason});
   const Services services{shop.tickets, shop.identities, shop.browsers,
                           config.log.level <= config::Level::debug};

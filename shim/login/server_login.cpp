@@ -86,7 +86,7 @@ bool ServerLogin::certificate_stands_in() const {
 
 void ServerLogin::emit_news() {
   if (!prelogin_told_ && machine_.answered()) {
-    login_.trail.emit(PreloginAnswered{"server", asked_, tds::describe(*machine_.answered())});
+    login_.trail.emit(PreloginAnswered{Side::server, asked_, tds::describe(*machine_.answered())});
     prelogin_told_ = true;
   }
   for (; messages_told_ < machine_.messages().size(); ++messages_told_) {
@@ -134,12 +134,12 @@ Task<std::optional<Failure>> ServerLogin::start_tls(const tds::StartTls &start) 
     // What the certificate holds is told of one that is refused, too: the remedy names it.
     if (!facts.error().names.empty())
       login_.trail.emit(
-          TlsAgreed{"server", "", "", facts.error().names, false, "none", std::string(id(cause))});
+          TlsAgreed{Side::server, "", "", facts.error().names, false, "none", std::string(id(cause))});
     co_return Failure{Step::server_login, cause, facts.error().detail};
   }
   server_verified_ = facts->verified;
   const auto binding = channel_binding(*facts);
-  TlsAgreed agreed{"server", facts->version, facts->cipher, facts->names, facts->verified, "none", ""};
+  TlsAgreed agreed{Side::server, facts->version, facts->cipher, facts->names, facts->verified, "none", ""};
   if (!initiator_)
     agreed.reason = "no-token";
   else if (binding.empty())

@@ -46,8 +46,8 @@ TEST_P(Causes, IsNamedToClientAndLog) {
   auto refused = test::events_of<shim::Refused>(trail);
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, broken.cause);
-  EXPECT_EQ(spelling(refused[0].step.value()), broken.step);
-  EXPECT_EQ(refused[0].fault, broken.blames);
+  EXPECT_EQ(auth::spelling(refused[0].step.value()), broken.step);
+  EXPECT_EQ(auth::spelling(refused[0].fault.value()), broken.blames);
   EXPECT_FALSE(refused[0].remedy.empty());
   std::vector<std::string> seen;
   for (const auto &record : trail)
@@ -456,7 +456,7 @@ TEST_F(ListenerTls, OffRefusesWhoDemandsIt) {
   const auto [ran, refused] = log_in(lab, "require");
   EXPECT_NE(ran.status, 0);
   EXPECT_EQ(refused.cause, "client-requires-tls");
-  EXPECT_EQ(refused.fault, "client");
+  EXPECT_EQ(refused.fault, shim::Fault::client);
   EXPECT_THAT(refused.remedy, HasSubstr("optional"));
 }
 
@@ -473,7 +473,7 @@ TEST_F(ListenerTls, RequiredRefusesWhoOffersNone) {
   const auto [ran, refused] = log_in(lab, "off");
   EXPECT_NE(ran.status, 0);
   EXPECT_EQ(refused.cause, "listener-requires-tls");
-  EXPECT_EQ(refused.fault, "client");
+  EXPECT_EQ(refused.fault, shim::Fault::client);
   EXPECT_THAT(log_in(lab, "require").first.output, HasSubstr("KERBEROS"));
   // Who begins with LOGIN7 can be told, and is.
   EXPECT_THAT(test::tsql(lab, {.environment = {{"TDSVER", "7.0"}}}).output,

@@ -52,7 +52,7 @@ TEST_F(Credentials, AClientsUserAndPasswordMakeATicket) {
     EXPECT_EQ(login.client(), "alice@CORP.TEST");
     const auto taken = test::events_of<shim::CredentialsTaken>(login.trail);
     ASSERT_EQ(taken.size(), 1u);
-    EXPECT_EQ(taken[0].from, "client");
+    EXPECT_EQ(taken[0].from, shim::CredentialsFrom::client);
     EXPECT_EQ(taken[0].account, tds::to_utf8(user));
     EXPECT_EQ(taken[0].principal, "alice@CORP.TEST");
     EXPECT_TRUE(test::events_of<shim::CredentialsIgnored>(login.trail).empty()) << "they are used";
@@ -172,7 +172,7 @@ TEST_F(Credentials, ACallersCcacheIsTaken) {
   EXPECT_EQ(login.client(), "alice@CORP.TEST");
   const auto taken = test::events_of<shim::CredentialsTaken>(login.trail);
   ASSERT_EQ(taken.size(), 1u);
-  EXPECT_EQ(taken[0].from, "caller");
+  EXPECT_EQ(taken[0].from, shim::CredentialsFrom::caller);
   EXPECT_EQ(taken[0].account, ccache_of(::getuid()).string());
   EXPECT_EQ(taken[0].principal, "alice@CORP.TEST");
   const auto ignored = test::events_of<shim::CredentialsIgnored>(login.trail);

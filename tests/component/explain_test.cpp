@@ -310,7 +310,7 @@ TEST_P(ExplainFault, SaysWhatTheProxySays) {
     const auto json = nlohmann::json::parse(ran.output);
     ASSERT_FALSE(json["diagnosis"].is_null());
     EXPECT_EQ(json["diagnosis"]["cause"], refused[0].cause);
-    EXPECT_EQ(json["diagnosis"]["fault"], refused[0].fault);
+    EXPECT_EQ(json["diagnosis"]["fault"], std::string(auth::spelling(refused[0].fault.value())));
     EXPECT_EQ(without_skew(json["diagnosis"]["sentence"]), without_skew(proxys->sentence));
     EXPECT_EQ(json["diagnosis"]["remedy"], refused[0].remedy);
     EXPECT_EQ(json["diagnosis"]["spn"], proxys->spn);

@@ -265,7 +265,7 @@ TEST_P(DnsFaults, AreNamedAndSurvived) {
   if (*lie.cause) {
     const auto refused = test::events_of<shim::Refused>(trail);
     ASSERT_EQ(refused.size(), 1u);
-    EXPECT_EQ(refused[0].fault, "dns");
+    EXPECT_EQ(refused[0].fault, shim::Fault::dns);
     EXPECT_TRUE(test::events_of<shim::ServerConnected>(trail).empty()) << "nobody was believed";
   } else {
     EXPECT_GT(dns_->questions_over_tcp(), 0);

@@ -418,7 +418,7 @@ TEST_P(HostileServer, IsRefusedAndShownEscaped) {
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, hostile.cause);
   EXPECT_EQ(refused[0].step, shim::Step::server_login);
-  EXPECT_EQ(refused[0].fault, hostile.blames);
+  EXPECT_EQ(auth::spelling(refused[0].fault.value()), hostile.blames);
   EXPECT_EQ(obeyed(lab_->decisions(), true), "");
   EXPECT_EQ(obeyed(lab::read_file(lab_->folder() / "serve.log"), true), "");
   const auto timeline = sqlshim({"log", lab_->folder() / "decisions.jsonl", "--cause", hostile.cause});

@@ -340,7 +340,7 @@ TEST_F(Deadlines, ClientLogin) {
   ASSERT_EQ(refused.size(), 1u);
   EXPECT_EQ(refused[0].cause, "deadline");
   EXPECT_EQ(refused[0].step, shim::Step::client_login);
-  EXPECT_EQ(refused[0].fault, "client");
+  EXPECT_EQ(refused[0].fault, shim::Fault::client);
   EXPECT_EQ(refused[0].detail, "no complete login within 200 ms; [limits] client_login");
 }
 

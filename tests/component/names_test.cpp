@@ -23,7 +23,9 @@ struct Explained {
   std::vector<std::string> spns() const {
     std::vector<std::string> spns;
     for (const auto &tried : all<shim::SpnTried>())
-      spns.push_back(tried.why + " " + tried.spn.substr(0, tried.spn.rfind('@')) + " " + tried.outcome);
+      spns.push_back(std::string(spelling(tried.why.value())) + " " +
+                     tried.spn.substr(0, tried.spn.rfind('@')) + " " +
+                     std::string(spelling(tried.outcome.value())));
     return spns;
   }
   std::string cause() const {
@@ -187,7 +189,7 @@ TEST(Names, AReferralLeadsToTheRealmOfTheServer) {
   // MIT refers no SPN with a port; the portless one it does.
   EXPECT_THAT(ran.spns(), ElementsAre("port MSSQLSvc/sql9.partner.test:1433 refused",
                                       "bare MSSQLSvc/sql9.partner.test ticket"));
-  EXPECT_EQ(ran.all<shim::SpnTried>().back().realm_from, "referral");
+  EXPECT_EQ(ran.all<shim::SpnTried>().back().realm_from, auth::RealmFrom::referral);
   EXPECT_EQ(ran.all<shim::KdcAnswered>().back().realm, "PARTNER.TEST");
 }
 

@@ -75,7 +75,7 @@ TEST_F(Ntlm, LogsInBoundToItsChannelAndWithAMic) {
     EXPECT_EQ(seen["ntlm"]["target_name"], fmt::format("MSSQLSvc/sql1.corp.test:{}", lab_->sql_port()));
     const auto taken = test::events_of<shim::CredentialsTaken>(login.trail);
     ASSERT_EQ(taken.size(), 1u);
-    EXPECT_EQ(taken[0].from, "ntlm");
+    EXPECT_EQ(taken[0].from, shim::CredentialsFrom::ntlm);
     EXPECT_EQ(taken[0].account, R"(CORP\svc-reports)");
     for (const auto &event : test::events_of<shim::TokenExchanged>(login.trail))
       EXPECT_EQ(event.mechanism, "ntlm");

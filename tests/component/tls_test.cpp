@@ -40,10 +40,10 @@ protected:
     trail_ = closed_trail();
     return result;
   }
-  shim::TlsAgreed agreed(const std::string &leg) {
+  shim::TlsAgreed agreed(shim::Side leg) {
     for (const auto &event : test::events_of<shim::TlsAgreed>(trail_))
       if (event.leg == leg) return event;
-    ADD_FAILURE() << "no tls.agreed of the " << leg << " leg\n" << decisions();
+    ADD_FAILURE() << "no tls.agreed of the " << spelling(leg) << " leg\n" << decisions();
     return {};
   }
 
@@ -61,9 +61,9 @@ TEST_F(Tls, ATokenIsBoundToItsChannelWhereTheServerDemandsIt) {
     SCOPED_TRACE(config::to_string(encrypt));
     start(with(encrypt));
     EXPECT_EQ(outcome(), "KERBEROS") << error_;
-    EXPECT_EQ(agreed("server").binding, "tls-unique");
-    EXPECT_EQ(agreed("server").version, "TLSv1.2");
-    EXPECT_TRUE(agreed("server").verified);
+    EXPECT_EQ(agreed(shim::Side::server).binding, "tls-unique");
+    EXPECT_EQ(agreed(shim::Side::server).version, "TLSv1.2");
+    EXPECT_TRUE(agreed(shim::Side::server).verified);
   }
   const auto record = lab_->peer().record(1);
   EXPECT_EQ(record.value("channel_bound", false), true) << record.dump(1);
@@ -73,9 +73,9 @@ TEST_F(Tls, OnTls13ThereIsNoBindingAndTheRefusalSaysSo) {
   bring_up({.server_encrypt = "strict", .epa = "required"});
   start(with(Encrypt::strict));
   EXPECT_EQ(outcome(), "channel-binding-refused");
-  EXPECT_EQ(agreed("server").version, "TLSv1.3");
-  EXPECT_EQ(agreed("server").binding, "none");
-  EXPECT_EQ(agreed("server").reason, "tls13");
+  EXPECT_EQ(agreed(shim::Side::server).version, "TLSv1.3");
+  EXPECT_EQ(agreed(shim::Side::server).binding, "none");
+  EXPECT_EQ(agreed(shim::Side::server).reason, "tls13");
   EXPECT_THAT(error_, HasSubstr("Extended Protection"));
 }
 
@@ -136,7 +136,7 @@ TEST_F(Tls, TrustingWhoeverAnswersIsWarnedOfInEveryLogin) {
   start(config);
   for (int login = 0; login < 2; ++login) {
     EXPECT_EQ(outcome(), "KERBEROS") << error_;
-    EXPECT_FALSE(agreed("server").verified);
+    EXPECT_FALSE(agreed(shim::Side::server).verified);
     const auto warned = test::events_of<shim::Warned>(trail_);
     ASSERT_EQ(warned.size(), 1u);
     EXPECT_THAT(warned[0].what, HasSubstr("trust_server_certificate"));
@@ -234,7 +234,7 @@ TEST_F(Tls, BytesBehindTheClientsHandshakeInClearEndTheConnection) {
     const auto refused = test::events_of<shim::Refused>(trail);
     ASSERT_EQ(refused.size(), 1u) << decisions();
     EXPECT_THAT(refused[0].cause, AnyOf("protocol-violation", "tls-mismatch"));
-    EXPECT_EQ(refused[0].fault, "client");
+    EXPECT_EQ(refused[0].fault, shim::Fault::client);
   }
 }
 
@@ -245,9 +245,9 @@ TEST_F(Tls, AnOptionalListenerAnswersWhatItIsAskedAndStrictClientsAreNeverTold0)
   const auto answered = test::events_of<shim::PreloginAnswered>(trail_);
   ASSERT_FALSE(answered.empty());
   EXPECT_THAT(answered[0].answered, Not(HasSubstr("ENCRYPTION off")));
-  EXPECT_EQ(agreed("client").version, "TLSv1.3");
+  EXPECT_EQ(agreed(shim::Side::client).version, "TLSv1.3");
   EXPECT_EQ(outcome({.tls = tds::ServerTls::login}), "KERBEROS");
-  EXPECT_EQ(agreed("client").version, "TLSv1.2") << "within PRELOGIN clients hang on 1.3";
+  EXPECT_EQ(agreed(shim::Side::client).version, "TLSv1.2") << "within PRELOGIN clients hang on 1.3";
 }
 
 TEST_F(Tls, ALoginUnderTlsIsRefusedUnderTls) {

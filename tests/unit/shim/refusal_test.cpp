@@ -1,5 +1,7 @@
 #include "shim/refusal.hpp"
 
+#include "shim/diagnosis/client_text.hpp"
+
 #include <gmock/gmock.h>
 
 namespace {

@@ -34,7 +34,7 @@ Explanation with(std::vector<Event> events) {
 const std::vector<Event> until_plan = {
     CallerProven{1000, "dba", {"dba"}, "getuid", 0},
     LoginReceived{},
-    PolicyDecided{"route alias", "allow", "alias", "reports", "the route of this target"},
+    PolicyDecided{"route alias", PolicyOutcome::allow, "alias", "reports", "the route of this target"},
     DnsAnswered{"sqlalias", "A", "nxdomain", 0, {}, "10.0.0.2:53", false, 1500},
     DnsAnswered{"sqlalias.corp.test",
                 "A",
@@ -72,10 +72,11 @@ TEST(Explain, TheWholeStoryOfALogin) {
           KdcAnswered{"kdc1.corp.test:88", "AS", 25, "preauth", "2026-11-22T09:52:00.000000Z", -400, 1100},
           KdcAnswered{"kdc1.corp.test:88", "AS", 0, "", "2026-11-22T09:52:00.000000Z", -400, 1200},
           KdcAnswered{"kdc1.corp.test:88", "TGS", 0, "", "", 0, 1300},
-          SpnTried{spn, "port", "ticket", "ok", "from the KDC", "svc-reports@CORP.TEST"},
+          SpnTried{spn, auth::Why::port, Tried::ticket, auth::Kind::ok, "from the KDC",
+                   "svc-reports@CORP.TEST"},
           TicketChosen{spn, "svc-reports@CORP.TEST", "aes256", 3, "2026-11-22T19:52:00.000000Z", false},
           ServerConnected{"10.0.0.1:1433", 1, 90},
-          PreloginAnswered{"server", "VERSION 16.0.0", "VERSION 15.0.0"},
+          PreloginAnswered{Side::server, "VERSION 16.0.0", "VERSION 15.0.0"},
           TokenExchanged{1, "spnego", 1200, 0, "0x2e", "0x13e", false},
           TokenExchanged{2, "spnego", 0, 180, "0x2e", "0x13e", true},
           ServerSaid{5701, 2, 10, "Changed database context to 'master'."},
@@ -125,12 +126,12 @@ TEST(Explain, TheWholeStoryOfALogin) {
 
 TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
   auto explanation =
-      with(until_plan +
-           std::vector<Event>{
-               KdcAnswered{"10.0.0.3:88", "TGS", 7, "Server not found", "", 0, 1300},
-               SpnTried{spn, "port", "refused", "service-unknown", "Server not found in database", ""},
-               AttemptEnded{1, "spn-missing"},
-           });
+      with(until_plan + std::vector<Event>{
+                            KdcAnswered{"10.0.0.3:88", "TGS", 7, "Server not found", "", 0, 1300},
+                            SpnTried{spn, auth::Why::port, Tried::refused, auth::Kind::service_unknown,
+                                     "Server not found in database", ""},
+                            AttemptEnded{1, "spn-missing"},
+                        });
   explanation.diagnosis =
       diagnose(explanation.records, {Step::ticket, Cause::spn_missing, "Server not found"});
   const auto text = commands::render(explanation, {}, false);
@@ -145,7 +146,8 @@ TEST(Explain, ARefusalEndsWithCauseEvidenceAndRemedy) {
 }
 
 TEST(Explain, WithoutConnectItSaysHowFar) {
-  auto explanation = with(until_plan + std::vector<Event>{SpnTried{spn, "port", "ticket", "ok", "", ""}});
+  auto explanation = with(
+      until_plan + std::vector<Event>{SpnTried{spn, auth::Why::port, Tried::ticket, auth::Kind::ok, "", ""}});
   EXPECT_THAT(commands::render(explanation, {}, false),
               HasSubstr("ok: a login would get as far as connecting."));
 }
@@ -164,9 +166,11 @@ TEST(Explain, ARouteThatSendsThePasswordOn) {
 TEST(Explain, EverySpnCandidateHasItsRow) {
   auto explanation = with({
       KdcAnswered{"k", "TGS", 7, "unknown", "", 0, 0},
-      SpnTried{"MSSQLSvc/a:1@R", "explicit", "refused", "service-unknown", "detail", ""},
-      SpnTried{"MSSQLSvc/b:1@R", "port", "refused", "service-unknown", "kept refusal", ""},
-      SpnTried{"MSSQLSvc/c:1@R", "port", "ticket", "ok", "", ""},
+      SpnTried{"MSSQLSvc/a:1@R", auth::Why::explicit_spn, Tried::refused, auth::Kind::service_unknown,
+               "detail", ""},
+      SpnTried{"MSSQLSvc/b:1@R", auth::Why::port, Tried::refused, auth::Kind::service_unknown, "kept refusal",
+               ""},
+      SpnTried{"MSSQLSvc/c:1@R", auth::Why::port, Tried::ticket, auth::Kind::ok, "", ""},
       TicketChosen{"MSSQLSvc/c:1@R", "", "aes", 1, "then", false},
   });
   EXPECT_THAT(commands::render(explanation, {}, false),

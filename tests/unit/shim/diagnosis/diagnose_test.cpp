@@ -1,4 +1,5 @@
-#include "shim/diagnosis/diagnose.hpp"
+#include "shim/diagnosis/client_text.hpp"
+#include "shim/diagnosis/sharpen.hpp"
 
 #include "shim/log/render.hpp"
 
@@ -38,10 +39,25 @@ Records operator+(Records trail, std::vector<Event> more) {
 
 // The parts of a login, as the proxy writes them.
 const Records asked =
-    trail_of({Accepted{"reports", "127.0.0.1:50000", "127.0.0.1:14330"},
-              CallerProven{1000, "alice", {"users"}, "sock_diag", 1},
-              LoginReceived{"7.4", "sql1", "dw", "app-user", "tsql", "ws1", 42, 4096, "sql", "none", 0, {}},
-              PolicyDecided{"reports", "allow", "dw-route", "svc", "matched"}});
+    trail_of({Accepted{.listener = "reports", .peer = "127.0.0.1:50000", .local = "127.0.0.1:14330"},
+              CallerProven{.uid = 1000, .user = "alice", .groups = {"users"}, .how = "sock_diag", .us = 1},
+              LoginReceived{.tds = "7.4",
+                            .server = "sql1",
+                            .database = "dw",
+                            .user = "app-user",
+                            .app = "tsql",
+                            .host = "ws1",
+                            .pid = 42,
+                            .packet_size = 4096,
+                            .auth = LoginKind::sql,
+                            .mechanism = "none",
+                            .size = 0,
+                            .features = {}},
+              PolicyDecided{.rule = "route dw-route",
+                            .outcome = PolicyOutcome::allow,
+                            .route = "dw-route",
+                            .identity = "svc",
+                            .reason = "its match fits"}});
 const Records resolved =
     asked +
     std::vector<Event>{DnsAnswered{"sql1.corp.test", "A", "ok", 300, {"10.0.0.5"}, "10.0.0.2:53", false, 1},
@@ -50,18 +66,19 @@ const Records resolved =
 const KdcAnswered preauth{"10.0.0.3:88", "AS", 25, "Additional pre-authentication required", "", 0, 1};
 const KdcAnswered granted{"10.0.0.3:88", "TGS", 0, "", "", 20, 1};
 const KdcAnswered not_found{"10.0.0.3:88", "TGS", 7, "Server not found in Kerberos database", "", 20, 1};
-const SpnTried refused{spn, "port", "refused", "service-unknown", "Server not found"};
+const SpnTried refused{spn, auth::Why::port, Tried::refused, auth::Kind::service_unknown, "Server not found"};
 const Records ticket =
     resolved +
-    std::vector<Event>{preauth, granted, SpnTried{spn, "port", "ticket", "ok", "from the KDC"},
+    std::vector<Event>{preauth, granted,
+                       SpnTried{spn, auth::Why::port, Tried::ticket, auth::Kind::ok, "from the KDC"},
                        TicketChosen{spn, "svc-reports@CORP.TEST", "aes256-cts-hmac-sha1-96", 2, "", false}};
-const Records connected =
-    ticket + std::vector<Event>{ServerConnected{"10.0.0.5:1433", 1, 1}, PreloginAnswered{"server", "", ""}};
-const TlsAgreed bound{"server",     "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {"sql1.corp.test"}, true,
+const Records connected = ticket + std::vector<Event>{ServerConnected{"10.0.0.5:1433", 1, 1},
+                                                      PreloginAnswered{Side::server, "", ""}};
+const TlsAgreed bound{Side::server,  "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {"sql1.corp.test"}, true,
                       "tls-unique", ""};
-const TlsAgreed unbound{"server", "TLSv1.3", "TLS_AES_256_GCM_SHA384", {"sql1.corp.test"}, true,
-                        "none",   "TLS 1.3"};
-const TlsAgreed of_client{"client", "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {}, false, "tls-unique", ""};
+const TlsAgreed unbound{Side::server, "TLSv1.3", "TLS_AES_256_GCM_SHA384", {"sql1.corp.test"}, true,
+                        "none",      "tls13"};
+const TlsAgreed of_client{Side::client, "TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384", {}, false, "tls-unique", ""};
 const ServerSaid untrusted{18452, 1, 14, "Login failed. The login is from an untrusted domain"};
 const TokenExchanged first_token{1, "spnego", 1500, 0, "0x2e", "0x2e", false};
 const TokenExchanged last_token{2, "spnego", 0, 120, "0x2e", "0x2e", true};
@@ -162,15 +179,18 @@ const Row rows[] = {
                                    ServerSaid{18456, 1, 14, "x"}},
      failure(Step::server_login, Cause::login_denied), Cause::login_denied},
     {"spn.tried tells more",
-     resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "service-not-unique", ""}},
+     resolved + std::vector<Event>{SpnTried{spn, auth::Why::port, Tried::refused,
+                                            auth::Kind::service_not_unique, ""}},
      failure(Step::ticket, Cause::spn_missing), Cause::spn_duplicate},
     {"the account does not exist",
-     resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "client-unknown", ""}},
+     resolved +
+         std::vector<Event>{SpnTried{spn, auth::Why::port, Tried::refused, auth::Kind::client_unknown, ""}},
      failure(Step::ticket, Cause::preauth_failed), Cause::no_credentials},
-    {"spn.tried tells nothing", resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "other", ""}},
+    {"spn.tried tells nothing",
+     resolved + std::vector<Event>{SpnTried{spn, auth::Why::port, Tried::refused, auth::Kind::other, ""}},
      failure(Step::ticket, Cause::account_revoked), Cause::account_revoked},
     {"a word of a later version",
-     resolved + std::vector<Event>{SpnTried{spn, "port", "refused", "kdc-asleep", ""}},
+     resolved + std::vector<Event>{SpnTried{spn, auth::Why::port, Tried::refused, {}, ""}},
      failure(Step::ticket, Cause::kdc_unreachable), Cause::kdc_unreachable},
     {"late in the ticket step", resolved + std::vector<Event>{refused},
      failure(Step::ticket, Cause::deadline), Cause::deadline},
@@ -186,10 +206,9 @@ TEST(Diagnose, TheRulesHoldForTheirOwnResult) {
   for (const Row &row : rows) {
     const Diagnosis first = diagnose(row.trail, row.failure);
     const Records logged =
-        row.trail +
-        std::vector<Event>{Refused{row.failure.step, std::string(to_string(first.fault)),
-                                   std::string(id(first.cause)), row.failure.detail, first.remedy},
-                           Closed{}};
+        row.trail + std::vector<Event>{Refused{row.failure.step, first.fault, std::string(id(first.cause)),
+                                               row.failure.detail, first.remedy},
+                                       Closed{}};
     const auto again = diagnose(logged);
     ASSERT_TRUE(again) << row.name;
     EXPECT_EQ(id(again->cause), id(first.cause)) << row.name;
@@ -202,7 +221,7 @@ TEST(Diagnose, TheRulesHoldForTheirOwnResult) {
 TEST(Diagnose, OldLogsWithoutARefusal) {
   EXPECT_EQ(diagnose(complete), std::nullopt);
   EXPECT_EQ(diagnose(std::span<const Record>{}), std::nullopt);
-  EXPECT_EQ(diagnose(trail_of({Refused{Step::ticket, "kdc", "cause-of-a-later-version", "", ""}})),
+  EXPECT_EQ(diagnose(trail_of({Refused{Step::ticket, Fault::kdc, "cause-of-a-later-version", "", ""}})),
             std::nullopt);
 }
 
@@ -221,13 +240,15 @@ TEST(Diagnose, SpnMissingInFull) {
 
 TEST(Diagnose, NamesTheFirstOfSeveralCandidates) {
   const std::string second = "MSSQLSvc/sql1.corp.test@CORP.TEST";
-  const SpnTried second_refused{second, "bare", "refused", "service-unknown", ""};
+  const SpnTried second_refused{second, auth::Why::bare, Tried::refused, auth::Kind::service_unknown, ""};
   EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, second_refused},
                      failure(Step::ticket, Cause::spn_missing))
                 .spn,
             spn);
   // ... but after a ticket, what was refused before counts no more.
-  EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused, SpnTried{second, "bare", "ticket", "ok", ""},
+  EXPECT_EQ(diagnose(resolved + std::vector<Event>{refused,
+                                                   SpnTried{second, auth::Why::bare, Tried::ticket,
+                                                            auth::Kind::ok, ""},
                                                    TicketChosen{second, "svc@CORP.TEST", "", 1, "", false}},
                      failure(Step::server_login, Cause::spn_wrong_account))
                 .spn,
@@ -290,17 +311,17 @@ TEST(Diagnose, TheLoginToCreateIsNamedAsWindowsDoes) {
 }
 
 TEST(Diagnose, AClientsOwnPasswordIsTheApplicationsToMend) {
-  const auto found = [](Cause cause, const char *from) {
+  const auto found = [](Cause cause, CredentialsFrom from) {
     return diagnose(resolved + std::vector<Event>{CredentialsTaken{from, "CORP\\alice", "alice@CORP.TEST"}},
                     failure(Step::ticket, cause));
   };
   for (auto cause :
        {Cause::no_credentials, Cause::preauth_failed, Cause::password_throttled, Cause::password_expired}) {
-    EXPECT_THAT(found(cause, "client").remedy,
+    EXPECT_THAT(found(cause, CredentialsFrom::client).remedy,
                 AllOf(HasSubstr("CORP\\alice"), HasSubstr("application"), Not(HasSubstr("password_file"))))
         << id(cause);
-    EXPECT_THAT(found(cause, "client").evidence, Contains(HasSubstr("credentials.taken")));
-    EXPECT_THAT(found(cause, "caller").remedy, HasSubstr("password_file")) << id(cause);
+    EXPECT_THAT(found(cause, CredentialsFrom::client).evidence, Contains(HasSubstr("credentials.taken")));
+    EXPECT_THAT(found(cause, CredentialsFrom::caller).remedy, HasSubstr("password_file")) << id(cause);
   }
 }
 
@@ -353,10 +374,10 @@ TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
     if (*row.alias_end)
       events.push_back(
           DnsAnswered{"x", "A", "ok", 300, {std::string("CNAME ") + row.alias_end}, "10.0.0.2:53", false, 1});
-    SpnTried tried{std::string("MSSQLSvc/") + row.host + ":1433@CORP.TEST", "port", "refused",
-                   "service-unknown", ""};
-    tried.realm_from = row.realm_from;
-    tried.odd = row.odd;
+    SpnTried tried{std::string("MSSQLSvc/") + row.host + ":1433@CORP.TEST", auth::Why::port, Tried::refused,
+                   auth::Kind::service_unknown, ""};
+    tried.realm_from = meaning<auth::RealmFrom>(row.realm_from);
+    tried.odd = auth::parse_oddity(row.odd);
     events.insert(events.end(), {TargetResolved{row.typed, row.fqdn, 1433, "dns", {"10.0.0.5:1433"}, row.by},
                                  not_found, tried});
     const Diagnosis diagnosis = diagnose(asked + events, failure(Step::ticket, Cause::spn_missing));
@@ -369,10 +390,10 @@ TEST(Diagnose, AnUnknownSpnWhoseHostIsTheFaultOfNames) {
 // ---- named instances and partners ----
 
 constexpr auto by_port = "MSSQLSvc/sql1.corp.test:50002@CORP.TEST";
-std::vector<Event> at_instance(std::string detail, std::string why = "port") {
-  SpnTried tried{by_port, std::move(why), "refused", "service-unknown", ""};
-  tried.realm_from = "domain-realm"; // else the name would be to blame before the port
-  return {BrowserAnswered{"INST", "10.0.0.5:1434", 50002, false, std::move(detail), 1},
+std::vector<Event> at_instance(std::uint64_t port_before, auth::Why why = auth::Why::port) {
+  SpnTried tried{by_port, why, Tried::refused, auth::Kind::service_unknown, ""};
+  tried.realm_from = auth::RealmFrom::domain_realm; // else the name would be to blame before the port
+  return {BrowserAnswered{"INST", "10.0.0.5:1434", 50002, false, "", 1, port_before},
           TargetResolved{"sql1\\INST", "sql1.corp.test", 50002, "dns", {"10.0.0.5:50002"}, "forward"},
           PlanMade{{std::string("tcp+kerberos ") + by_port}},
           preauth,
@@ -382,21 +403,19 @@ std::vector<Event> at_instance(std::string detail, std::string why = "port") {
 
 TEST(Diagnose, AnSpnForTheOldPortIsAPortThatHasChanged) {
   const auto missing = failure(Step::ticket, Cause::spn_missing);
-  const auto moved = diagnose(asked + at_instance(std::string(was_at_port) + "50001"), missing);
+  const auto moved = diagnose(asked + at_instance(50001), missing);
   EXPECT_EQ(id(moved.cause), "port-changed");
   EXPECT_THAT(moved.sentence, AllOf(HasSubstr("sql1\\INST"), HasSubstr("50002"), HasSubstr(by_port)));
   EXPECT_THAT(moved.evidence, Contains(HasSubstr("browser.answered")));
   EXPECT_EQ(moved.said_by, "KDC");
-  EXPECT_EQ(id(diagnose(asked + at_instance(""), missing).cause), "spn-missing");
-  EXPECT_EQ(id(diagnose(asked + at_instance(std::string(was_at_port) + "50001", "explicit"), missing).cause),
-            "spn-missing");
+  EXPECT_EQ(id(diagnose(asked + at_instance(0), missing).cause), "spn-missing");
+  EXPECT_EQ(id(diagnose(asked + at_instance(50001, auth::Why::explicit_spn), missing).cause), "spn-missing");
   // An answer that names no port says nothing of a change.
-  EXPECT_EQ(
-      id(diagnose(asked + std::vector<Event>{BrowserAnswered{"INST", "x", 0, false, "was at port 1", 1}} +
-                      at_instance(""),
-                  missing)
-             .cause),
-      "spn-missing");
+  EXPECT_EQ(id(diagnose(asked + std::vector<Event>{BrowserAnswered{"INST", "x", 0, false, "", 1, 1}} +
+                            at_instance(0),
+                        missing)
+                   .cause),
+            "spn-missing");
 }
 
 TEST(Diagnose, ASilentBrowserNamesTheServer) {
@@ -414,23 +433,19 @@ TEST(Diagnose, ASilentBrowserNamesTheServer) {
 
 TEST(Diagnose, WhatCameBeforeThePartnerIsAboutAnotherServer) {
   const auto after =
-      connected +
-      std::vector<Event>{untrusted, partner_is_tried("r", "sql1", Cause::connection_refused, "sql2")};
+      connected + std::vector<Event>{untrusted, PartnerTried{"r", "sql1", "connection-refused", "sql2"}};
   const auto diagnosis =
       diagnose(after + std::vector<Event>{TargetResolved{
                            "sql2", "sql2.corp.test", 1433, "dns", {"10.0.0.6:1433"}, "forward"}},
                failure(Step::connect, Cause::connection_refused, "10.0.0.6:1433: Connection refused"));
   EXPECT_EQ(diagnosis.spn, "");
   EXPECT_THAT(diagnosis.sentence, AllOf(HasSubstr("sql2.corp.test:1433"), Not(HasSubstr("sql1"))));
-  EXPECT_EQ(
-      partner_is_tried("r", "sql1", Cause::connection_refused, "sql2").what,
-      "route r: target sql1 could not be reached (connection-refused): its failover_partner sql2 is tried");
 }
 
 TEST(Diagnose, NamesThePrincipalThatAsked) {
   SpnTried tried = refused;
   tried.client = "svc-reports@CORP.TEST";
-  tried.kind = "client-revoked";
+  tried.kind = auth::Kind::client_revoked;
   EXPECT_THAT(
       diagnose(resolved + std::vector<Event>{tried}, failure(Step::ticket, Cause::account_revoked)).sentence,
       HasSubstr("identity svc (svc-reports@CORP.TEST)"));
@@ -619,13 +634,14 @@ TEST(ClientText, IsOneLineOfPlainTextAndNeverTooLong) {
     worst += "\x1b[2J\n\u202E\xff{spn}\"";
   const Records hostile = trail_of(
       {Accepted{worst, worst, worst}, CallerProven{1, worst, {worst}, worst, 1},
-       LoginReceived{worst, worst, worst, worst, worst, worst, 0, 0, worst, worst, 0, {worst}},
-       PolicyDecided{worst, worst, worst, worst, worst},
+       LoginReceived{worst, worst, worst, worst, worst, worst, 0, 0, LoginKind::sql, worst, 0, {worst}},
+       PolicyDecided{worst, PolicyOutcome::deny, worst, worst, worst},
        DnsAnswered{worst, worst, worst, 0, {worst}, worst, false, 0},
        TargetResolved{worst, worst, 1, worst, {worst}}, KdcAnswered{worst, worst, -1, worst, worst, 1, 1},
-       KdcAnswered{worst, worst, 7, worst, worst, 1, 1}, SpnTried{worst, worst, "refused", worst, worst},
+       KdcAnswered{worst, worst, 7, worst, worst, 1, 1},
+       SpnTried{worst, auth::Why::port, Tried::refused, auth::Kind::other, worst},
        TicketChosen{worst, worst, worst, 1, worst, false, worst}, ServerConnected{worst, 1, 1},
-       TlsAgreed{"server", worst, worst, {worst, worst}, false, worst, worst},
+       TlsAgreed{Side::server, worst, worst, {worst, worst}, false, worst, worst},
        RedirectFollowed{worst, worst, 1}, ServerSaid{18456, 1, 14, worst}});
   for (const CauseEntry &entry : all_causes())
     for (const Step step : {Step::ticket, Step::server_login}) {

@@ -43,20 +43,20 @@ const Golden goldens[] = {
     {CallerProven{1000, "alice", {"users", "dw"}, "sock_diag", 88}, "caller.proven",
      R"({"uid":1000,"user":"alice","groups":["users","dw"],"how":"sock_diag","us":88})",
      "uid=1000 user=alice groups=users,dw how=sock_diag us=88"},
-    {PreloginAnswered{"client", "ENCRYPTION off", "ENCRYPTION not_sup"}, "prelogin.answered",
+    {PreloginAnswered{Side::client, "ENCRYPTION off", "ENCRYPTION not_sup"}, "prelogin.answered",
      R"({"leg":"client","asked":"ENCRYPTION off","answered":"ENCRYPTION not_sup"})",
      R"(leg=client asked="ENCRYPTION off" answered="ENCRYPTION not_sup")"},
-    {TlsAgreed{"server", "TLSv1.2", "AES256", {"sql1", "sql1.corp.test"}, true, "tls-unique", "ok"},
+    {TlsAgreed{Side::server, "TLSv1.2", "AES256", {"sql1", "sql1.corp.test"}, true, "tls-unique", "ok"},
      "tls.agreed",
      R"({"leg":"server","version":"TLSv1.2","cipher":"AES256","names":["sql1","sql1.corp.test"],"verified":true,"binding":"tls-unique","reason":"ok"})",
      "leg=server version=TLSv1.2 cipher=AES256 names=sql1,sql1.corp.test verified=true binding=tls-unique reason=ok"},
-    {LoginReceived{"7.4", "sql1", "dw", "x", "tsql", "ws1", 42, 4096, "sql", "none", 0, {"10"}},
+    {LoginReceived{"7.4", "sql1", "dw", "x", "tsql", "ws1", 42, 4096, LoginKind::sql, "none", 0, {"10"}},
      "login.received",
      R"({"tds":"7.4","server":"sql1","database":"dw","user":"x","app":"tsql","host":"ws1","pid":42,"packet_size":4096,"auth":"sql","mechanism":"none","size":0,"features":["10"]})",
      "tds=7.4 server=sql1 database=dw user=x app=tsql host=ws1 pid=42 packet_size=4096 auth=sql mechanism=none size=0 features=10"},
     {CredentialsIgnored{"user and password"}, "credentials.ignored", R"({"what":"user and password"})",
      R"(what="user and password")"},
-    {PolicyDecided{"reports", "allow", "dw", "svc", "matched"}, "policy.decided",
+    {PolicyDecided{"reports", PolicyOutcome::allow, "dw", "svc", "matched"}, "policy.decided",
      R"({"rule":"reports","outcome":"allow","route":"dw","identity":"svc","reason":"matched"})",
      "rule=reports outcome=allow route=dw identity=svc reason=matched"},
     {DnsAnswered{"sql1.corp.test", "A", "ok", 300, {"10.0.0.5"}, "10.0.0.2:53", false, 1200}, "dns.answered",
@@ -67,10 +67,10 @@ const Golden goldens[] = {
     {TargetResolved{"sql1", "sql1.corp.test", 1433, "dns", {"10.0.0.5:1433"}, "forward"}, "target.resolved",
      R"({"typed":"sql1","fqdn":"sql1.corp.test","port":1433,"via":"dns","endpoints":["10.0.0.5:1433"],"by":"forward"})",
      "typed=sql1 fqdn=sql1.corp.test port=1433 via=dns endpoints=10.0.0.5:1433 by=forward"},
-    {BrowserAnswered{"INST", "10.0.0.5:1434", 50001, true, "", 7}, "browser.answered",
-     R"({"instance":"INST","server":"10.0.0.5:1434","port":50001,"cached":true,"detail":"","us":7})",
-     "instance=INST server=10.0.0.5:1434 port=50001 cached=true us=7"},
-    {CredentialsTaken{"client", R"(CORP\alice)", "alice@CORP.TEST"}, "credentials.taken",
+    {BrowserAnswered{"INST", "10.0.0.5:1434", 50001, true, "", 7, 50000}, "browser.answered",
+     R"({"instance":"INST","server":"10.0.0.5:1434","port":50001,"cached":true,"detail":"","us":7,"port_before":50000})",
+     "instance=INST server=10.0.0.5:1434 port=50001 cached=true us=7 port_before=50000"},
+    {CredentialsTaken{CredentialsFrom::client, R"(CORP\alice)", "alice@CORP.TEST"}, "credentials.taken",
      R"({"from":"client","account":"CORP\\alice","principal":"alice@CORP.TEST"})",
      R"(from=client account=CORP\alice principal=alice@CORP.TEST)"},
     {PlanMade{{"tcp+kerberos MSSQLSvc/sql1:1433@CORP.TEST"}}, "plan.made",
@@ -81,8 +81,8 @@ const Golden goldens[] = {
      "kdc.answered",
      R"({"kdc":"127.0.0.1:88","exchange":"TGS","code":7,"text":"Server not found in Kerberos database","stime":"2026-11-22T09:51:59Z","skew_ms":-412000,"us":900,"realm":"CORP.TEST","source":"krb5.conf"})",
      R"(kdc=127.0.0.1:88 exchange=TGS code=7 text="Server not found in Kerberos database" stime=2026-11-22T09:51:59Z skew_ms=-412000 us=900 realm=CORP.TEST source=krb5.conf)"},
-    {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", "port", "refused", "service-unknown", "not found",
-              "svc@CORP.TEST", "srv", "short-name"},
+    {SpnTried{"MSSQLSvc/sql1:1433@CORP.TEST", auth::Why::port, Tried::refused, auth::Kind::service_unknown,
+              "not found", "svc@CORP.TEST", auth::RealmFrom::srv, auth::Oddity{auth::Shape::short_name, ""}},
      "spn.tried",
      R"({"spn":"MSSQLSvc/sql1:1433@CORP.TEST","why":"port","outcome":"refused","kind":"service-unknown","detail":"not found","client":"svc@CORP.TEST","realm_from":"srv","odd":"short-name"})",
      R"(spn=MSSQLSvc/sql1:1433@CORP.TEST why=port outcome=refused kind=service-unknown detail="not found" client=svc@CORP.TEST realm_from=srv odd=short-name)"},
@@ -109,6 +109,9 @@ const Golden goldens[] = {
      R"(from=tcp+kerberos to=tcp+ntlm reason="fallback is \"off\"")"},
     {RedirectFollowed{"sql1", "sql2", 1}, "redirect.followed", R"({"from":"sql1","to":"sql2","hop":1})",
      "from=sql1 to=sql2 hop=1"},
+    {PartnerTried{"dw", "sql1", "connection-refused", "sql2"}, "partner.tried",
+     R"({"route":"dw","target":"sql1","cause":"connection-refused","partner":"sql2"})",
+     "route=dw target=sql1 cause=connection-refused partner=sql2"},
     {PartnerMapped{"sql2", "127.0.0.1,14330"}, "partner.mapped",
      R"({"partner":"sql2","listener":"127.0.0.1,14330"})", "partner=sql2 listener=127.0.0.1,14330"},
     {LoginAnswered{true, "7.4", "dw", 4096}, "login.answered",
@@ -116,7 +119,7 @@ const Golden goldens[] = {
      "accepted=true version=7.4 database=dw packet_size=4096"},
     {TraceLine{"Getting credentials"}, "trace", R"({"text":"Getting credentials"})",
      R"(text="Getting credentials")"},
-    {Refused{Step::ticket, "directory", "spn-missing", "not found", "setspn -S …"}, "refused",
+    {Refused{Step::ticket, Fault::directory, "spn-missing", "not found", "setspn -S …"}, "refused",
      R"({"step":"ticket","fault":"directory","cause":"spn-missing","detail":"not found","remedy":"setspn -S …"})",
      R"(step=ticket fault=directory cause=spn-missing detail="not found" remedy="setspn -S …")"},
     {Closed{"client", "closed", 1024, 18446744073709551615u, 5000}, "closed",
@@ -171,7 +174,8 @@ TEST(Render, KindsHaveNamesOfTheirOwnAndOnlyTwoAreDebug) {
   EXPECT_THAT(debug, testing::ElementsAre("token.exchanged", "trace"));
 }
 
-template <class Value> constexpr bool is_word = false;
+template <class Value>
+constexpr bool is_word = std::same_as<Value, SpnAnswer> || std::same_as<Value, std::optional<auth::Oddity>>;
 template <auth::Spelled E> constexpr bool is_word<std::optional<E>> = true;
 template <class Value>
 constexpr bool may_be_logged =
@@ -192,6 +196,15 @@ TEST(Render, NoFieldIsASecret) {
         },
         golden.event);
   EXPECT_GT(fields, std::size(goldens));
+}
+
+TEST(Render, EachKindHasASentenceOfItsOwn) {
+  std::set<std::string_view> sentences;
+  for (const Golden &golden : goldens) {
+    const auto sentence = sentence_of(golden.event);
+    EXPECT_THAT(sentence, testing::MatchesRegex("[A-Zlsu].{15,}\\.")) << golden.name;
+    EXPECT_TRUE(sentences.insert(sentence).second) << golden.name;
+  }
 }
 
 TEST(Render, EventsWithoutAConnection) {
@@ -317,6 +330,31 @@ TEST(Render, Iso8601) {
 }
 
 // ---- old logs ----
+
+// What is a field or a kind today stood in a text once.
+TEST(Render, TextsOfOldLogsAreUnderstood) {
+  const auto read = [](const std::string &event, const std::string &data) {
+    return from_json(R"({"v":1,"at":"2026-11-22T09:52:00Z","conn":"7f3a01c2","seq":1,"us":0,"event":")" +
+                     event + R"(","data":)" + data + "}")
+        .value()
+        .event;
+  };
+  const auto port_before = [&](const std::string &detail) {
+    return std::get<BrowserAnswered>(read("browser.answered", R"({"port":2,"detail":")" + detail + "\"}"))
+        .port_before;
+  };
+  EXPECT_EQ(port_before("was at port 50001"), 50001u);
+  EXPECT_EQ(port_before("no answer within 2000 ms"), 0u);
+  EXPECT_EQ(port_before("was at port x"), 0u);
+
+  const auto warned = [&](const std::string &what) { return read("warned", R"({"what":")" + what + "\"}"); };
+  const Event tried = warned("route r: target sql1 could not be reached (connection-refused): its "
+                             "failover_partner sql2 is tried");
+  EXPECT_EQ(to_text(record_of(tried)), "7f3a01c2 +1.830ms partner.tried route=r target=sql1 "
+                                       "cause=connection-refused partner=sql2");
+  for (const char *other : {"it is tried", "route r: target sql1 is tried", "x is tried by nobody", ""})
+    EXPECT_TRUE(std::holds_alternative<Warned>(warned(other))) << other;
+}
 
 TEST(Render, LinesThatAreNone) {
   struct Row {
