@@ -11,7 +11,6 @@ std::string Address::text() const {
 
 std::string to_string(AttemptKind kind) { return std::string(auth::spelling(kind)); }
 std::string to_string(Resolver resolver) { return std::string(auth::spelling(resolver)); }
-std::string to_string(PasswordEtypes etypes) { return std::string(auth::spelling(etypes)); }
 std::string to_string(ListenerTls tls) { return std::string(auth::spelling(tls)); }
 std::string to_string(Encrypt encrypt) { return std::string(auth::spelling(encrypt)); }
 std::string to_string(TlsMin version) { return std::string(auth::spelling(version)); }

@@ -31,19 +31,9 @@ constexpr auto word_table(std::type_identity<Level>) {
                                                             {Level::error, "error"}});
 }
 
-/// What becomes of new logins while the decision log cannot be written.
-enum class WhenFull { refuse, serve };
-constexpr auto word_table(std::type_identity<WhenFull>) {
-  return std::to_array<std::pair<WhenFull, std::string_view>>(
-      {{WhenFull::refuse, "refuse"}, {WhenFull::serve, "serve"}});
-}
-
 struct Log {
   std::filesystem::path decisions = "decisions.jsonl"; ///< "-": standard output
   Level level = Level::info;
-  std::uint64_t size = 1ULL << 30; ///< bytes of a file, before the next is begun; 0: never
-  std::size_t keep = 5;            ///< older files that stay beside it
-  WhenFull when_full = WhenFull::refuse;
   bool operator==(const Log &) const = default;
 };
 
@@ -60,7 +50,6 @@ struct Limits {
   std::size_t handshakes = 64;         ///< logins under way on one listener
   std::size_t handshakes_per_uid = 16; ///< logins under way of one user, on all listeners
   std::size_t connections = 4096;      ///< of the whole process, logged in or not
-  std::size_t connections_per_uid = 0; ///< of one user; 0: three quarters of `connections`
   std::size_t addresses = 64;          ///< of one server's name that a login makes use of
   Duration drain{30000};               ///< how long SIGTERM waits for running connections
   Duration client_login{10000};        ///< from accept to LOGIN7 complete
@@ -94,19 +83,9 @@ struct Dns {
   bool operator==(const Dns &) const = default;
 };
 
-/// By which encryption types a password may prove itself to a KDC.
-enum class PasswordEtypes { aes, any };
-constexpr auto word_table(std::type_identity<PasswordEtypes>) {
-  return std::to_array<std::pair<PasswordEtypes, std::string_view>>(
-      {{PasswordEtypes::aes, "aes"}, {PasswordEtypes::any, "any"}});
-}
-std::string to_string(PasswordEtypes etypes);
-
 struct Kerberos {
   std::string config = "/etc/krb5.conf";
-  Duration refusals{5000};                ///< how long a KDC's refusal is kept
-  std::int64_t most_iterations = 100'000; ///< of key derivation that a KDC may ask of a password
-  PasswordEtypes password_etypes = PasswordEtypes::aes;
+  Duration refusals{5000}; ///< how long a KDC's refusal is kept
   bool operator==(const Kerberos &) const = default;
 };
 

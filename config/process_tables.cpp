@@ -119,11 +119,7 @@ void read_log(Section &section, Loading &loading) {
     loading.config.log.decisions = *path;
     check_log(section, *path, loading);
   }
-  Log &log = loading.config.log;
-  section.read("level", log.level);
-  section.read("size", log.size, parse_size);
-  section.read("keep", log.keep);
-  section.read("when_full", log.when_full);
+  section.read("level", loading.config.log.level);
   section.finish();
 }
 
@@ -132,12 +128,7 @@ void read_limits(Section &section, Loading &loading) {
   section.read("handshakes", limits.handshakes);
   section.read("handshakes_per_uid", limits.handshakes_per_uid);
   section.read("connections", limits.connections);
-  section.read("connections_per_uid", limits.connections_per_uid);
   section.read("addresses", limits.addresses);
-  if (limits.connections_per_uid > limits.connections)
-    section.warning("connections_per_uid",
-                    fmt::format("is more than connections, {}, so one user can take them all; write less",
-                                limits.connections));
   for (const auto &[key, limit, why] :
        {std::tuple<std::string_view, Duration *, std::string_view>{
             "drain", &limits.drain, "\"0s\" would wait for ever; write \"1s\" to hardly wait"},
@@ -207,13 +198,6 @@ void read_kerberos(std::optional<Section> section, Loading &loading) {
     });
   }
   if (const auto refusals = read_duration(*section, "refusals")) loading.config.kerberos.refusals = *refusals;
-  section->read("most_iterations", loading.config.kerberos.most_iterations);
-  section->read("password_etypes", loading.config.kerberos.password_etypes);
-  if (loading.config.kerberos.password_etypes == PasswordEtypes::any)
-    section->warning(
-        "password_etypes",
-        "whoever sits between sqlshim and the KDC can have passwords prove themselves with RC4, "
-        "and guess them from that; give the accounts AES keys (a new password does) and write \"aes\"");
   section->finish();
 }
 

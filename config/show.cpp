@@ -46,13 +46,6 @@ std::string duration(Duration duration) {
   return duration == Duration{0} ? "\"0s\"" : fmt::format("\"{}ms\"", duration.count());
 }
 
-/// Bytes, in the largest unit that says it exactly.
-std::string size(std::uint64_t bytes) {
-  for (const auto &[unit, shift] : {std::pair<std::string_view, int>{"GiB", 30}, {"MiB", 20}, {"KiB", 10}})
-    if (bytes != 0 && bytes % (1ULL << shift) == 0) return fmt::format("\"{}{}\"", bytes >> shift, unit);
-  return fmt::format("\"{}\"", bytes);
-}
-
 std::string number(const Who &who, uid_t self) {
   if (who.self) return fmt::format("self: uid {}", self);
   return who.gid ? fmt::format("{}: gid {}", who.text, *who.gid)
@@ -105,14 +98,10 @@ std::string show(const Config &config, uid_t self) {
   line("[log]");
   line("decisions = {}", toml_string(config.log.decisions.string()));
   line("level = \"{}\"", auth::spelling(config.log.level));
-  line("size = {}", size(config.log.size));
-  line("keep = {}", config.log.keep);
-  line("when_full = \"{}\"", auth::spelling(config.log.when_full));
   line("\n[limits]");
   line("handshakes = {}", config.limits.handshakes);
   line("handshakes_per_uid = {}", config.limits.handshakes_per_uid);
   line("connections = {}", config.limits.connections);
-  line("connections_per_uid = {}", config.limits.connections_per_uid);
   line("addresses = {}", config.limits.addresses);
   line("drain = {}", duration(config.limits.drain));
   line("client_login = {}", duration(config.limits.client_login));
@@ -127,8 +116,6 @@ std::string show(const Config &config, uid_t self) {
   line("\n[kerberos]");
   line("config = {}", toml_string(config.kerberos.config));
   line("refusals = {}", duration(config.kerberos.refusals));
-  line("most_iterations = {}", config.kerberos.most_iterations);
-  line("password_etypes = {}", toml_string(to_string(config.kerberos.password_etypes)));
   line("\n[state]");
   if (!config.state.directory.empty()) line("directory = {}", toml_string(config.state.directory.string()));
   line("\n[domains]");

@@ -66,27 +66,6 @@ Parsed<Duration> parse_duration(std::string_view text) {
   return complain("\"{}\" has an unknown unit \"{}\"; write ms, s, m or h", text, unit);
 }
 
-Parsed<std::uint64_t> parse_size(std::string_view text) {
-  constexpr std::uint64_t least = 64ULL << 10, most = 1024ULL << 30;
-  constexpr std::pair<std::string_view, int> units[] = {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}};
-  const std::size_t digits =
-      static_cast<std::size_t>(std::ranges::find_if_not(text, is_digit) - text.begin());
-  const std::string_view unit = text.substr(digits);
-  if (text == "0") return 0;
-  if (digits == 0 || unit.empty())
-    return complain("\"{}\" is no size; write a number and a unit, as \"1GiB\" or \"64MiB\"", text);
-  for (const auto &[name, shift] : units) {
-    if (unit != name) continue;
-    const auto count = number(before(text, digits), most >> shift);
-    const std::uint64_t bytes = count.value_or(0) << shift;
-    if (bytes < least)
-      return complain("\"{}\" is out of range; write from \"64KiB\" to \"1024GiB\", or \"0\" for no bound",
-                      text);
-    return bytes;
-  }
-  return complain("\"{}\" has an unknown unit \"{}\"; write KiB, MiB or GiB", text, unit);
-}
-
 Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t> default_port) {
   if (default_port)
     if (const auto ip = plain_ip(text)) return Address{*ip, *default_port};

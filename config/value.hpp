@@ -14,9 +14,6 @@ template <class T> using Parsed = std::expected<T, std::string>;
 /// "5s", "400ms", "2m", "1h"; "0s" is 0 (never). At most a week.
 Parsed<Duration> parse_duration(std::string_view text);
 
-/// "1GiB", "64MiB", "512KiB"; "0" is 0 (no bound). From 64 KiB to 1024 GiB.
-Parsed<std::uint64_t> parse_size(std::string_view text);
-
 /// "127.0.0.1:1433", "[::1]:1433". A name is an error: an address is a decision, a name would be one more
 /// lookup. Where `default_port` is given, the port may be left out ("10.0.0.2", "::1").
 Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t> default_port = {});

@@ -51,18 +51,6 @@ TEST(Value, DurationsThatAreNone) {
     EXPECT_THAT(complaint(parse_duration(row.text)), HasSubstr(row.complaint)) << row.text;
 }
 
-TEST(Value, Sizes) {
-  EXPECT_EQ(parse_size("0"), 0u);
-  EXPECT_EQ(parse_size("64KiB"), 64u << 10);
-  EXPECT_EQ(parse_size("3MiB"), 3u << 20);
-  EXPECT_EQ(parse_size("1024GiB"), 1024ULL << 30);
-  for (const char *text : {"63KiB", "1025GiB", "0GiB", "99999999999999999999GiB"})
-    EXPECT_THAT(complaint(parse_size(text)), HasSubstr("out of range")) << text;
-  for (const char *text : {"", "5", "GiB", "-1GiB"})
-    EXPECT_THAT(complaint(parse_size(text)), HasSubstr("is no size")) << text;
-  EXPECT_THAT(complaint(parse_size("1GB")), HasSubstr("unknown unit \"GB\"; write KiB, MiB or GiB"));
-}
-
 TEST(Value, Addresses) {
   struct Row {
     const char *text;
