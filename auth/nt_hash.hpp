@@ -1,6 +1,6 @@
-// The NT hash of a password (MS-NLMP 3.3.1, NTOWFv1): MD4 (RFC 1320) of its UTF-16. Internal to auth/: given the
-// password itself, gss-ntlmssp 1.2.0 loses 7.6 KiB with each (what OpenSSL fetched for its MD4); given the hash,
-// nothing.
+// The NT hash of a password (MS-NLMP 3.3.1, NTOWFv1): MD4 (RFC 1320) of its UTF-16. Internal to auth/:
+// given the password itself, gss-ntlmssp 1.2.0 loses 7.6 KiB with each (what OpenSSL fetched for its
+// MD4); given the hash, nothing.
 #pragma once
 
 #include <array>

@@ -2,10 +2,9 @@
 
 namespace shim {
 
-Connection::Connection(ListenerPtr came_by, std::shared_ptr<const config::Config> configuration,
-                       Quota::Place held, std::shared_ptr<void> as_long_as_it_lives, Sink &log,
-                       Connections &others)
-    : alive(std::move(as_long_as_it_lives)), listener(std::move(came_by)), config(std::move(configuration)),
+Connection::Connection(ListenerPtr came_by, SettingsPtr its_settings, Quota::Place held,
+                       std::shared_ptr<void> as_long_as_it_lives, Sink &log, Connections &others)
+    : alive(std::move(as_long_as_it_lives)), listener(std::move(came_by)), settings(std::move(its_settings)),
       place(std::move(held)), trail(log), entry(others) {
   entry.on_ask([this] { return state(); });
 }

@@ -4,6 +4,7 @@
 #include "shim/admission/caller.hpp"
 #include "shim/admission/connections.hpp"
 #include "shim/admission/listener.hpp"
+#include "shim/admission/settings.hpp"
 #include "shim/log/log.hpp"
 #include "shim/transport/relay.hpp"
 
@@ -14,19 +15,19 @@ namespace shim {
 struct Connection {
   std::shared_ptr<void> alive; ///< let go of last of all
   ListenerPtr listener;
-  std::shared_ptr<const config::Config> config; ///< of the moment of accepting
+  SettingsPtr settings; ///< of the moment of accepting
   Quota::Place place;
   Trail trail;
   std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
   // What is known of it so far.
   std::optional<uid_t> uid;
   std::string user;
-  const config::Route *route = nullptr; ///< of `config`
+  const config::Route *route = nullptr; ///< of its configuration
   Step step = Step::accept;             ///< of its login
   std::weak_ptr<Relay> relay;           ///< behind its login
   Connections::Entry entry;
 
-  Connection(ListenerPtr came_by, std::shared_ptr<const config::Config> configuration, Quota::Place held,
+  Connection(ListenerPtr came_by, SettingsPtr its_settings, Quota::Place held,
              std::shared_ptr<void> as_long_as_it_lives, Sink &log, Connections &others);
   Connection(const Connection &) = delete;
 

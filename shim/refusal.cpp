@@ -21,11 +21,12 @@ tds::ServerMessage error_like(std::span<const tds::ServerMessage> errors, std::u
   message.severity = refusal_class;
   message.state = 1;
   if (!errors.empty()) {
-    auto refusing = std::ranges::find_if(errors, [](const auto &said) { return said.severity > 10; });
-    if (refusing == errors.end()) refusing = errors.begin();
-    message.number = refusing->number;
-    message.severity = refusing->severity;
-    message.state = refusing->state;
+    const auto last = std::ranges::find_if(errors.rbegin(), errors.rend(),
+                                           [](const auto &said) { return said.severity > 10; });
+    const auto &refusing = last == errors.rend() ? errors.back() : *last;
+    message.number = refusing.number;
+    message.severity = refusing.severity;
+    message.state = refusing.state;
   }
   message.server = u"sqlshim";
   return message;

@@ -24,8 +24,8 @@ struct Answer {
 
 /// A TDS ERROR that names cause, remedy and connection id. `shown`: the VERSION that an unread PRELOGIN is
 /// answered with. `errors`: what the server itself has said, where it is the server that refuses: that comes
-/// first, unchanged, and ours has its number, class and state. So a driver does as it would without us,
-/// whether it goes by the first ERROR (most) or by the last (tedious).
+/// first, unchanged, and ours has the number, class and state of its last ERROR. So a driver does as it would
+/// without us, whether it goes by the first ERROR (most) or by the last (tedious).
 tds::Bytes refusal_bytes(const Diagnosis &diagnosis, const std::string &conn, const Answer &answer,
                          const tds::ServerVersion &shown, std::span<const tds::ServerMessage> errors = {});
 

@@ -38,9 +38,10 @@ Server::Server(std::shared_ptr<const config::Config> config, DecisionLog &log, S
           std::move(kerberos), config_->kerberos.refusals,
           [&log](Event event) { log.emit(std::move(event)); }, options.kdcinfo),
       users_(std::move(options.look_up_user)), limits_(config_->limits),
-      tls_(config_, [&log](std::string what) { log.emit(Warned{std::move(what)}); }),
-      common_{log,        tickets_,   identities_, users_,
-              limits_,    tls_,       browsers_,   std::move(options.prove_uid),
+      tls_(std::make_shared<TlsContexts>(config_,
+                                         [&log](std::string what) { log.emit(Warned{std::move(what)}); })),
+      settings_(std::make_shared<const Settings>(config_, tls_)),
+      common_{log,        tickets_,   identities_, users_, limits_, browsers_, std::move(options.prove_uid),
               ::getuid(), log.debug()},
       acceptor_(limits_, log, [this](Arrival arrival) { serve(std::move(arrival)); }) {
   const auto files = std::make_shared<NameFiles>(
@@ -110,7 +111,7 @@ void Server::forget() {
   browsers_.forget();
   for (auto &worker : workers_)
     worker->forget();
-  tls_.reload();
+  tls_->reload();
   log_.reopen();
   log_.emit(Reloaded{
       "tickets, KDC refusals, DNS answers and ports of instances forgotten; certificates read and decision "
@@ -155,7 +156,7 @@ Task<> Server::try_identity(const config::Identity &identity) {
 
 void Server::serve(Arrival arrival) {
   auto fewest = std::ranges::min_element(workers_, {}, [](const auto &worker) { return worker->count(); });
-  (*fewest)->give(std::move(arrival), config_, [this] {
+  (*fewest)->give(std::move(arrival), settings_, [this] {
     std::lock_guard lock(idle_mutex_);
     idle_.notify_all();
   });

@@ -64,7 +64,8 @@ private:
   Tickets tickets_;
   Users users_;
   Limits limits_;
-  TlsContexts tls_;
+  std::shared_ptr<TlsContexts> tls_;
+  SettingsPtr settings_; ///< for the next connection
   Browsers browsers_;
   Common common_;
   std::mutex idle_mutex_;

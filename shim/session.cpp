@@ -34,7 +34,8 @@ struct Session {
 
   Session(std::shared_ptr<Connection> whose, WorkerParts worker, Admission admitted, Socket socket)
       : connection(std::move(whose)), listener(connection->listener->settings), parts(worker),
-        client(std::move(socket)), client_login(listener, parts.common.tls, connection->trail, client),
+        client(std::move(socket)),
+        client_login(listener, *connection->settings->tls, connection->trail, client),
         admission(std::move(admitted)) {
     connection->entry.on_stop([this](const std::string &) {
       stopped = true;
@@ -121,7 +122,8 @@ Task<std::expected<Caller, Ended>> let_in(Session &session) {
 Task<std::expected<tds::LoginRequest, Ended>> ask_client(Session &session) {
   session.at(Step::client_login);
   const auto &connection = *session.connection;
-  auto asked = co_await session.client_login.run(connection.config->limits.client_login, connection.since);
+  auto asked =
+      co_await session.client_login.run(connection.settings->config->limits.client_login, connection.since);
   if (asked) session.trail().emit(to_event(asked->login));
   co_return asked;
 }
@@ -129,9 +131,10 @@ Task<std::expected<tds::LoginRequest, Ended>> ask_client(Session &session) {
 std::expected<Decision, Ended> choose_route(Session &session, const Caller &caller,
                                             const tds::LoginRequest &asked) {
   session.at(Step::policy);
-  auto decision = decide(*session.connection->config, session.listener,
+  auto decision = decide(*session.connection->settings->config, session.listener,
                          make_request(session.listener.name, caller, asked.login), session.parts.common.self);
-  session.trail().emit(PolicyDecided{decision.rule, decision.denied ? PolicyOutcome::deny : PolicyOutcome::allow,
+  session.trail().emit(PolicyDecided{decision.rule,
+                                     decision.denied ? PolicyOutcome::deny : PolicyOutcome::allow,
                                      decision.route ? decision.route->name : "",
                                      decision.identity ? decision.identity->name : "", decision.reason});
   if (decision.denied) return session.fail(*decision.denied, decision.reason);
@@ -149,9 +152,14 @@ Task<std::expected<Upstream, Ended>> reach_server(Session &session, const Decisi
                                                   const Caller &caller, const tds::LoginRequest &asked) {
   auto &common = session.parts.common;
   const Services services{common.tickets, common.identities, common.browsers, common.trace};
-  const Settings settings{session.connection->config, common.tls};
-  Login login{services, settings, session.parts.resolver, *decision.route, decision.identity,
-              &caller,  asked,    session.trail()};
+  Login login{services,
+              *session.connection->settings,
+              session.parts.resolver,
+              *decision.route,
+              decision.identity,
+              &caller,
+              asked,
+              session.trail()};
   auto outcome = co_await first_of(open_upstream(login), watch(session.client));
   if (auto *left = std::get_if<Ended>(&outcome)) co_return std::unexpected(std::move(*left));
   auto &opened = std::get<0>(outcome);
@@ -265,9 +273,9 @@ void hand_over(std::unique_ptr<Session> session, Stream server) {
 
 } // namespace
 
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival,
-                    std::shared_ptr<void> alive, Socket client) {
-  const auto connection = std::make_shared<Connection>(std::move(arrival.listener), std::move(config),
+Task<> serve_client(WorkerParts parts, SettingsPtr settings, Arrival arrival, std::shared_ptr<void> alive,
+                    Socket client) {
+  const auto connection = std::make_shared<Connection>(std::move(arrival.listener), std::move(settings),
                                                        std::move(arrival.admission.connection),
                                                        std::move(alive), parts.common.log, parts.connections);
   auto session =

@@ -3,11 +3,11 @@
 
 #include "shim/admission/connections.hpp"
 #include "shim/admission/listener.hpp"
+#include "shim/admission/settings.hpp"
 #include "shim/admission/users.hpp"
 #include "shim/credentials/tickets.hpp"
 #include "shim/log/log.hpp"
 #include "shim/names/browsers.hpp"
-#include "shim/transport/tls_contexts.hpp"
 
 namespace shim {
 
@@ -18,7 +18,6 @@ struct Common {
   Identities &identities;
   Users &users;
   Limits &limits;
-  TlsContexts &tls;
   Browsers &browsers;
   UidProver prove_uid;
   uid_t self; ///< the uid that "self" means
@@ -33,9 +32,9 @@ struct WorkerParts {
 };
 
 /// Serves one client until its login is refused or its relay has begun (which then lives by itself). The
-/// configuration is the one of the moment of accepting: a reload never changes a running session. `alive` is
-/// let go of, on this thread, when the connection is over.
-Task<> serve_client(WorkerParts parts, std::shared_ptr<const config::Config> config, Arrival arrival,
-                    std::shared_ptr<void> alive, Socket client);
+/// settings are those of the moment of accepting: a reload never changes a running session. `alive` is let go
+/// of, on this thread, when the connection is over.
+Task<> serve_client(WorkerParts parts, SettingsPtr settings, Arrival arrival, std::shared_ptr<void> alive,
+                    Socket client);
 
 } // namespace shim

@@ -16,20 +16,19 @@ void Worker::run() {
   });
 }
 
-void Worker::give(Arrival arrival, std::shared_ptr<const config::Config> config, std::function<void()> gone) {
+void Worker::give(Arrival arrival, SettingsPtr settings, std::function<void()> gone) {
   ++count_;
   std::shared_ptr<void> alive(nullptr, [this, gone = std::move(gone)](void *) {
     --count_;
     gone();
   });
-  asio::post(io_, [this, arrival = std::move(arrival), config = std::move(config),
+  asio::post(io_, [this, arrival = std::move(arrival), settings = std::move(settings),
                    alive = std::move(alive)] mutable {
-    begin(std::move(arrival), std::move(config), std::move(alive));
+    begin(std::move(arrival), std::move(settings), std::move(alive));
   });
 }
 
-void Worker::begin(Arrival arrival, std::shared_ptr<const config::Config> config,
-                   std::shared_ptr<void> alive) {
+void Worker::begin(Arrival arrival, SettingsPtr settings, std::shared_ptr<void> alive) {
   Socket socket(io_.get_executor());
   const asio::generic::stream_protocol protocol(arrival.family, arrival.family == AF_UNIX ? 0 : IPPROTO_TCP);
   boost::system::error_code error;
@@ -37,7 +36,7 @@ void Worker::begin(Arrival arrival, std::shared_ptr<const config::Config> config
   if (error) return;
   arrival.fd.release();
   asio::co_spawn(io_,
-                 serve_client({common_, resolver_, connections_}, std::move(config), std::move(arrival),
+                 serve_client({common_, resolver_, connections_}, std::move(settings), std::move(arrival),
                               std::move(alive), std::move(socket)),
                  asio::detached);
 }

@@ -18,7 +18,7 @@ public:
   void run();
   /// Takes an accepted connection over; on the acceptor's thread. It is counted before this returns, so that
   /// the next one goes elsewhere. `gone` is called, on this worker's thread, when it is over.
-  void give(Arrival arrival, std::shared_ptr<const config::Config> config, std::function<void()> gone);
+  void give(Arrival arrival, SettingsPtr settings, std::function<void()> gone);
   /// How many it has. On any thread.
   std::size_t count() const { return count_; }
   /// Forgets DNS answers.
@@ -30,7 +30,7 @@ public:
 
 private:
   /// What it was given begins here, on its own thread.
-  void begin(Arrival arrival, std::shared_ptr<const config::Config> config, std::shared_ptr<void> alive);
+  void begin(Arrival arrival, SettingsPtr settings, std::shared_ptr<void> alive);
 
   Common &common_;
   std::atomic<std::size_t> count_{0};

@@ -19,10 +19,10 @@ using Micros = std::chrono::microseconds;
 using WallTime = std::chrono::system_clock::time_point;
 using Strings = std::vector<std::string>;
 
-// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings, and std::optional of an enum with
-// a spelling (words.hpp). That is empty, and spelled "", where nothing is said, as in a line of a version that
-// had no such field. `fields(visit)` calls visit("name", value) in order; on a mutable event the values are
-// mutable too, so that the reader of old logs walks the same list as the writer.
+// Field types: std::string, bool, std::int64_t, std::uint64_t, int, Strings, and std::optional of an enum
+// with a spelling (words.hpp). That is empty, and spelled "", where nothing is said, as in a line of a
+// version that had no such field. `fields(visit)` calls visit("name", value) in order; on a mutable event the
+// values are mutable too, so that the reader of old logs walks the same list as the writer.
 //
 // A kind has a name, which is for ever, and one sentence that says what it tells. A debug kind is written
 // only where that is wanted.

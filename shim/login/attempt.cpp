@@ -75,7 +75,7 @@ std::expected<TlsHandshake, Failure> make_handshake(const Login &login, const Pr
   TlsHandshake handshake;
   handshake.bound = attempt.kind.mechanism == config::Mechanism::ntlm;
   if (login.route.encrypt == config::Encrypt::off) return handshake;
-  auto context = login.settings.tls.connecting(login.route);
+  auto context = login.settings.tls->connecting(login.route);
   if (!context) return login.fail(Cause::certificate_untrusted, context.error());
   handshake.context = std::move(*context);
   const auto &place = prepared.place;

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "shim/admission/caller.hpp"
+#include "shim/admission/settings.hpp"
 #include "shim/credentials/tickets.hpp"
 #include "shim/diagnosis/diagnose.hpp"
 #include "shim/log/log.hpp"
 #include "shim/login/place.hpp"
 #include "shim/names/browsers.hpp"
-#include "shim/transport/tls_contexts.hpp"
 #include "tds/accept_login.hpp"
 
 namespace shim {
@@ -18,13 +18,6 @@ struct Services {
   Identities &identities;
   Browsers &browsers;
   bool trace = false; ///< libkrb5's trace into the trail
-};
-
-/// What was made of one configuration. A session keeps that of its accept: a reload makes another one, and
-/// changes none that runs.
-struct Settings {
-  std::shared_ptr<const config::Config> config;
-  const TlsContexts &tls;
 };
 
 /// How far a login is to go.

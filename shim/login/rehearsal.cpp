@@ -57,7 +57,8 @@ struct OneLogin {
   asio::thread_pool pool{1};
   Identities identities;
   Tickets tickets;
-  TlsContexts tls;
+  std::shared_ptr<const TlsContexts> tls =
+      std::make_shared<const TlsContexts>(std::make_shared<const config::Config>());
   Browsers browsers;
   asio::io_context io{1}; // after what its waiting tasks use: they are destroyed with it
   std::shared_ptr<SystemNames> system = std::make_shared<SystemNames>();
@@ -66,8 +67,7 @@ struct OneLogin {
 
   OneLogin(const config::Config &configuration, const config::Route &chosen, auth::KerberosConfig kerberos)
       : config(configuration), route(chosen), identities(pool, kerberos.path),
-        tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }),
-        tls(std::make_shared<const config::Config>()) {}
+        tickets(std::move(kerberos), Millis(0), [this](Event event) { trail.emit(std::move(event)); }) {}
   ~OneLogin() { pool.join(); }
 
   Resolver by(config::Resolver which) {
@@ -303,8 +303,8 @@ std::expected<Explanation, std::string> explain(const config::Config &config, co
     if (route.name.empty()) decision.rule = "defaults";
     decision.reason = reason_for(config, route);
   }
-  trail.emit(PolicyDecided{decision.rule, decision.denied ? PolicyOutcome::deny : PolicyOutcome::allow, route.name, route.identity,
-                           decision.reason});
+  trail.emit(PolicyDecided{decision.rule, decision.denied ? PolicyOutcome::deny : PolicyOutcome::allow,
+                           route.name, route.identity, decision.reason});
   const Services services{shop.tickets, shop.identities, shop.browsers,
                           config.log.level <= config::Level::debug};
   // The configuration outlives the login: it is the caller's.

@@ -61,7 +61,7 @@ public:
         identities_(pool_, config.kerberos.config),
         tickets_(value(auth::load_kerberos_config(config.kerberos.config)), config.kerberos.refusals,
                  [](shim::Event) {}),
-        tls_(std::make_shared<const config::Config>()),
+        tls_(std::make_shared<const shim::TlsContexts>(std::make_shared<const config::Config>())),
         resolver_(io_.get_executor(), std::make_shared<shim::NameFiles>(config.dns), nullptr) {
     route_.spn_rules.order = {auth::Why::port}; // a login goes no further than the first that there is
     asked_.login.option_flags2 |= tds::option2_integrated_security;
@@ -108,7 +108,7 @@ private:
   asio::thread_pool pool_{1};
   shim::Identities identities_;
   shim::Tickets tickets_;
-  shim::TlsContexts tls_;
+  std::shared_ptr<const shim::TlsContexts> tls_;
   shim::Browsers browsers_;
   asio::io_context io_{1};
   shim::Resolver resolver_;

@@ -92,8 +92,8 @@ TEST(RefusalBytes, TheServersOwnWordsComeFirstAndOursHasTheirNumber) {
         EXPECT_EQ(std::get<tds::ServerMessage>(tokens[i]), said[i]) << "unchanged";
     const auto &ours = std::get<tds::ServerMessage>(tokens[said.size()]);
     EXPECT_EQ(ours.server, u"sqlshim");
-    EXPECT_EQ(ours.number, 4060u) << "the first above class 10";
-    EXPECT_EQ(ours.severity, 11);
+    EXPECT_EQ(ours.number, 18456u) << "the last one: what decides for a driver that goes by it";
+    EXPECT_EQ(ours.severity, 14);
     EXPECT_EQ(ours.state, 38);
     EXPECT_THAT(tds::to_utf8(ours.text), HasSubstr("(sqlshim connection 7f3a01c2)"));
   }
