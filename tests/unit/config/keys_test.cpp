@@ -57,8 +57,9 @@ TEST(Keys, DefaultsAreTheLoadersOwn) {
 /// Every key of `table`, and of the tables in it, has a row.
 void expect_rows(const toml::table &table, const std::string &name) {
   for (const auto &[key, node] : table) {
-    if (!keys_of(name).empty() && name != "aliases")
+    if (!keys_of(name).empty() && name != "aliases") {
       EXPECT_TRUE(find_key(name, key.str())) << name << '.' << key.str();
+    }
     const std::string below = name.empty() ? std::string(key.str()) : name + '.' + std::string(key.str());
     if (const auto *inner = node.as_table()) expect_rows(*inner, below);
     if (const auto *list = node.as_array())
@@ -117,7 +118,9 @@ TEST(Keys, TheReferenceHasEachWithItsDefault) {
     const bool found = line != tables[first].end() || name == "from";
     EXPECT_TRUE(found) << key.heading() << " is not in README.md";
     if (line == tables[first].end()) continue;
-    if (below) EXPECT_THAT(line->text, HasSubstr(key.name)) << key.heading();
+    if (below) {
+      EXPECT_THAT(line->text, HasSubstr(key.name)) << key.heading();
+    }
     if (key.standard.empty()) continue;
     const std::string standard = below ? std::string(key.name) + " = " + std::string(key.standard)
                                        : "`" + std::string(key.standard) + "`";
@@ -132,8 +135,9 @@ TEST(Keys, TheReferenceHasNoOthers) {
         const std::size_t end = line.keys.find('`', at + 1);
         ASSERT_NE(end, std::string::npos) << line.keys;
         const std::string word = line.keys.substr(at + 1, end - at - 1);
-        if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos)
+        if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos) {
           EXPECT_TRUE(find_key(table, word)) << table << ' ' << word;
+        }
         at = line.keys.find('`', end + 1);
       }
 }
