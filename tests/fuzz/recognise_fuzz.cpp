@@ -22,4 +22,13 @@ FUZZ_TARGET(recognise, 4096) {
                   "a part of a token is of no other mechanism");
   }
   tds::encode_sspi_message(input);
+
+  const bool negotiate = tds::is_ntlm_negotiate(input);
+  fuzz::require(!negotiate || mechanism == tds::Mechanism::ntlm, "a NEGOTIATE is NTLM's");
+  tds::NtlmChallenge ours{.nonce = {1, 2, 3, 4, 5, 6, 7, 8}, .time = 9};
+  const auto challenge = fuzz::within(2048, [&] { return tds::ntlm_challenge(input, ours); });
+  fuzz::require(tds::recognise(challenge) == tds::Mechanism::ntlm && !tds::is_ntlm_negotiate(challenge),
+                "a CHALLENGE is NTLM's, and no NEGOTIATE");
+  fuzz::require(challenge.size() < 256 && std::ranges::equal(std::span(challenge).subspan(24, 8), ours.nonce),
+                "whatever came, it is short, and its nonce is ours");
 }

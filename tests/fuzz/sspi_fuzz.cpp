@@ -33,4 +33,9 @@ FUZZ_TARGET(sspi, 70000) {
                   "no token is longer than its length says");
   }
   tds::to_string(tds::recognise(token));
+  // What answers a client's own NTLM login goes the same way.
+  const auto challenge = tds::ntlm_challenge(tds::is_ntlm_negotiate(token) ? token : input.first(0), {});
+  const auto told = tds::encode_tokens({tds::SspiToken{challenge}}, tds::tds_7_4);
+  fuzz::require(tds::decode_tokens(told, tds::tds_7_4).has_value(),
+                "a challenge is a token that can be read");
 }
