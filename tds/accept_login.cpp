@@ -125,6 +125,10 @@ AcceptAction AcceptLogin::on_first_message() {
   case first_byte_of(PacketType::tds4_login):
     return on_tds4();
   case tls_handshake:
+    // Behind a packet without content, which the reader has taken, it is not the first.
+    if (reader_.packets() > 0)
+      return refuse(AcceptFault::protocol_violation,
+                    "A TLS record came behind the first packet of a message.");
     return on_tls_first();
   default:
     return refuse(AcceptFault::protocol_violation,
