@@ -37,17 +37,6 @@ void let_the_handshake_through(test::Connection &client, const std::string &serv
   }
 }
 
-tds::Token routing(std::u16string_view server, std::uint16_t port) {
-  tds::Writer data;
-  data.u16_le(static_cast<std::uint16_t>(5 + server.size() * 2));
-  data.u8(0); // TCP
-  data.u16_le(port);
-  data.u16_le(static_cast<std::uint16_t>(server.size()));
-  data.utf16(server);
-  data.u16_le(0);
-  return tds::EnvChange{tds::EnvChangeType::routing, std::move(data).bytes()};
-}
-
 class Attack : public test::ServerInProcess {
 protected:
   void bring_up(lab::LabOptions options) {
@@ -100,7 +89,7 @@ TEST_F(Attack, WhoSendsTheLoginElsewhereBehindLoginOnlyTlsIsNotFollowed) {
   test::ScriptedServer elsewhere("127.0.0.1", 0, [](test::Connection &) {});
   test::ScriptedServer middle("127.0.0.1", 0, [&](test::Connection &client) {
     let_the_handshake_through(client, lab_->block().server(0), lab_->sql_port());
-    test::TdsServerSide(client).say({routing(u"sql2.corp.test", elsewhere.port()), test::done()});
+    test::TdsServerSide(client).say({test::routing(u"sql2.corp.test", elsewhere.port()), test::done()});
     client.receive();
   });
   auto config = by_way_of(middle.port(), Encrypt::login);

@@ -53,17 +53,6 @@ tds::Token packet_size(std::u16string_view size) {
   }
   return tds::EnvChange{tds::EnvChangeType::packet_size, std::move(data).bytes()};
 }
-tds::Token routing(std::u16string_view server, std::uint16_t port) {
-  tds::Writer data;
-  data.u16_le(static_cast<std::uint16_t>(5 + server.size() * 2));
-  data.u8(0); // TCP
-  data.u16_le(port);
-  data.u16_le(static_cast<std::uint16_t>(server.size()));
-  data.utf16(server);
-  data.u16_le(0);
-  return tds::EnvChange{tds::EnvChangeType::routing, std::move(data).bytes()};
-}
-
 // ---- what it does ----
 
 /// A server with the SPN's real key: it can prove itself, and need not.
@@ -269,21 +258,21 @@ const Hostile behaviours[] = {
      [](Talk &t) {
        t.prelogin();
        t.login();
-       t.say({routing(u"evil.example", 1433), test::done()});
+       t.say({test::routing(u"evil.example", 1433), test::done()});
      },
      {"evil.example,1433"},
      "configuration"},
     {"Routing",
      "redirect-refused",
-     [](Talk &t) { t.accept_with({routing(u"evil.example", 1433)}); },
+     [](Talk &t) { t.accept_with({test::routing(u"evil.example", 1433)}); },
      {"evil.example,1433"},
      "configuration"},
     {"RoutingToPoison",
      "redirect-refused",
-     [](Talk &t) { t.accept_with({routing(poisonous(1000), 1433)}); },
+     [](Talk &t) { t.accept_with({test::routing(poisonous(1000), 1433)}); },
      {},
      "configuration"},
-    {"RoutingToNowhere", "protocol-violation", [](Talk &t) { t.accept_with({routing(u"", 0)}); }},
+    {"RoutingToNowhere", "protocol-violation", [](Talk &t) { t.accept_with({test::routing(u"", 0)}); }},
     // Texts.
     {"ErrorOf64KiB",
      "login-denied",

@@ -120,4 +120,15 @@ std::vector<tds::Token> login_accepted() {
 }
 tds::Token done(std::uint16_t status) { return tds::Done{tds::DoneKind::done, status, 0, 0}; }
 
+tds::Token routing(std::u16string_view server, std::uint16_t port) {
+  tds::Writer data;
+  data.u16_le(static_cast<std::uint16_t>(5 + server.size() * 2));
+  data.u8(0); // TCP
+  data.u16_le(port);
+  data.u16_le(static_cast<std::uint16_t>(server.size()));
+  data.utf16(server);
+  data.u16_le(0);
+  return tds::EnvChange{tds::EnvChangeType::routing, std::move(data).bytes()};
+}
+
 } // namespace test

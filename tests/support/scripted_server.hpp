@@ -53,5 +53,7 @@ private:
 /// LOGINACK and DONE for TDS 7.4, as a server accepts a login.
 std::vector<tds::Token> login_accepted();
 tds::Token done(std::uint16_t status = 0);
+/// ENVCHANGE 20: go to `server` over TCP (MS-TDS 2.2.7.9).
+tds::Token routing(std::u16string_view server, std::uint16_t port);
 
 } // namespace test
