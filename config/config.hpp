@@ -116,6 +116,7 @@ std::string to_string(ListenerTls tls);
 struct Listener {
   std::string name;
   std::optional<Address> address; ///< TCP; port 0 lets the kernel choose
+  std::optional<Address> twin;    ///< of "localhost:PORT": the same port at ::1, and `address` is 127.0.0.1
   std::optional<std::filesystem::path> unix_path;
   mode_t mode = 0600; ///< of the Unix socket
   std::vector<Who> callers{{.text = "self", .self = true, .uid = {}, .gid = {}}};

@@ -84,7 +84,8 @@ constexpr Key rows[] = {
      "for each instance the listener whose port is told"},
 
     {"listener", "name", "a name", "", "what logs and matches call it; required"},
-    {"listener", "address", "an address and port of loopback", "", "where applications connect by TCP"},
+    {"listener", "address", "an address and port of loopback", "",
+     "where applications connect by TCP; \"localhost:PORT\" is 127.0.0.1 and ::1"},
     {"listener", "unix", "a path", "", "where applications connect by a Unix socket"},
     {"listener", "mode", "four octal digits", "\"0600\"", "of the Unix socket"},
     {"listener", "callers", "users, \"@groups\", uids, \"self\"", "[\"self\"]", "who may connect"},

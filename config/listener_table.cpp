@@ -144,9 +144,12 @@ void read_listener(Section &section, Loading &loading) {
         "", by_address
                 ? "has both address and unix; write one of them, and a second [[listener]] for the other"
                 : "has neither address nor unix; write address = \"127.0.0.1:14330\" or unix = \"PATH\"");
-  if ((listener.address = section.value(
-           "address", +[](std::string_view text) { return parse_address(text); })))
+  if (const auto addresses = section.value("address", parse_listener_addresses)) {
+    listener.address = addresses->first;
+    listener.twin = addresses->second;
     check_address(section, *listener.address, loading);
+    if (listener.twin) check_address(section, *listener.twin, loading);
+  }
   if (const auto path = section.string("unix")) {
     listener.unix_path = loading.from_folder(*path);
     check_socket(section, *path, *listener.unix_path, loading);

@@ -143,7 +143,10 @@ std::string show(const Config &config, uid_t self) {
   for (const Listener &listener : config.listeners) {
     line("\n[[listener]]");
     line("name = {}", toml_string(listener.name));
-    if (listener.address) line("address = {}", toml_string(listener.address->text()));
+    if (listener.twin)
+      line("address = \"localhost:{}\"", listener.address->port);
+    else if (listener.address)
+      line("address = {}", toml_string(listener.address->text()));
     if (listener.unix_path)
       line("unix = {}\nmode = \"{:04o}\"", toml_string(listener.unix_path->string()), listener.mode);
     line("callers = {}{}", people(listener.callers), numbers(listener.callers, self));

@@ -101,6 +101,16 @@ Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t
   return Address{*ip, static_cast<std::uint16_t>(*value)};
 }
 
+Parsed<std::pair<Address, std::optional<Address>>> parse_listener_addresses(std::string_view text) {
+  using Both = std::pair<Address, std::optional<Address>>;
+  constexpr std::string_view localhost = "localhost:";
+  const bool both = text.starts_with(localhost);
+  const auto first =
+      parse_address(both ? "127.0.0.1:" + std::string(text.substr(localhost.size())) : std::string(text));
+  if (!first) return std::unexpected(first.error());
+  return both ? Both{*first, Address{"::1", first->port}} : Both{*first, std::nullopt};
+}
+
 bool is_loopback(const Address &address) { return address.ip.starts_with("127.") || address.ip == "::1"; }
 
 Parsed<tds::ServerVersion> parse_version(std::string_view text) {

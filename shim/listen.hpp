@@ -34,9 +34,17 @@ private:
   std::string path_;
 };
 
+/// Why nobody listens at an address.
+struct ListenError {
+  std::string text; ///< a sentence that names the address
+  int number = 0;   ///< errno; EADDRINUSE goes by itself, EADDRNOTAVAIL: this machine has no such address
+};
+
+/// Binds to an address of this machine, and listens; nothing waits in it.
+std::expected<ListeningSocket, ListenError> listen_on(const config::Address &address);
 /// Binds where the listener says, and listens; nothing waits in it. A Unix socket's file that nobody listens
 /// on any more is replaced. Sets the process's umask for a moment: call it while no other thread creates
-/// files. Error: a sentence that names the address.
-std::expected<ListeningSocket, std::string> listen_on(const config::Listener &listener);
+/// files. Never binds the twin of an address.
+std::expected<ListeningSocket, ListenError> listen_on(const config::Listener &listener);
 
 } // namespace shim

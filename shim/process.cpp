@@ -34,6 +34,40 @@ std::optional<std::string> fit_to(std::uint64_t descriptors, config::Limits &lim
   return warning;
 }
 
+/// What waits for an address that somebody else has: the process before us may still be on its way out. A
+/// signal to stop ends the wait.
+class InUse {
+public:
+  InUse(const sigset_t &signals, spdlog::logger &diagnostics)
+      : signals_(signals), diagnostics_(diagnostics) {}
+
+  bool operator()(const std::string &why) {
+    if (!until_) {
+      until_ = Clock::now() + patience;
+      diagnostics_.warn("{}; trying again for {} s", why, patience.count());
+    }
+    const timespec moment{0, 100'000'000};
+    const int signal = ::sigtimedwait(&signals_, nullptr, &moment);
+    stopped_ = signal == SIGTERM || signal == SIGINT; // SIGHUP: there is nothing to forget yet
+    given_up_ = Clock::now() >= *until_;
+    return !stopped_ && !given_up_;
+  }
+  bool given_up() const { return given_up_; } ///< and the address is in use
+  bool stopped() const { return stopped_; }   ///< by a signal, and nothing is amiss
+
+private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::seconds patience{10};
+
+  const sigset_t &signals_;
+  spdlog::logger &diagnostics_;
+  std::optional<Clock::time_point> until_;
+  bool given_up_ = false, stopped_ = false;
+};
+
+/// Somebody else has the address: another try may go better, so systemd makes one (sysexits.h: EX_TEMPFAIL).
+constexpr int address_in_use = 75;
+
 } // namespace
 
 int serve(config::Config settings, std::vector<std::string> warnings) {
@@ -62,10 +96,14 @@ int serve(config::Config settings, std::vector<std::string> warnings) {
   for (int number : {SIGHUP, SIGTERM, SIGINT})
     sigaddset(&signals, number);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  auto server = start_server(config, **log);
+  InUse in_use(signals, *diagnostics);
+  ServerOptions options;
+  options.address_in_use = std::ref(in_use);
+  auto server = start_server(config, **log, std::move(options));
   if (!server) {
+    if (in_use.stopped()) return 0;
     diagnostics->error("{}", server.error());
-    return 2;
+    return in_use.given_up() ? address_in_use : 2;
   }
   if (lowered) {
     diagnostics->warn("{}", *lowered);

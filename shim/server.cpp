@@ -43,6 +43,7 @@ Server::Server(std::shared_ptr<const config::Config> config, DecisionLog &log, S
       settings_(std::make_shared<const Settings>(config_, tls_)),
       common_{log,        tickets_,   identities_, users_, limits_, browsers_, std::move(options.prove_uid),
               ::getuid(), log.debug()},
+      address_in_use_(std::move(options.address_in_use)),
       acceptor_(limits_, log, [this](Arrival arrival) { serve(std::move(arrival)); }) {
   const auto files = std::make_shared<NameFiles>(
       config_->dns, [this](std::string what) { log_.emit(Reloaded{std::move(what)}); });
@@ -78,13 +79,39 @@ std::expected<void, std::string> Server::start() {
 std::expected<void, std::string> Server::open_listeners() {
   std::map<std::string, std::uint16_t> ports;
   for (const auto &settings : config_->listeners) {
-    auto socket = listen_on(settings);
-    if (!socket) return std::unexpected("listener " + settings.name + ": " + socket.error());
+    auto socket = listen(settings);
+    if (!socket) return std::unexpected("listener " + settings.name + ": " + socket.error().text);
     listening_.push_back({settings.name, socket->address()});
     ports[settings.name] = socket->port();
-    acceptor_.add(std::make_shared<const Listener>(++last_listener_, settings), std::move(*socket));
+    const auto listener = std::make_shared<const Listener>(++last_listener_, settings);
+    acceptor_.add(listener, std::move(*socket));
+    if (!settings.twin) continue;
+    if (auto opened = open_twin(listener, ports[settings.name]); !opened) return opened;
   }
   return open_browser(ports);
+}
+
+/// The other address of localhost. A machine without IPv6 has none, and so nobody who could take it.
+std::expected<void, std::string> Server::open_twin(const ListenerPtr &listener, std::uint16_t port) {
+  auto socket = listen(config::Address{listener->settings.twin->ip, port});
+  if (!socket && (socket.error().number == EADDRNOTAVAIL || socket.error().number == EAFNOSUPPORT)) {
+    log_.emit(Warned{"listener " + listener->settings.name + ": " + socket.error().text +
+                     "; localhost is 127.0.0.1 alone"});
+    return {};
+  }
+  if (!socket) return std::unexpected("listener " + listener->settings.name + ": " + socket.error().text);
+  listening_.push_back({listener->settings.name, socket->address()});
+  acceptor_.add(listener, std::move(*socket));
+  return {};
+}
+
+template <class Where> std::expected<ListeningSocket, ListenError> Server::listen(const Where &where) {
+  for (;;) {
+    auto socket = listen_on(where);
+    if (socket || socket.error().number != EADDRINUSE || !address_in_use_ ||
+        !address_in_use_(socket.error().text))
+      return socket;
+  }
 }
 
 /// SQL Browser, where it is configured: it tells the ports that were bound.

@@ -16,6 +16,9 @@ struct ServerOptions {
   SystemNames::LookUp look_up_name = look_up_by_system;
   std::size_t threads = 0;                     ///< 0: one for each core, at most 8
   std::filesystem::path kdcinfo = sssd_folder; ///< where sssd says which KDCs there are
+  /// Called where somebody else listens at an address, with the sentence that says so; waits for a moment,
+  /// and says whether to try again. Empty: never.
+  std::function<bool(const std::string &)> address_in_use = {};
 };
 
 /// One acceptor, and workers that each own the connections they were given. Everything of it runs on threads
@@ -50,6 +53,9 @@ public:
 
 private:
   std::expected<void, std::string> open_listeners();
+  std::expected<void, std::string> open_twin(const ListenerPtr &listener, std::uint16_t port);
+  /// Tries again while the address is in use and the options want to.
+  template <class Where> std::expected<ListeningSocket, ListenError> listen(const Where &where);
   std::expected<void, std::string> open_browser(const std::map<std::string, std::uint16_t> &ports);
   /// Warns of one whose logins would fail.
   Task<> try_identity(const config::Identity &identity);
@@ -70,6 +76,7 @@ private:
   Common common_;
   std::mutex idle_mutex_;
   std::condition_variable idle_; ///< a connection is gone, or `hurried_`
+  std::function<bool(const std::string &)> address_in_use_;
   bool hurried_ = false;
   bool drained_ = false;
   std::vector<Listening> listening_;

@@ -3,6 +3,7 @@
 #include "shim/log/render.hpp"
 #include "tools/commands.hpp"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <ostream>
 #include <ranges>
@@ -47,6 +48,20 @@ std::string how_to_trust(const config::Listener &listener, const std::filesystem
   return text;
 }
 
+/// "localhost" is two addresses. Where a listener has one, anybody may take its port at the
+/// other, and drivers try both.
+std::string free_twin(const config::Listener &listener, const std::vector<config::Listener> &all) {
+  if (!listener.address || listener.twin || listener.address->port == 0) return "";
+  const bool v4 = listener.address->ip == "127.0.0.1";
+  if (!v4 && listener.address->ip != "::1") return "";
+  const config::Address twin{v4 ? "::1" : "127.0.0.1", listener.address->port};
+  if (std::ranges::any_of(all, [&](const auto &other) { return other.address == twin; })) return "";
+  return fmt::format(
+      "listener {}: warning: any user may listen on {} and get what applications send to localhost; "
+      "write address = \"localhost:{}\"",
+      listener.name, twin.text(), twin.port);
+}
+
 } // namespace
 
 int check(std::ostream &out, const std::filesystem::path &config, bool show) {
@@ -67,6 +82,8 @@ int check(std::ostream &out, const std::filesystem::path &config, bool show) {
                              4096)
           << '\n';
   for (const config::Listener &listener : loaded.config.listeners) {
+    if (const auto warning = free_twin(listener, loaded.config.listeners); !warning.empty())
+      out << (comments ? "# " : "") << shim::printable(warning, 4096) << '\n';
     if (listener.tls == config::ListenerTls::off) continue;
     for (const auto &line : std::views::split(how_to_trust(listener, loaded.config.state.directory), '\n'))
       if (!line.empty())

@@ -1,6 +1,7 @@
 // What a local user, or many clients together, cannot go beyond: logins under way, connections,
 // descriptors, memory, time.
 #include "shim/admission/limits.hpp"
+#include "shim/listen.hpp"
 #include "tests/component/server_in_process.hpp"
 #include "tests/support/tds_client.hpp"
 
@@ -467,6 +468,33 @@ TEST_F(ServeProcess, ItsServiceManagerHearsWhenItIsReadyAndHowLongItsEndMayTake)
   connection.close();
   EXPECT_EQ(serve.wait(10s), 0);
   ::close(manager);
+}
+
+// systemd tries again for this status, and does not for that of a wrong configuration.
+TEST_F(ServeProcess, AnAddressThatStaysInUseEndsWithAStatusThatIsTriedAgain) {
+  const auto busy = *shim::listen_on(config::Address{"127.0.0.1", 0});
+  const auto file = lab_.folder() / "sqlshim.toml";
+  auto text = lab::read_file(file);
+  const auto key = text.find("address = \"127.0.0.1:");
+  ASSERT_NE(key, std::string::npos);
+  text.replace(key, text.find('\n', key) - key, "address = \"" + busy.address() + "\"");
+  lab::write_file(file, text);
+  lab::Process serve({.argv = {lab::program_folder() / "sqlshim", "serve", "--config", file},
+                      .output = lab_.folder() / "serve.log"});
+  const auto waits = [this](const char *log) {
+    return lab::eventually([&] {
+      return lab::read_file(lab_.folder() / log).contains("Address already in use; trying again for 10 s");
+    });
+  };
+  EXPECT_TRUE(waits("serve.log"));
+  EXPECT_EQ(serve.wait(30s), 75);
+
+  lab::Process stopped({.argv = {lab::program_folder() / "sqlshim", "serve", "--config", file},
+                        .output = lab_.folder() / "stopped.log"});
+  ASSERT_TRUE(waits("stopped.log"));
+  stopped.signal(SIGHUP); // a reload is no end
+  stopped.signal(SIGTERM);
+  EXPECT_EQ(stopped.wait(5s), 0) << "a signal ends the wait";
 }
 
 TEST_F(ServeProcess, WarningsOfTheConfigurationAreInTheDecisionLog) {

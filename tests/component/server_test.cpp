@@ -489,4 +489,39 @@ TEST_F(Server, AnAddressInUseIsAnError) {
               AllOf(HasSubstr("listener local"), HasSubstr(std::to_string(port_)), HasSubstr("in use")));
 }
 
+// Whoever gets [::1] of our port would get what applications send to localhost.
+TEST_F(Server, LocalhostIsBothItsAddresses) {
+  auto config = configuration();
+  config.listeners[0].twin = config::Address{"::1", 0};
+  start(std::move(config));
+  ASSERT_EQ(server_->listening().size(), 2u);
+  EXPECT_EQ(server_->listening()[0].address, "127.0.0.1:" + std::to_string(port_));
+  EXPECT_EQ(server_->listening()[1].address, "[::1]:" + std::to_string(port_));
+  for (const auto &address : {"127.0.0.1", "::1"}) {
+    test::Connection connection(address, port_);
+    EXPECT_TRUE(test::log_in(connection).reply) << address;
+  }
+  auto impostor = configuration();
+  impostor.listeners[0].address = config::Address{"::1", port_};
+  auto second = shim::start_server(std::make_shared<const config::Config>(impostor), *log_);
+  ASSERT_FALSE(second) << "the twin was free";
+  EXPECT_THAT(second.error(), HasSubstr("in use"));
+}
+
+TEST_F(Server, AnAddressInUseIsTriedAgainWhileSomebodyWants) {
+  start(configuration());
+  auto config = configuration();
+  config.listeners[0].address->port = port_;
+  int asked = 0;
+  shim::ServerOptions options;
+  options.address_in_use = [&](const std::string &why) {
+    EXPECT_THAT(why, AllOf(HasSubstr(std::to_string(port_)), HasSubstr("in use")));
+    if (++asked == 2) server_.reset(); // the process before has ended
+    return asked < 3;
+  };
+  auto second = shim::start_server(std::make_shared<const config::Config>(config), *log_, options);
+  EXPECT_TRUE(second) << second.error();
+  EXPECT_EQ(asked, 2);
+}
+
 } // namespace

@@ -467,9 +467,14 @@ const Row rows[] = {
      {"f:3:11: listener[0].address: \"[::ffff:127.0.0.1]:1433\" is not loopback, and callers from other machines cannot be "
       "proven; write \"127.0.0.1:1433\""}},
     {"ListenerByName",
-     "[[listener]]\nname = \"a\"\naddress = \"localhost:1433\"\n" + std::string(identity) +
-         std::string(route),
-     {"f:3:11: listener[0].address: \"localhost:1433\" is a name; write the address, \"127.0.0.1:1433\""}},
+     "[[listener]]\nname = \"a\"\naddress = \"sql1:1433\"\n" + std::string(identity) + std::string(route),
+     {"f:3:11: listener[0].address: \"sql1\" is no IP address; names are not looked up here, write the address, as "
+      "\"127.0.0.1:14330\""}},
+    {"ListenerOnATwin",
+     "[[listener]]\nname = \"a\"\naddress = \"[::1]:1433\"\n"
+     "[[listener]]\nname = \"b\"\naddress = \"localhost:1433\"\n" +
+         std::string(identity) + std::string(route),
+     {"f:6:11: listener[1].address: \"[::1]:1433\" is taken by listener[0]; write another port"}},
     {"ListenersAlikeInOtherWords",
      with("[[listener]]\nname = \"a\"\naddress = \"[::1]:1433\"\n"
           "[[listener]]\nname = \"b\"\naddress = \"[0:0:0:0:0:0:0:1]:01433\"\n"),

@@ -112,6 +112,7 @@ TEST_F(Show, EveryKeyComesBack) {
       "[browser]\naddress = \"::1\"\ninstances = { inst = \"six\", \"A$\" = \"six\" }\n"
       "[[listener]]\nname = \"l\"\nunix = \"run/l \\u00e4\\\".sock\"\nmode = \"0660\"\ncallers = [\"root\", 7, \"@root\"]\n"
       "client_auth = \"sql\"\nversion = \"15.0.2000\"\ntls = \"required\"\ncertificate = \"k\"\nkey = \"krb5.conf\"\n"
+      "[[listener]]\nname = \"both\"\naddress = \"localhost:14331\"\n"
       "[[listener]]\nname = \"six\"\naddress = \"[0:0::1]:0\"\nclient_auth = \"integrated\"\ntls = \"off\"\n"
       "[[identity]]\nname = \"c\"\nccache = \"FILE:k\"\nallow = [\"root\", \"@root\"]\n"
       "[[identity]]\nname = \"e\"\nccache = \"KEYRING:session:x\"\n"

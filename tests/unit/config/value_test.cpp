@@ -96,6 +96,16 @@ TEST(Value, AddressesThatAreNone) {
     EXPECT_THAT(complaint(parse_address(row.text)), HasSubstr(row.complaint)) << row.text;
 }
 
+TEST(Value, LocalhostIsBothAddresses) {
+  using Both = std::pair<Address, std::optional<Address>>;
+  EXPECT_EQ(parse_listener_addresses("localhost:14330"), (Both{{"127.0.0.1", 14330}, Address{"::1", 14330}}));
+  EXPECT_EQ(parse_listener_addresses("localhost:0"), (Both{{"127.0.0.1", 0}, Address{"::1", 0}}));
+  EXPECT_EQ(parse_listener_addresses("[::1]:7"), (Both{{"::1", 7}, std::nullopt}));
+  EXPECT_EQ(parse_listener_addresses("127.0.0.1:7"), (Both{{"127.0.0.1", 7}, std::nullopt}));
+  for (const std::string text : {"localhost", "localhost:", "localhost:x", "localhost:70000", "localhosts:7"})
+    EXPECT_NE(complaint(parse_listener_addresses(text)), "") << text;
+}
+
 TEST(Value, Loopback) {
   EXPECT_TRUE(is_loopback({"127.0.0.1", 1}));
   EXPECT_TRUE(is_loopback({"127.81.3.2", 1}));

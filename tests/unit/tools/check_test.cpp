@@ -62,6 +62,27 @@ TEST_F(Check, WarningsAloneAreGood) {
               "FILE: ok, 1 listener, 1 identity, 2 routes\n")));
 }
 
+TEST_F(Check, AFreeTwinIsToldAndATakenOneIsNot) {
+  const auto listener = [](const std::string &name, const std::string &address) {
+    return "[[listener]]\nname = \"" + name + "\"\naddress = \"" + address + "\"\ntls = \"off\"\n";
+  };
+  const std::string rest(good.substr(good.find("[[identity]]")));
+  const auto warned = [&](const std::string &listeners) {
+    const auto [status, printed] = check(listeners + rest);
+    EXPECT_EQ(status, 0) << printed;
+    return printed;
+  };
+  EXPECT_THAT(
+      warned(listener("a", "127.0.0.1:14330")),
+      testing::HasSubstr("listener a: warning: any user may listen on [::1]:14330 and get what applications "
+                         "send to localhost; write address = \"localhost:14330\"\n"));
+  EXPECT_THAT(warned(listener("a", "[::1]:14330")), testing::HasSubstr("may listen on 127.0.0.1:14330"));
+  for (const auto &listeners :
+       {listener("a", "localhost:14330"), listener("a", "127.0.0.1:0"), listener("a", "127.0.0.2:14330"),
+        listener("a", "127.0.0.1:14330") + listener("b", "[::1]:14330")})
+    EXPECT_THAT(warned(listeners), testing::Not(testing::HasSubstr("any user may"))) << listeners;
+}
+
 TEST_F(Check, ShowPrintsAConfigurationThatChecksAndShowsTheSame) {
   const std::string warned =
       std::string(good) + "[[route]]\nname = \"s\"\ntarget = \"sql1\"\nidentity = \"i\"\n";
