@@ -17,10 +17,9 @@ Parsed<Duration> parse_duration(std::string_view text);
 /// "127.0.0.1:1433", "[::1]:1433". A name is an error: an address is a decision, a name would be one more
 /// lookup. Where `default_port` is given, the port may be left out ("10.0.0.2", "::1").
 Parsed<Address> parse_address(std::string_view text, std::optional<std::uint16_t> default_port = {});
-/// 127.0.0.0/8 or ::1.
 /// Where a listener listens: an address, or "localhost:14330", which is 127.0.0.1 and, second, ::1.
 Parsed<std::pair<Address, std::optional<Address>>> parse_listener_addresses(std::string_view text);
-
+/// 127.0.0.0/8 or ::1.
 bool is_loopback(const Address &address);
 
 /// "16.0", "16.0.600", "16.0.600.1"
